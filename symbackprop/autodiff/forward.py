@@ -1,0 +1,86 @@
+"""Forward propagation through the graph (Algorithm 6.1): the values of nodes, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Dim
+from symbackprop.errors import ArgumentError, ShapeError
+from symbackprop.expr import Expr, common_graph
+from symbackprop.op import Array, Op
+
+
+def bind_sizes(values: Mapping[Expr, Any]) -> dict[str, int]:
+    """Give the named sizes from the arrays that stand for symbols.
+
+    Raises:
+        ShapeError: an array does not have its symbol's shape, or two arrays disagree on a size.
+    """
+    sizes: dict[str, int] = {}
+    seen: dict[str, str] = {}
+    for expr, value in values.items():
+        shape = np.shape(value)
+        if len(shape) != expr.ndim:
+            msg = f"{expr.describe()}: the array has {len(shape)} axes, not {expr.ndim}: shape {shape}"
+            raise ShapeError(msg)
+        for axis, (size, found) in enumerate(zip(expr.shape, shape, strict=True)):
+            if isinstance(size, Dim) and size.name is not None:
+                if sizes.setdefault(size.name, found) != found:
+                    first = seen[size.name]
+                    msg = f"{expr.describe()}: {size} = {found} on axis {axis}, but {size} = {sizes[size.name]} in {first}"
+                    raise ShapeError(msg)
+                seen.setdefault(size.name, expr.describe())
+    for expr, value in values.items():
+        if dims.names_of(expr.shape) <= sizes.keys() and dims.bind(expr.shape, sizes) != np.shape(value):
+            msg = f"{expr.describe()}: the array has shape {np.shape(value)}, not {dims.bind(expr.shape, sizes)}"
+            raise ShapeError(msg)
+    return sizes
+
+
+def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict[int, Any], dict[str, int]]:
+    """Give the values of all the nodes that the outputs are computed from, each computed once, and the sizes."""
+    graph = common_graph([*outputs, *values], "evaluate")
+    known = {expr.number: np.asarray(value, dtype=expr.dtype)[()] for expr, value in values.items()}
+    sizes = bind_sizes(values)
+    for number in graph.reachable([expr.number for expr in outputs]):
+        if number in known:
+            continue
+        node = graph.nodes[number]
+        if node.op.name == "symbol":
+            msg = f"evaluate: no value for the symbol {Expr(graph, number).describe()}"
+            raise ArgumentError(msg)
+        known[number] = value_of(node.op, [known[operand] for operand in node.inputs], node.params, node.dtype, sizes)
+    return known, sizes
+
+
+def value_of(
+    op: Op, operands: Sequence[Any], params: Mapping[str, Any], dtype: np.dtype[Any], sizes: Mapping[str, int]
+) -> Any:
+    """Compute one operation; named sizes in its parameters are replaced by numbers."""
+    if "value" in params:
+        return params["value"].array[()]
+    return np.asarray(op.evaluate(*operands, sizes=sizes, **params), dtype=dtype)[()]
+
+
+def evaluate(expr: Expr, values: Mapping[Expr, Any]) -> Array:
+    """Compute an expression step by step, without compiling it: Algorithm 6.1 of *Deep Learning*.
+
+    Args:
+        expr: the expression.
+        values: arrays for its symbols, or for any other expressions that it is computed from.
+
+    Raises:
+        ArgumentError: a symbol has no value.
+        ShapeError: an array does not have its symbol's shape.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> float(evaluate(sb.sum(x * x), {x: [1.0, 2.0]}))
+    5.0
+    """
+    known, _ = propagate([expr], values)
+    return known[expr.number]  # type: ignore[no-any-return]

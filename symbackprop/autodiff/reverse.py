@@ -1,0 +1,314 @@
+"""Reverse-mode differentiation: Algorithms 6.5 and 6.6 of *Deep Learning* (Goodfellow, Bengio, Courville, 2016).
+
+The names are the book's: ``G_prime``, ``grad_table``, ``get_consumers``, ``op.bprop(inputs, V, D)``. The book
+recurses; numbers are a topological order, so walking them downwards fills the same table without recursion.
+The gradient's nodes are appended to the same graph, so they can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, overload
+
+from symbackprop.errors import (
+    GraphError,
+    NotDifferentiableError,
+    NotTrainableWarning,
+    ShapeError,
+)
+from symbackprop.expr import Expr, Operand, common_graph
+from symbackprop.graph import Graph, Origin, attributed
+from symbackprop.op import Op, Params, apply
+from symbackprop.ops.elementwise import astype
+from symbackprop.ops.layout import broadcast_to, ones_like, zeros_like
+from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.reduce import SUM
+
+GradTable = dict[int, Expr]
+
+
+class Operation(NamedTuple):
+    """An op as applied at one node, the C of the book's ``op.bprop(inputs, V, D)``."""
+
+    op: Op
+    params: Params
+    output: Expr
+
+    def bprop(self, inputs: Sequence[Expr], V: Expr, D: Expr) -> list[Expr]:
+        """Give the contributions to the gradient of V: one for each position that V has among the inputs.
+
+        Args:
+            inputs: the operands of the operation.
+            V: the operand whose gradient is wanted.
+            D: the gradient of the output; it may have extra leading axes.
+
+        Returns:
+            Expressions of V's shape and dtype, behind the extra axes of D.
+        """
+        extra = D.ndim - self.output.ndim
+        found = []
+        for position, operand in enumerate(inputs):
+            rule = self.op.rule(position) if operand is V else None
+            if rule is not None:
+                contribution = rule(D, self.output, *inputs, **self.params)
+                found.append(astype(_unbroadcast(contribution, V, extra), V.dtype))
+        return found
+
+
+def _unbroadcast(contribution: Expr, V: Expr, extra: int) -> Expr:
+    """Sum over the axes along which V was broadcast; the one place where broadcasting is undone."""
+    stretched = tuple(axis for axis in range(-V.ndim, 0) if V.shape[axis] == 1 and contribution.shape[axis] != 1)
+    if stretched:
+        contribution = apply(SUM, contribution, axes=stretched, keepdims=True)
+    new = tuple(range(extra - contribution.ndim, -V.ndim))
+    return apply(SUM, contribution, axes=new, keepdims=False) if new else contribution
+
+
+def get_operation(C: Expr) -> Operation:
+    """Give the operation that computes C."""
+    return Operation(C.op, C.params, C)
+
+
+class Pruned:
+    """G′: the graph restricted to the ancestors of z that descend from the targets, by differentiable edges.
+
+    Attributes:
+        nodes: the numbers in G′, in topological order.
+        blocked: ops without a derivative that cut a path from a target to z.
+    """
+
+    def __init__(self, G: Graph, z: int, targets: Iterable[int]) -> None:
+        """Walk the ancestors of z twice: upwards from the targets, downwards from z."""
+        wanted = set(targets)
+        ancestors = G.reachable([z])
+        descends = {number for number in ancestors if number in wanted}
+        self.blocked: dict[Op, Expr] = {}
+        edges: dict[int, list[int]] = {}
+        for number in ancestors:
+            node = G.nodes[number]
+            through = [
+                operand
+                for position, operand in enumerate(node.inputs)
+                if operand in descends and self._passes(G, number, position)
+            ]
+            if through:
+                descends.add(number)
+                edges[number] = through
+        needed = {z} if z in descends else set()
+        self._consumers: dict[int, list[int]] = {}
+        for number in reversed(ancestors):
+            if number in needed:
+                for operand in dict.fromkeys(edges.get(number, ())):
+                    needed.add(operand)
+                    self._consumers.setdefault(operand, []).append(number)
+        self.nodes = [number for number in ancestors if number in needed]
+
+    def _passes(self, G: Graph, number: int, position: int) -> bool:
+        node = G.nodes[number]
+        if node.op.rule(position) is None:
+            self.blocked.setdefault(node.op, Expr(G, number))
+            return False
+        return node.dtype.kind == "f" and G.nodes[node.inputs[position]].dtype.kind == "f"
+
+    def consumers(self, V: int) -> list[int]:
+        """Give the nodes of G′ that V feeds, the first made first."""
+        return self._consumers.get(V, [])[::-1]
+
+
+def get_consumers(V: Expr, G_prime: Pruned) -> list[Expr]:
+    """Give the operations of G′ that take V as an operand."""
+    return [Expr(V.graph, number) for number in G_prime.consumers(V.number)]
+
+
+def get_inputs(C: Expr) -> tuple[Expr, ...]:
+    """Give the operands of C."""
+    return C.inputs
+
+
+def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Expr:
+    """Algorithm 6.6: give the gradient of z by V, inserting it and the operations creating it into G.
+
+    The gradients of V's consumers are in the table already.
+    """
+    if V.number in grad_table:
+        return grad_table[V.number]
+    terms: list[Expr] = []
+    for C in get_consumers(V, G_prime):
+        op = get_operation(C)
+        D = build_grad(C, G, G_prime, grad_table)
+        with attributed(Origin(C.node.where, backward=True)):
+            terms += op.bprop(get_inputs(C), V, D)
+    with attributed(Origin(V.node.where, backward=True)):
+        gradient = terms[0]
+        for term in terms[1:]:
+            gradient = gradient + term
+    extra = gradient.ndim - V.ndim
+    if gradient.shape[extra:] != V.shape or gradient.dtype != V.dtype:
+        names = ", ".join(sorted({C.op.name for C in get_consumers(V, G_prime)}))
+        msg = f"the derivative rule of {names} gave {gradient.shape} for an operand of shape {V.shape}"
+        raise GraphError(msg)
+    grad_table[V.number] = gradient
+    return gradient
+
+
+def backpropagate(z: Expr, targets: Sequence[Expr], seed: Expr) -> GradTable:
+    """Algorithm 6.5: give the table of gradients of z for every node of G′, from the gradient of z itself."""
+    G = z.graph
+    G_prime = Pruned(G, z.number, [target.number for target in targets])
+    grad_table: GradTable = {z.number: seed}
+    for number in reversed(G_prime.nodes):
+        build_grad(Expr(G, number), G, G_prime, grad_table)
+    if not all(target.number in grad_table for target in targets):
+        _warn_of_steps(G_prime)
+    return grad_table
+
+
+def _warn_of_steps(G_prime: Pruned) -> None:
+    for op, at in G_prime.blocked.items():
+        if op.name in {"step", "sign"}:
+            message = (
+                f"the derivative of {op.name} is zero almost everywhere: nothing is learnt through {at.describe()}"
+            )
+            warnings.warn(message, NotTrainableWarning, stacklevel=2)
+
+
+def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
+    if not isinstance(target, Expr):
+        msg = f"{what}: the target at position {position} is {type(target).__name__}, not an expression"
+        raise NotDifferentiableError(msg)
+    common_graph([z, target], what)
+    if target.dtype.kind != "f":
+        msg = (
+            f"{what}: {target.describe()} has dtype {target.dtype}, and derivatives need floats: "
+            f'declare it with dtype="float64"'
+        )
+        raise NotDifferentiableError(msg)
+    return target
+
+
+def _pulled(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str) -> Expr | list[Expr]:
+    if unused not in {"error", "zeros"}:
+        msg = f'{what}: unused is "error" or "zeros", not {unused!r}'
+        raise ValueError(msg)
+    single = isinstance(wrt, Expr)
+    targets = [
+        _check_target(z, target, position, what)
+        for position, target in enumerate([wrt] if isinstance(wrt, Expr) else wrt)
+    ]
+    grad_table = backpropagate(z, targets, seed)
+    extra = seed.shape[: seed.ndim - z.ndim]
+    gradients = []
+    for target in targets:
+        if target.number not in grad_table and unused == "error":
+            raise NotDifferentiableError(_unreached(z, target, what))
+        found = grad_table.get(target.number)
+        if found is None:
+            with attributed(Origin(target.node.where, backward=True)):
+                found = zeros_like(target)
+                found = broadcast_to(found, extra + target.shape) if extra else found
+        gradients.append(found)
+    return gradients[0] if single else gradients
+
+
+def _unreached(z: Expr, target: Expr, what: str) -> str:
+    cut = Pruned(z.graph, z.number, [target.number]).blocked
+    if cut:
+        ops = " and ".join(sorted(op.name for op in cut))
+        return (
+            f"{what}: {z.describe()} depends on {target.describe()} only through {ops}, whose derivative is zero "
+            'or undefined; pass unused="zeros" for zeros'
+        )
+    return f'{what}: {z.describe()} does not depend on {target.describe()}; pass unused="zeros" for zeros'
+
+
+@overload
+def grad(z: Expr, wrt: Expr, *, unused: Literal["error", "zeros"] = "error") -> Expr: ...
+@overload
+def grad(z: Expr, wrt: Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> list[Expr]: ...
+def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> Expr | list[Expr]:
+    """Give the gradient of a scalar as expressions in the same graph (Algorithm 6.5 of *Deep Learning*).
+
+    ∇_V z = Σ over consumers C of V of op_C.bprop(inputs of C, V, ∇_C z)
+
+    Args:
+        z: a scalar expression of a float dtype.
+        wrt: symbols or any other expressions that z is computed from: one, or several.
+        unused: what to do where z does not depend on a target: raise, or give zeros.
+
+    Returns:
+        For each target an expression of its shape and dtype; one expression if `wrt` is one.
+
+    Raises:
+        NotDifferentiableError: z is no float scalar, a target is no float, or z does not depend on it.
+        GraphError: z and a target live in different graphs.
+
+    >>> import symbackprop as sb
+    >>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    >>> print(sb.grad(sb.sum((X @ w - y)**2), w))
+    2Xᵀ(Xw − y)
+    """
+    z = as_expr(z)
+    if z.shape:
+        msg = (
+            f"grad: {z.describe()} is no scalar; take sb.sum or sb.mean of it, "
+            "or sb.vjp(z, wrt, cotangent) for a weighted sum"
+        )
+        raise NotDifferentiableError(msg)
+    _check_differentiable(z, "grad")
+    with attributed(Origin(z.node.where, backward=True)):
+        seed = ones_like(z)
+    return _pulled(z, wrt, seed, unused, "grad")
+
+
+@overload
+def vjp(y: Expr, wrt: Expr, cotangent: Operand, *, unused: Literal["error", "zeros"] = "error") -> Expr: ...
+@overload
+def vjp(
+    y: Expr, wrt: Sequence[Expr], cotangent: Operand, *, unused: Literal["error", "zeros"] = "error"
+) -> list[Expr]: ...
+def vjp(
+    y: Expr, wrt: Expr | Sequence[Expr], cotangent: Operand, *, unused: Literal["error", "zeros"] = "error"
+) -> Expr | list[Expr]:
+    """Give the vector-Jacobian product: the cotangent of y pulled back, ``x̄ = (∂y/∂x)ᵀ ȳ``.
+
+    Args:
+        y: an expression of any shape and a float dtype.
+        wrt: one target or several.
+        cotangent: ȳ, of y's shape, or with extra leading axes, which the result then has too.
+        unused: what to do where y does not depend on a target: raise, or give zeros.
+
+    Raises:
+        ShapeError: the cotangent's last axes are not y's.
+        NotDifferentiableError: as for `grad`.
+
+    >>> import symbackprop as sb
+    >>> W, x, z̄ = sb.symbols("W[M,N] x[N] z̄[M]")
+    >>> print(sb.vjp(W @ x, x, z̄))
+    Wᵀz̄
+    """
+    _check_differentiable(y, "vjp")
+    seed = as_expr(cotangent)
+    if seed.shape[seed.ndim - y.ndim :] != y.shape or seed.ndim < y.ndim:
+        msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {y.describe()}"
+        raise ShapeError(msg)
+    common_graph([y, seed], "vjp")
+    return _pulled(y, wrt, astype(seed, y.dtype), unused, "vjp")
+
+
+def _check_differentiable(z: Expr, what: str) -> None:
+    if z.dtype.kind != "f":
+        msg = f"{what}: {z.describe()} has dtype {z.dtype}, and derivatives need floats: convert with astype"
+        raise NotDifferentiableError(msg)
+
+
+def gradients_of_nodes(z: Expr, wrt: Sequence[Expr]) -> Mapping[Expr, Expr]:
+    """Give the gradient of z by every node on the way from the targets, the seed's among them.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> len(gradients_of_nodes(sb.sin(x) ** 2, [x]))
+    3
+    """
+    table = backpropagate(z, wrt, ones_like(z))
+    return {Expr(z.graph, number): gradient for number, gradient in table.items()}

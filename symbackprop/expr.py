@@ -1,0 +1,424 @@
+"""`Expr`, the handle on one node of the graph: operators, indexing and NumPy's protocols.
+
+The one loop of the domain is cut here: operators of `Expr` need the ops, ops make `Expr`s. `_ops` is the place.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, Union
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.errors import GraphError, ShapeError, Where
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from symbackprop.dims import Shape, ShapeLike
+    from symbackprop.graph import Graph, Node
+    from symbackprop.op import Op
+
+Operand: TypeAlias = Union["Expr", "np.ndarray[Any, Any]", np.generic, float, int, bool]
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def _ops() -> ModuleType:
+    from symbackprop import ops  # noqa: PLC0415  (the one place where the loop is cut)
+
+    return ops
+
+
+def user_line() -> Where | None:
+    """Give the innermost place outside of this package that led here."""
+    frame = sys._getframe(1)  # noqa: SLF001  (the documented way to look at one's caller)
+    while frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return Where(frame.f_code.co_filename, frame.f_lineno)
+
+
+class Expr:
+    """An array expression: a handle on one node of a `Graph`.
+
+    ``==`` means *the same node*, so expressions are dictionary keys; `symbackprop.equal` compares values, and
+    ``< <= > >=`` build nodes.
+
+    Attributes:
+        graph: the graph that the node lives in.
+        number: the node's number there.
+
+    >>> import symbackprop as sb
+    >>> X, w = sb.symbols("X[N,D] w[D]")
+    >>> z = X @ w
+    >>> z.shape, z.dtype, z.op.name
+    ((N,), dtype('float64'), 'matmul')
+    """
+
+    __slots__ = ("__weakref__", "graph", "number")
+    graph: Graph
+    number: int
+
+    views: ClassVar[dict[str, Callable[..., Any]]] = {}  # what the printing layer knows to show of an Expr
+    __array_priority__ = 1000
+
+    def __new__(cls, graph: Graph, number: int) -> Expr:
+        """Give the one living handle on this node."""
+        handle = graph.handles.get(number)
+        if handle is None:
+            handle = super().__new__(cls)
+            handle.graph = graph
+            handle.number = number
+            handle = graph.handles.setdefault(number, handle)
+        return handle
+
+    @property
+    def node(self) -> Node:
+        """What the graph knows about this expression."""
+        return self.graph.nodes[self.number]
+
+    @property
+    def op(self) -> Op:
+        """The operation that makes this value."""
+        return self.node.op
+
+    @property
+    def inputs(self) -> tuple[Expr, ...]:
+        """The operands."""
+        return tuple(Expr(self.graph, number) for number in self.node.inputs)
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The operation's parameters, such as its axes."""
+        return self.node.params
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes: ints, and named sizes that equal their names."""
+        return self.node.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype."""
+        return self.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.node.shape)
+
+    @property
+    def size(self) -> dims.Size:
+        """The number of elements."""
+        return dims.product(self.node.shape)
+
+    @property
+    def name(self) -> str | None:
+        """The symbol's name, or the name given with `named`."""
+        node = self.node
+        return node.params["name"] if node.op.name == "symbol" else node.label
+
+    def named(self, name: str) -> Expr:
+        """Name this value, for formulas, tables, drawings and the generated code; gives the expression itself.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x")
+        >>> (x + 1).named("z").name
+        'z'
+        """
+        if self.op.name == "symbol":
+            msg = f"the symbol {self.name} has a name already"
+            raise GraphError(msg)
+        self.graph.set_label(self.number, name)
+        return self
+
+    # --- arithmetic -------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Operand) -> Expr:
+        """Add."""
+        return _ops().add(self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Operand) -> Expr:
+        """Add."""
+        return _ops().add(other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Operand) -> Expr:
+        """Subtract."""
+        return _ops().subtract(self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Operand) -> Expr:
+        """Subtract from."""
+        return _ops().subtract(other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Operand) -> Expr:
+        """Multiply elementwise."""
+        return _ops().multiply(self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Operand) -> Expr:
+        """Multiply elementwise."""
+        return _ops().multiply(other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Operand) -> Expr:
+        """Divide elementwise."""
+        return _ops().divide(self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        """Divide by this, elementwise."""
+        return _ops().divide(other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Operand) -> Expr:
+        """Divide and round down."""
+        return _ops().floor_divide(self, other)  # type: ignore[no-any-return]
+
+    def __rfloordiv__(self, other: Operand) -> Expr:
+        """Divide by this and round down."""
+        return _ops().floor_divide(other, self)  # type: ignore[no-any-return]
+
+    def __mod__(self, other: Operand) -> Expr:
+        """Give the remainder of the floor division."""
+        return _ops().remainder(self, other)  # type: ignore[no-any-return]
+
+    def __rmod__(self, other: Operand) -> Expr:
+        """Give the remainder of the floor division by this."""
+        return _ops().remainder(other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Operand) -> Expr:
+        """Raise to a power; ``x**2`` is `square`."""
+        if isinstance(other, int) and other == 2:  # noqa: PLR2004
+            return _ops().square(self)  # type: ignore[no-any-return]
+        return _ops().power(self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Operand) -> Expr:
+        """Raise the other to this power."""
+        return _ops().power(other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Operand) -> Expr:
+        """Multiply matrices."""
+        return _ops().matmul(self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Operand) -> Expr:
+        """Multiply matrices."""
+        return _ops().matmul(other, self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Expr:
+        """Negate."""
+        return _ops().negative(self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Expr:
+        """Give the expression itself."""
+        return self
+
+    def __abs__(self) -> Expr:
+        """Give the absolute value."""
+        return _ops().abs(self)  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Operand) -> Expr:
+        """Compare elementwise."""
+        return _ops().less(self, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Operand) -> Expr:
+        """Compare elementwise."""
+        return _ops().less_equal(self, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Operand) -> Expr:
+        """Compare elementwise."""
+        return _ops().greater(self, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Operand) -> Expr:
+        """Compare elementwise."""
+        return _ops().greater_equal(self, other)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Expr:
+        """Give the logical not."""
+        return _ops().logical_not(self)  # type: ignore[no-any-return]
+
+    def __and__(self, other: Operand) -> Expr:
+        """Give the logical and."""
+        return _ops().logical_and(self, other)  # type: ignore[no-any-return]
+
+    def __or__(self, other: Operand) -> Expr:
+        """Give the logical or."""
+        return _ops().logical_or(self, other)  # type: ignore[no-any-return]
+
+    # --- layout and reductions --------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Expr:  # noqa: N802  (NumPy's name)
+        """The transpose: the axes in reverse order."""
+        return _ops().transpose(self)  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: object) -> Expr:
+        """Index with ints, slices, ``None`` and ``...``."""
+        return _ops().getitem(self, index)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: ShapeLike) -> Expr:
+        """Give the same elements in another shape."""
+        return _ops().reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: int) -> Expr:
+        """Permute the axes; without arguments reverse them."""
+        return _ops().transpose(self, axes or None)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: object) -> Expr:
+        """Convert to another dtype."""
+        return _ops().astype(self, dtype)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: int | Sequence[int] | None = None) -> Expr:
+        """Remove axes of size 1."""
+        return _ops().squeeze(self, axis)  # type: ignore[no-any-return]
+
+    def sum(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
+        """Sum over axes."""
+        return _ops().sum(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
+        """Average over axes."""
+        return _ops().mean(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def prod(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
+        """Multiply over axes."""
+        return _ops().prod(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
+        """Give the largest element over axes."""
+        return _ops().max(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
+        """Give the smallest element over axes."""
+        return _ops().min(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    # --- protocols --------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **kwargs: object) -> Expr:
+        """Let ``np.exp(expr)`` and ``array * expr`` build nodes."""
+        op = getattr(_ops(), {"absolute": "abs"}.get(ufunc.__name__, ufunc.__name__), None)
+        if method != "__call__" or kwargs or op is None:
+            what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            extra = f" with {', '.join(kwargs)}=" if kwargs else ""
+            msg = f"np.{what}{extra} has no symbolic form in symbackprop"
+            raise TypeError(msg)
+        return op(*inputs)  # type: ignore[no-any-return]
+
+    def __array_function__(
+        self, func: Callable[..., Any], _types: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Expr:
+        """Let ``np.sum(expr, axis=0)`` build nodes."""
+        name = {"amax": "max", "amin": "min"}.get(func.__name__, func.__name__)
+        op = getattr(_ops(), name, None)
+        if op is None:
+            msg = f"np.{func.__name__} has no symbolic form in symbackprop"
+            raise TypeError(msg)
+        return op(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse to become an array: an expression has no values."""
+        msg = (
+            f"{self.describe()} is an expression and has no values: build with symbackprop's functions, "
+            "or compile it with sb.compile([inputs], expr) and call the result"
+        )
+        raise TypeError(msg)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: the value is not known while the graph is built."""
+        msg = (
+            f"the truth of {self.describe()} is not known while the graph is built: "
+            "use sb.where(condition, a, b) in place of if, `and`, `or`; & | ~ for logic"
+        )
+        raise TypeError(msg)
+
+    def __len__(self) -> int:
+        """Give the size of the first axis, where that is a number."""
+        if not self.shape or not isinstance(self.shape[0], int):
+            what = f"the named size {self.shape[0]}" if self.shape else "no axes"
+            msg = f"{self.describe()} has {what}, so no length: use .shape"
+            raise TypeError(msg)
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Expr]:
+        """Iterate over the first axis, where its size is a number."""
+        return (self[position] for position in range(len(self)))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a node means nothing without its graph."""
+        msg = f"{self.describe()} lives in a graph and cannot be pickled or copied"
+        raise TypeError(msg)
+
+    def __str__(self) -> str:
+        """Give the formula."""
+        return str(self.views["text"](self))
+
+    def __repr__(self) -> str:
+        """Give dtype, shape and formula."""
+        return f"<{self.dtype}{dims.show(self.shape)}: {self}>"
+
+    def __format__(self, spec: str) -> str:
+        """Format the formula as text."""
+        return format(str(self), spec)
+
+    def text(self, **options: Any) -> str:
+        """Give the formula as Unicode text; the options are those of `symbackprop.printing.text`."""
+        return str(self.views["text"](self, **options))
+
+    def latex(self, **options: Any) -> str:
+        """Give the formula as LaTeX; the options are those of `symbackprop.printing.latex`."""
+        return str(self.views["latex"](self, **options))
+
+    def to_dot(self, **options: Any) -> str:
+        """Give the graph of this expression in Graphviz's DOT language."""
+        return str(self.views["dot"](self, **options))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def describe(self, depth: int = 2) -> str:
+        """Give a short name for messages: the user's name, else the op applied to its operands, and the shape.
+
+        >>> import symbackprop as sb
+        >>> X, w = sb.symbols("X[N,D] w[D]")
+        >>> sb.exp(X @ w).describe()
+        'exp(matmul(X, w))[N]'
+        """
+        return self._call_text(depth) + dims.show(self.shape)
+
+    def _call_text(self, depth: int) -> str:
+        node = self.node
+        if self.name is not None:
+            return self.name
+        if "value" in node.params:
+            return "array" if node.shape else str(node.params["value"])
+        if depth == 0:
+            return "…"
+        return f"{node.op.name}({', '.join(operand._call_text(depth - 1) for operand in self.inputs)})"  # noqa: SLF001
+
+
+def common_graph(exprs: Sequence[Expr], what: str) -> Graph:
+    """Give the graph that all the expressions live in.
+
+    Raises:
+        GraphError: they live in two graphs.
+    """
+    graph = exprs[0].graph
+    for expr in exprs:
+        if expr.graph is not graph:
+            msg = (
+                f"{what}: {exprs[0].describe()} and {expr.describe()} live in different graphs: "
+                "make all symbols under the same `with sb.Graph():`"
+            )
+            raise GraphError(msg)
+    return graph
+
+
+def require_scalar(expr: Expr, what: str) -> None:
+    """Check that an expression has no axes.
+
+    Raises:
+        ShapeError: it has.
+    """
+    if expr.shape:
+        msg = f"{what} takes a scalar, and {expr.describe()} is none: take a sum or a mean first"
+        raise ShapeError(msg)

@@ -1,0 +1,241 @@
+"""The static graph that every expression lives in: a networkx DAG, numbered in order of creation.
+
+An operand's number is smaller than its consumer's, so the order of the numbers is a topological order and no walk
+recurses. Building appends and never merges; sharing is the work of a pass.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import networkx as nx
+
+from symbackprop.errors import GraphError, Where
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from symbackprop.dims import Shape
+    from symbackprop.expr import Expr
+    from symbackprop.op import Op
+
+    Dag = nx.MultiDiGraph[int]
+
+_SWEEP_FLOOR = 4096  # graphs below this size are not worth a sweep
+
+
+@dataclass(slots=True)
+class Node:
+    """One operation applied: what the graph knows about one of its nodes.
+
+    Nothing but `label`, the user's name for the value, ever changes.
+    """
+
+    op: Op
+    inputs: tuple[int, ...]
+    params: Mapping[str, Any]
+    shape: Shape
+    dtype: np.dtype[Any]
+    where: Where | None = None
+    backward: bool = False
+    label: str | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two nodes share exactly when they are common sub-expressions."""
+        return (self.op, self.inputs, tuple(self.params.items()), self.shape, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom new nodes are written down to while a walker, not the user, builds them."""
+
+    where: Where | None
+    backward: bool
+
+
+_origin: ContextVar[Origin | None] = ContextVar("symbackprop_origin", default=None)
+
+
+@contextmanager
+def attributed(origin: Origin) -> Iterator[None]:
+    """Let the nodes built inside belong to this place in the user's code."""
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+def current_origin() -> Origin | None:
+    """Give the origin that a walker has set, or None while the user builds."""
+    return _origin.get()
+
+
+class Graph:
+    """A directed acyclic graph of operations.
+
+    There is always a current graph, so nobody has to mention one; ``with Graph():`` opens a fresh one. The graph
+    keeps what can still be named: nodes that no living `Expr` can reach are dropped once it has doubled in size.
+    Appending is safe from several threads.
+
+    Attributes:
+        nodes: the nodes by number, in order of creation, which is a topological order.
+
+    >>> import symbackprop as sb
+    >>> with sb.Graph() as graph:
+    ...     x = sb.symbol("x")
+    ...     y = x * x
+    >>> list(graph.dag.edges(keys=True))  # the key is the operand's position
+    [(0, 1, 0), (0, 1, 1)]
+    """
+
+    def __init__(self, *, scratch: bool = False) -> None:
+        """Make an empty graph; `scratch` graphs live for one pass: they are not swept."""
+        self.nodes: dict[int, Node] = {}
+        self.handles: weakref.WeakValueDictionary[int, Expr] = weakref.WeakValueDictionary()
+        self.lock = threading.RLock()
+        self.scratch = scratch
+        self._next = 0
+        self._sweep_at = _SWEEP_FLOOR
+        self._symbols: dict[tuple[object, ...], int] = {}
+        self._tokens: list[Token[Graph | None]] = []
+
+    @cached_property
+    def dag(self) -> Dag:
+        """The networkx graph: an edge runs from operand to consumer, its key is the operand's position.
+
+        Node attributes: ``op`` (the name), ``inputs``, ``shape``, ``dtype``, ``label``, ``where``, ``backward``.
+        """
+        dag: Dag = nx.MultiDiGraph()
+        with self.lock:
+            for number, node in self.nodes.items():
+                _draw_in(dag, number, node)
+        return dag
+
+    def add(self, node: Node) -> int:
+        """Append a node and give its number."""
+        if not self.scratch and len(self.nodes) >= self._sweep_at:
+            self._sweep()
+        number = self._next
+        self._next = number + 1
+        self.nodes[number] = node
+        if "dag" in self.__dict__:
+            _draw_in(self.dag, number, node)
+        return number
+
+    def symbol_number(self, node: Node) -> int:
+        """Give the symbol with this name, shape and dtype, appending it the first time."""
+        with self.lock:
+            number = self._symbols.get(node.key)
+            if number is None or number not in self.nodes:
+                number = self._symbols[node.key] = self.add(node)
+            return number
+
+    def set_label(self, number: int, label: str) -> None:
+        """Give a node the user's name for its value."""
+        self.nodes[number].label = label
+        if "dag" in self.__dict__:
+            self.dag.nodes[number]["label"] = label
+
+    def reachable(self, outputs: Iterable[int]) -> list[int]:
+        """Give the numbers that the outputs are computed from, themselves included, in topological order.
+
+        Costs what the outputs reach, never what the graph holds.
+        """
+        nodes = self.nodes
+        found = set(outputs)
+        stack = list(found)
+        while stack:
+            for operand in nodes[stack.pop()].inputs:
+                if operand not in found:
+                    found.add(operand)
+                    stack.append(operand)
+        return sorted(found)
+
+    def verify(self, outputs: Iterable[int] | None = None) -> None:
+        """Check that nodes stand after their operands and that shape and dtype rules still hold.
+
+        Raises:
+            GraphError: a node is not what its op makes of its operands.
+        """
+        nodes = self.nodes
+        for number in sorted(nodes) if outputs is None else self.reachable(outputs):
+            node = nodes[number]
+            if any(operand >= number or operand not in nodes for operand in node.inputs):
+                msg = f"node {number} ({node.op.name}) stands before one of its operands {node.inputs}"
+                raise GraphError(msg)
+            operands = [nodes[operand] for operand in node.inputs]
+            shape, dtype = node.op.infer(
+                [operand.shape for operand in operands], [operand.dtype for operand in operands], node.params
+            )
+            if (shape, dtype) != (node.shape, node.dtype):
+                msg = f"node {number} ({node.op.name}) says {node.dtype}{node.shape}, its op {dtype}{shape}"
+                raise GraphError(msg)
+
+    def __enter__(self) -> Self:
+        """Make this the current graph."""
+        self._tokens.append(_current.set(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Return to the graph that was current before."""
+        _current.reset(self._tokens.pop())
+
+    def __len__(self) -> int:
+        """Count the nodes."""
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        """Say how large the graph is."""
+        return f"<Graph with {len(self.nodes)} nodes>"
+
+    def _sweep(self) -> None:
+        with self.lock:
+            kept = set(self.reachable(list(self.handles.keys())))
+            for number in [number for number in self.nodes if number not in kept]:
+                del self.nodes[number]
+                if "dag" in self.__dict__:
+                    self.dag.remove_node(number)
+            self._symbols = {key: number for key, number in self._symbols.items() if number in kept}
+            self._sweep_at = max(2 * len(kept), _SWEEP_FLOOR)
+
+
+def _draw_in(dag: Dag, number: int, node: Node) -> None:
+    dag.add_node(
+        number,
+        op=node.op.name,
+        inputs=node.inputs,
+        shape=node.shape,
+        dtype=node.dtype,
+        label=node.label,
+        where=node.where,
+        backward=node.backward,
+    )
+    dag.add_edges_from((operand, number, position) for position, operand in enumerate(node.inputs))
+
+
+@dataclass(slots=True)
+class _Default:
+    graph: Graph = field(default_factory=Graph)
+
+
+_current: ContextVar[Graph | None] = ContextVar("symbackprop_graph", default=None)
+_default = _Default()
+
+
+def current_graph() -> Graph:
+    """Give the graph that new symbols and constants go into.
+
+    >>> with Graph() as graph:
+    ...     current_graph() is graph
+    True
+    """
+    return _current.get() or _default.graph

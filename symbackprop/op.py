@@ -1,0 +1,323 @@
+"""`Op`, the record that tells one operation's whole story, and its application to expressions.
+
+Ops carry data; walkers (differentiation, rewriting, printing, lowering) carry the algorithms. Arrays are
+positional, parameters are keywords, and a derivative rule is always called as ``(g, y, *xs, **params)``: the
+cotangent of the output, the output, the operands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Shape, Size
+from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.expr import Expr, Operand, common_graph, user_line
+from symbackprop.graph import Graph, Node, current_graph, current_origin
+
+Dtype: TypeAlias = "np.dtype[Any]"
+Array: TypeAlias = "np.ndarray[Any, Any]"
+Params: TypeAlias = Mapping[str, Any]
+Vjp: TypeAlias = Callable[..., Expr]
+
+# Binding strengths, weakest first. NumPy source, text and LaTeX share the scale; a formula's minus sign binds like
+# MINUS, Python's like NEGATE.
+LOWEST, COMPARE, LOGIC, ADD, MINUS, MULTIPLY, NEGATE, POWER, ATOM = range(9)
+
+_PLACE = re.compile(r"\$(\d|\*)")
+
+
+class Form(NamedTuple):
+    """How one operation is written: a template over its operands, and how strongly it binds.
+
+    Attributes:
+        template: text with ``$0``, ``$1`` … for the operands, ``$*`` for all of them with commas.
+        precedence: how strongly the whole binds.
+        operands: how strongly each operand must bind to stand without parentheses; 0 where missing.
+    """
+
+    template: str
+    precedence: int = ATOM
+    operands: tuple[int, ...] = ()
+
+    def need(self, position: int) -> int:
+        """Give how strongly an operand must bind."""
+        return self.operands[position] if position < len(self.operands) else LOWEST
+
+    def fill(self, operands: Sequence[str]) -> str:
+        """Put the operands, parenthesised already, into the template."""
+        return _PLACE.sub(
+            lambda place: ", ".join(operands) if place[1] == "*" else operands[int(place[1])], self.template
+        )
+
+
+Notation: TypeAlias = Form | Callable[[Params, tuple[Shape, ...]], Form]
+
+
+class Case(NamedTuple):
+    """One application that the generated tests try: operand shapes and parameters."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    params: Params = {}
+
+
+class Value:
+    """An immutable array that can be a parameter: equal exactly when dtype, shape and bytes are."""
+
+    __slots__ = ("_key", "array")
+
+    def __init__(self, array: Array) -> None:
+        """Copy the array and close it for writing."""
+        self.array: Array = np.array(array, order="C")
+        self.array.flags.writeable = False
+        self._key = (self.array.dtype.str, self.array.shape, self.array.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare dtype, shape and bytes, so that NaN equals NaN and 0.0 is not -0.0."""
+        return isinstance(other, Value) and self._key == other._key
+
+    def __hash__(self) -> int:
+        """Hash dtype, shape and bytes."""
+        return hash(self._key)
+
+    def __str__(self) -> str:
+        """Write scalars as numbers, whole floats without the point."""
+        if self.array.ndim:
+            return f"array{dims.show(self.array.shape)}"
+        number = self.array.item()
+        return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Op:
+    """One operation: meaning, shape rule, dtype rule, derivative, NumPy code, printed form, domain for tests.
+
+    Attributes:
+        name: NumPy's name for it, where NumPy has one.
+        doc: the meaning, for ``help`` and the documentation.
+        shape: the shape of the result from the operands' shapes and the parameters.
+        dtype: the dtype of the result from the operands' dtypes and the parameters; Python scalars among the
+            operands are passed as they are, because they are weak.
+        vjps: for each operand its rule ``(g, y, *xs, **params)``; None where the derivative is zero almost
+            everywhere or does not exist. A `variadic` op has one rule, given the operand as ``position=``.
+        numpy: how NumPy source writes it.
+        text: how Unicode formulas write it.
+        latex: how LaTeX writes it.
+        helper: the source of the function that `numpy` calls, where NumPy itself has none.
+        elementwise: whether it acts on each element alone, after broadcasting.
+        cost: floating-point operations for the operands' shapes, the result's and the parameters.
+        domain: for each operand the interval that the tests draw from.
+        kinks: where an operand must not be drawn, because the derivative jumps.
+        cases: applications for the tests; elementwise ops have theirs from the number of operands.
+    """
+
+    name: str
+    doc: str
+    shape: Callable[..., Shape]
+    dtype: Callable[..., Dtype]
+    vjps: tuple[Vjp | None, ...]
+    numpy: Notation
+    text: Notation
+    latex: Notation
+    helper: str | None = None
+    elementwise: bool = False
+    variadic: bool = False
+    cost: Callable[[tuple[Shape, ...], Shape, Params], Size] = lambda _xs, y, _params: dims.product(y)
+    domain: tuple[tuple[float, float], ...] = ()
+    kinks: tuple[float, ...] = ()
+    cases: tuple[Case, ...] = ()
+    options: Params = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Let ``help(op)`` show the meaning."""
+        object.__setattr__(self, "__doc__", self.doc)
+
+    def __repr__(self) -> str:
+        """Give the name."""
+        return f"<Op {self.name}>"
+
+    def __call__(self, *operands: Operand, **params: Any) -> Expr:
+        """Apply the operation: append a node to the operands' graph.
+
+        Raises:
+            ShapeError: the shapes do not fit, with the operands by name and the user's line.
+            DtypeError: a dtype that the operation does not take.
+            GraphError: operands of two graphs.
+        """
+        if params.keys() - self.options.keys():
+            msg = f"{self.name} takes {sorted(self.options) or 'no parameters'}, not {sorted(params)}"
+            raise TypeError(msg)
+        return apply(self, *operands, **{**self.options, **params})
+
+    def rule(self, position: int) -> Vjp | None:
+        """Give the derivative rule for one operand, or None."""
+        if not self.variadic:
+            return self.vjps[position]
+        general = self.vjps[0]
+        if general is None:
+            return None
+        return lambda g, y, *xs, **params: general(g, y, *xs, position=position, **params)
+
+    def infer(self, shapes: Sequence[Shape], dtypes: Sequence[Any], params: Params) -> tuple[Shape, Dtype]:
+        """Give the shape and the dtype of the result."""
+        return self.shape(*shapes, **params), self.dtype(*dtypes, **params)
+
+    def form(self, notation: Notation, params: Params, shapes: tuple[Shape, ...]) -> Form:
+        """Resolve one of `numpy`, `text`, `latex` for an application."""
+        return notation if isinstance(notation, Form) else notation(params, shapes)
+
+    @cached_property
+    def helper_namespace(self) -> dict[str, Any]:
+        """The names that the op's NumPy source may use."""
+        namespace: dict[str, Any] = {"np": np}
+        if self.helper:
+            exec(self.helper, namespace)  # noqa: S102  (the op's own source, never a user's)
+        return namespace
+
+    def evaluate(self, *arrays: Any, sizes: Mapping[str, int], **params: Any) -> Any:
+        """Compute the value from arrays, by the same NumPy source that compiled functions contain."""
+        shapes = tuple(np.shape(array) for array in arrays)
+        form = self.form(self.numpy, params, shapes)
+        names = [f"x{position}" for position in range(len(arrays))]
+        source = form.fill(names)
+        namespace = {**self.helper_namespace, **sizes, **dict(zip(names, arrays, strict=True))}
+        return eval(source, namespace)  # noqa: S307  (a template of the op table, never a user's text)
+
+
+def apply(op: Op, *operands: Operand, **params: Any) -> Expr:
+    """Append one application of an op; Python scalars become constants of the dtype that NumPy would use."""
+    exprs = [operand for operand in operands if isinstance(operand, Expr)]
+    graph = common_graph(exprs, op.name) if exprs else current_graph()
+    kinds: list[Any] = [_kind(op, operand) for operand in operands]
+    try:
+        shapes = [operand.shape if isinstance(operand, Expr) else np.shape(operand) for operand in operands]
+        shape, dtype = op.infer(shapes, kinds, params)
+        if len(exprs) < len(operands):
+            common = _common_dtype(kinds)
+            operands = tuple(
+                operand if isinstance(operand, Expr) else literal(operand, _strong(kind, common), graph=graph)
+                for operand, kind in zip(operands, kinds, strict=True)
+            )
+    except (ShapeError, DtypeError) as error:
+        raise _explained(error, op, operands) from None
+    numbers = tuple(operand.number for operand in operands)  # type: ignore[union-attr]  # all are Exprs now
+    return new_expr(graph, op, numbers, params, shape, dtype)
+
+
+def new_expr(graph: Graph, op: Op, inputs: tuple[int, ...], params: Params, shape: Shape, dtype: Dtype) -> Expr:
+    """Append a node whose shape and dtype are known, written down to the user's line or the walker's origin."""
+    origin = current_origin()
+    where, backward = (user_line(), False) if origin is None else (origin.where, origin.backward)
+    with graph.lock:
+        return Expr(graph, graph.add(Node(op, inputs, params, shape, dtype, where, backward)))
+
+
+def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:
+    named = ", ".join(
+        operand.describe() if isinstance(operand, Expr) else f"array{dims.show(np.shape(operand))}"
+        for operand in operands
+    )
+    explained = type(error)(f"{op.name}: {error}: {named}")
+    where = user_line()
+    if where:
+        explained.add_note(f"  built at {where}")
+    return explained
+
+
+def check_dtype(dtype: Any, what: str) -> Dtype:
+    """Read a dtype: bool, an integer or a float.
+
+    Raises:
+        DtypeError: any other.
+    """
+    try:
+        read: Dtype = np.dtype(dtype)
+    except TypeError:
+        msg = f"{what}: {dtype!r} is no dtype; use float64, float32, int64, bool …"
+        raise DtypeError(msg) from None
+    if read.kind not in "biuf":
+        msg = f"{what}: dtype {read} is not supported; use floats, integers or bool"
+        raise DtypeError(msg)
+    return read
+
+
+def _kind(op: Op, operand: Operand) -> Any:
+    """Give what NumPy's promotion wants to see: a dtype, or a Python scalar, which is weak."""
+    if isinstance(operand, Expr):
+        return operand.dtype
+    if type(operand) in (bool, int, float):
+        return operand
+    if isinstance(operand, np.ndarray | np.generic):
+        return check_dtype(operand.dtype, op.name)
+    if isinstance(operand, list | tuple):
+        return check_dtype(np.asarray(operand).dtype, op.name)
+    msg = f"{op.name}: an operand is an expression, an array or a number, not {type(operand).__name__}"
+    raise DtypeError(msg)
+
+
+def _common_dtype(kinds: Sequence[Any]) -> Dtype:
+    return np.result_type(*kinds)
+
+
+def _strong(kind: Any, common: Dtype) -> Dtype:
+    return kind if isinstance(kind, np.dtype) else common
+
+
+def _leaf_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    """Write a number as Python does; a negative one binds like a negation."""
+    array = params["value"].array
+    if array.ndim:
+        return Form(f"np.array({array.tolist()!r}, dtype=np.{array.dtype.name})".replace("nan", "np.nan"))
+    text = repr(array.item() if array.dtype != np.float32 else float(str(array)))
+    text = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}.get(text, text)
+    return Form(text, NEGATE if text.startswith("-") else ATOM)
+
+
+def _number_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    text = str(params["value"])
+    text = {"inf": "∞", "-inf": "−∞"}.get(text, text.replace("-", "−") if text.startswith("-") else text)
+    return Form(text, NEGATE if text.startswith("−") else ATOM)
+
+
+def _latex_number_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    text = str(params["value"])
+    mantissa, e, exponent = text.partition("e")
+    text = rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if e and exponent.lstrip("+-").isdigit() else text
+    text = text.replace("inf", r"\infty").replace("nan", r"\mathrm{NaN}")
+    text = rf"\mathrm{{{text}}}" if text.startswith("array") else text
+    return Form(text, NEGATE if text.startswith("-") else MULTIPLY if e else ATOM)
+
+
+CONSTANT = Op(
+    name="constant",
+    doc="A known array.",
+    shape=lambda *, value: tuple(value.array.shape),
+    dtype=lambda *, value: value.array.dtype,
+    vjps=(),
+    numpy=_leaf_form,
+    text=_number_form,
+    latex=_latex_number_form,
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
+def literal(value: object, dtype: Any = None, *, graph: Graph | None = None) -> Expr:
+    """Append a constant to a graph, the current one unless told."""
+    array = np.asarray(value, dtype=dtype)
+    check_dtype(array.dtype, "constant")
+    params = {"value": Value(array)}
+    return new_expr(graph or current_graph(), CONSTANT, (), params, tuple(array.shape), array.dtype)
+
+
+def scalar_value(expr: Expr) -> float | None:
+    """Give the number where an expression is a constant scalar, else None."""
+    node = expr.node
+    return node.params["value"].array.item() if node.op is CONSTANT and not node.shape else None

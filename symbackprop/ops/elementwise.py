@@ -1,0 +1,473 @@
+"""The elementwise operations: one statement each.
+
+A derivative rule gets ``(g, y, *xs)``: the cotangent of the output, the output, the operands. Rules are written with
+the operations themselves, so derivatives of every order come for free; broadcasting is undone by the walker.
+At a kink the rule gives the one-sided derivative that its docstring names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Shape
+from symbackprop.errors import DtypeError
+from symbackprop.expr import Expr, Operand
+from symbackprop.op import (
+    ADD,
+    ATOM,
+    COMPARE,
+    LOGIC,
+    LOWEST,
+    MINUS,
+    MULTIPLY,
+    NEGATE,
+    POWER,
+    Dtype,
+    Form,
+    Notation,
+    Op,
+    Params,
+    Vjp,
+    apply,
+    check_dtype,
+    scalar_value,
+)
+
+_SMOOTH = (-2.0, 2.0)
+_POSITIVE = (0.3, 3.0)
+
+
+# --- dtype rules ----------------------------------------------------------------------------------------------
+
+
+def promoted(*kinds: Any, **_: Any) -> Dtype:
+    """Give NumPy's common dtype; Python scalars are weak."""
+    return np.result_type(*kinds)
+
+
+def floating(*kinds: Any, **_: Any) -> Dtype:
+    """Give the dtype of NumPy's float functions: integers become floats."""
+    return _float_dtype(np.result_type(*kinds))
+
+
+@lru_cache(maxsize=64)
+def _float_dtype(dtype: Dtype) -> Dtype:
+    return np.exp.resolve_dtypes((dtype, None))[1]
+
+
+def boolean(*_kinds: Any, **_: Any) -> Dtype:
+    """Give bool."""
+    return np.dtype(bool)
+
+
+def _like_ufunc(name: str) -> Callable[..., Dtype]:
+    """Give the dtype rule of a ufunc, which keeps or refuses integers and bools as NumPy does."""
+    ufunc: np.ufunc = getattr(np, name)
+
+    @lru_cache(maxsize=64)
+    def resolve(common: Dtype) -> Dtype:
+        try:
+            return ufunc.resolve_dtypes((common,) * ufunc.nin + (None,))[-1]
+        except TypeError:
+            msg = f"NumPy does not define it for {common}; convert with astype"
+            raise DtypeError(msg) from None
+
+    return lambda *kinds, **_: resolve(np.result_type(*kinds))
+
+
+def _broadcast(*shapes: Shape, **_: Any) -> Shape:
+    return dims.broadcast(*shapes)
+
+
+# --- builders -------------------------------------------------------------------------------------------------
+
+
+def _doc(name: str, meaning: str, arity: int, notes: str) -> str:
+    arguments = ["x", "y", "z"][:arity]
+    call = f"sb.{name}({', '.join(arguments)})"
+    shaped = " ".join(f"{argument}[N]" for argument in arguments)
+    target = ", ".join(arguments) + ("," if arity == 1 else "")
+    return (
+        f"{meaning}\n\n{notes}{chr(10) * 2 if notes else ''}"
+        f"Acts on each element; operands broadcast, and the result has their common shape.\n\n"
+        f">>> import symbackprop as sb\n>>> {target} = sb.symbols({shaped!r})\n>>> {call}.shape\n(N,)\n"
+    )
+
+
+def _elementwise(
+    name: str,
+    meaning: str,
+    *vjps: Vjp | None,
+    text: Notation,
+    latex: Notation,
+    numpy: Notation | None = None,
+    dtype: Callable[..., Dtype] = floating,
+    domain: Sequence[tuple[float, float]] = (),
+    notes: str = "",
+    **rest: Any,
+) -> Op:
+    arity = len(vjps)
+    arguments = ", ".join(f"${position}" for position in range(arity))
+    return Op(
+        name=name,
+        doc=_doc(name, meaning, arity, notes),
+        shape=_broadcast,
+        dtype=dtype,
+        vjps=vjps,
+        numpy=numpy or Form(f"np.{name}({arguments})"),
+        text=text,
+        latex=latex,
+        elementwise=True,
+        domain=tuple(domain) or (_SMOOTH,) * arity,
+        **rest,
+    )
+
+
+def _called(name: str, arity: int = 1) -> Form:
+    return Form(f"{name}({', '.join(f'${position}' for position in range(arity))})")
+
+
+def _function(
+    name: str, meaning: str, *vjps: Vjp | None, text: str | None = None, latex: str | None = None, **rest: Any
+) -> Op:
+    """State an op that is written like a function call."""
+    arguments = ", ".join(f"${position}" for position in range(len(vjps)))
+    latex = latex or rf"\operatorname{{{name}}}"
+    return _elementwise(
+        name,
+        meaning,
+        *vjps,
+        text=_called(text or name, len(vjps)),
+        latex=Form(rf"{latex}\left({arguments}\right)"),
+        **rest,
+    )
+
+
+def _infix(
+    name: str, meaning: str, *vjps: Vjp | None, sign: str, latex: str, level: int, text: str | None = None, **rest: Any
+) -> Op:
+    """State a binary op that is written between its operands."""
+    return _elementwise(
+        name,
+        meaning,
+        *vjps,
+        numpy=Form(f"$0 {sign} $1", level, (level, level + 1)),
+        text=Form(f"$0 {text or sign} $1", level, (level, level + 1)),
+        latex=Form(f"$0 {latex} $1", level, (level, level + 1)),
+        **rest,
+    )
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------------
+
+add = _infix(
+    "add", "Add: ``x + y``.", lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g,
+    sign="+", latex="+", level=ADD, dtype=_like_ufunc("add"),
+)  # fmt: skip
+
+subtract = _infix(
+    "subtract", "Subtract: ``x - y``.", lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g,
+    sign="-", text="−", latex="-", level=ADD, dtype=_like_ufunc("subtract"),
+)  # fmt: skip
+
+
+def _product_text(dot: str, circle: str) -> Notation:
+    """Write a product: a dot if one factor is a number, a circle for the elementwise product of arrays."""
+
+    def notation(_params: Params, shapes: tuple[Shape, ...]) -> Form:
+        mark = circle if shapes[0] and shapes[1] else dot
+        return Form(f"$0{mark}$1", MULTIPLY, (MULTIPLY, MULTIPLY))
+
+    return notation
+
+
+multiply = _elementwise(
+    "multiply", "Multiply elementwise: ``x * y``.", lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a,
+    numpy=Form("$0 * $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    text=_product_text("·", " ⊙ "), latex=_product_text(r" \, ", r" \odot "), dtype=_like_ufunc("multiply"),
+)  # fmt: skip
+
+divide = _elementwise(
+    "divide", "Divide elementwise: ``x / y``.", lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * (y / b)),
+    numpy=Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\frac{$0}{$1}", MULTIPLY),
+    domain=(_SMOOTH, _POSITIVE),
+)  # fmt: skip
+
+floor_divide = _elementwise(
+    "floor_divide", "Divide and round down: ``x // y``; its derivative is zero almost everywhere.", None, None,
+    numpy=Form("$0 // $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    text=Form("⌊$0/$1⌋", ATOM, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\left\lfloor\frac{$0}{$1}\right\rfloor"),
+    dtype=_like_ufunc("floor_divide"), domain=(_SMOOTH, _POSITIVE),
+)  # fmt: skip
+
+remainder = _elementwise(
+    "remainder", "Give the remainder of the floor division: ``x - y*(x//y)``, with the sign of y.",
+    lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * floor_divide(a, b)),
+    numpy=Form("$0 % $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    text=Form("$0 mod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    latex=Form(r"$0 \bmod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    dtype=_like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)),
+)  # fmt: skip
+
+negative = _elementwise(
+    "negative", "Negate: ``-x``.", lambda g, _y, _x: -g,
+    numpy=Form("-$0", NEGATE, (NEGATE,)), text=Form("−$0", MINUS, (MULTIPLY,)), latex=Form("-$0", MINUS, (MULTIPLY,)),
+    dtype=_like_ufunc("negative"),
+)  # fmt: skip
+
+square = _elementwise(
+    "square", "Square: ``x²``.", lambda g, _y, x: g * (2 * x),
+    text=Form("$0²", POWER, (ATOM,)), latex=Form("{$0}^{2}", POWER, (ATOM,)), dtype=promoted,
+)  # fmt: skip
+
+
+def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
+    exponent = scalar_value(b)
+    lower = b - 1 if exponent is None else exponent - 1
+    return g * (b * (a if exponent == 2 else power(a, lower)))  # noqa: PLR2004  (a¹ is written a)
+
+
+def _power_of_exponent(g: Expr, y: Expr, a: Expr, _b: Expr) -> Expr:
+    return g * (y * log(where(equal(a, 0), 1, a)))
+
+
+power = _elementwise(
+    "power", "Raise to a power: ``x**y``.", _power_of_base, _power_of_exponent,
+    numpy=Form("$0**$1", POWER, (ATOM, NEGATE)), text=Form("$0^$1", POWER, (ATOM, ATOM)),
+    latex=Form("{$0}^{$1}", POWER, (ATOM, LOWEST)), dtype=_like_ufunc("power"), domain=(_POSITIVE, (-2.0, 3.0)),
+    notes="Where x is 0 the derivative by y is taken as 0.",
+)  # fmt: skip
+
+sqrt = _elementwise(
+    "sqrt", "Give the square root.", lambda g, y, _x: g / (2 * y),
+    text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[_POSITIVE],
+    notes="The derivative at 0 is infinite.",
+)  # fmt: skip
+
+# --- exponentials, logarithms, trigonometry -------------------------------------------------------------------
+
+exp = _function("exp", "Give e to the power x; d/dx = exp(x).", lambda g, y, _x: g * y, latex=r"\exp")
+expm1 = _function("expm1", "Give exp(x) - 1, accurate near 0; d/dx = exp(x).", lambda g, y, _x: g * (y + 1))
+log = _function(
+    "log", "Give the natural logarithm; d/dx = 1/x.", lambda g, _y, x: g / x, latex=r"\log", domain=[_POSITIVE]
+)
+log1p = _function(
+    "log1p", "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).", lambda g, _y, x: g / (1 + x), domain=[(-0.6, 2.0)]
+)
+sin = _function("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin")
+cos = _function("cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos")
+tanh = _function(
+    "tanh", "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².", lambda g, y, _x: g * (1 - square(y)), latex=r"\tanh"
+)
+
+_ERF = '''
+def erf(x):
+    """Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to x, by Cody's rational approximations (1969)."""
+    x = np.asarray(x, dtype=np.result_type(x, np.float32))
+    a = np.abs(x)
+    s = np.minimum(a, 0.46875) ** 2
+    p = (((0.185777706184603153 * s + 3.16112374387056560) * s + 113.864154151050156) * s + 377.485237685302021) * s
+    q = (((s + 23.6012909523441209) * s + 244.024637934444173) * s + 1282.61652607737228) * s
+    small = x * (p + 3209.37758913846947) / (q + 2844.23683343917062)
+    t = np.clip(a, 0.46875, 6.0)
+    p, q = 2.15311535474403846e-8, 1.0
+    for c, d in (
+        (0.564188496988670089, 15.7449261107098347), (8.88314979438837594, 117.693950891312499),
+        (66.1191906371416295, 537.181101862009858), (298.635138197400131, 1621.38957456669019),
+        (881.952221241769090, 3290.79923573345963), (1712.04761263407058, 4362.61909014324716),
+        (2051.07837782607147, 3439.36767414372164), (1230.33935479799725, 1230.33935480374942),
+    ):
+        p, q = p * t + c, q * t + d
+    large = np.copysign(1.0 - np.exp(-t * t) * p / q, x)
+    return np.where(a <= 0.46875, small, large).astype(x.dtype)[()]
+'''
+
+erf = _function(
+    "erf", "Give the error function 2/√π ∫₀ˣ exp(-t²) dt; d/dx = 2/√π exp(-x²).",
+    lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), numpy=_called("erf"), helper=_ERF,
+    notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 2e-16 absolutely.",
+)  # fmt: skip
+
+# --- kinks, masks, choices ------------------------------------------------------------------------------------
+
+abs = _elementwise(  # noqa: A001
+    "abs", "Give the absolute value; d/dx = sign(x), 0 at 0.", lambda g, _y, x: g * sign(x),
+    text=Form("|$0|"), latex=Form(r"\left|$0\right|"), dtype=promoted, kinks=(0.0,),
+)  # fmt: skip
+sign = _function(
+    "sign", "Give -1, 0 or 1; its derivative is zero almost everywhere.", None, dtype=_like_ufunc("sign"), kinks=(0.0,)
+)
+maximum = _function(
+    "maximum", "Give the larger of two; where they are equal the whole derivative goes to the first.",
+    lambda g, _y, a, b: g * (a >= b), lambda g, _y, a, b: g * (a < b), latex=r"\max", dtype=_like_ufunc("maximum"),
+)  # fmt: skip
+minimum = _function(
+    "minimum", "Give the smaller of two; where they are equal the whole derivative goes to the first.",
+    lambda g, _y, a, b: g * (a <= b), lambda g, _y, a, b: g * (a > b), latex=r"\min", dtype=_like_ufunc("minimum"),
+)  # fmt: skip
+
+
+def _comparison(name: str, sign: str, words: str, *, text: str | None = None, latex: str | None = None) -> Op:
+    return _elementwise(
+        name, f"Tell where x {words} y, as bools.", None, None,
+        numpy=Form(f"$0 {sign} $1", COMPARE, (ADD, ADD)), text=Form(f"$0 {text or sign} $1", COMPARE, (ADD, ADD)),
+        latex=Form(f"$0 {latex or sign} $1", COMPARE, (ADD, ADD)), dtype=boolean,
+    )  # fmt: skip
+
+
+greater = _comparison("greater", ">", "is greater than")
+greater_equal = _comparison("greater_equal", ">=", "is at least", text="≥", latex=r"\ge")
+less = _comparison("less", "<", "is less than")
+less_equal = _comparison("less_equal", "<=", "is at most", text="≤", latex=r"\le")
+equal = _comparison("equal", "==", "equals", text="=", latex="=")
+not_equal = _comparison("not_equal", "!=", "differs from", text="≠", latex=r"\ne")
+
+logical_and = _elementwise(
+    "logical_and", "Tell where both hold.", None, None, dtype=boolean,
+    text=Form("$0 ∧ $1", LOGIC, (LOGIC, LOGIC)), latex=Form(r"$0 \land $1", LOGIC, (LOGIC, LOGIC)),
+)  # fmt: skip
+logical_or = _elementwise(
+    "logical_or", "Tell where one holds at least.", None, None, dtype=boolean,
+    text=Form("$0 ∨ $1", LOGIC, (LOGIC + 1, LOGIC + 1)), latex=Form(r"$0 \lor $1", LOGIC, (LOGIC + 1, LOGIC + 1)),
+)  # fmt: skip
+logical_not = _elementwise(
+    "logical_not", "Tell where it does not hold.", None, dtype=boolean,
+    text=Form("¬$0", POWER, (ATOM,)), latex=Form(r"\lnot $0", POWER, (ATOM,)),
+)  # fmt: skip
+
+where = _function(
+    "where", "Choose elementwise: the second operand where the first holds, else the third.",
+    None, lambda g, _y, c, _a, _b: where(c, g, 0), lambda g, _y, c, _a, _b: where(c, 0, g),
+    dtype=lambda _condition, *kinds, **_: promoted(*kinds),
+    notes="The branch that is not chosen contributes exactly nothing to the derivative.",
+)  # fmt: skip
+
+_STEP_FORMS = {0.0: "$0 > 0", 1.0: "$0 >= 0"}
+
+
+def _step_form(mark: str, function: str) -> Notation:
+    def notation(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+        form = _STEP_FORMS.get(params["at_zero"])
+        if form is None:
+            return Form(f"{function}, {params['at_zero']})")
+        return Form(form.replace(">=", mark), COMPARE, (ADD,))
+
+    return notation
+
+
+_step = _elementwise(
+    "step", "Give 1 where x is positive and 0 where it is negative.", None,
+    numpy=lambda params, _shapes: Form(f"np.heaviside($0, {params['at_zero']!r})"),
+    text=_step_form("≥", "step($0"), latex=_step_form(r"\ge", r"\operatorname{step}\left($0"),
+    kinks=(0.0,), options={"at_zero": 0.0},
+)  # fmt: skip
+
+
+def step(x: Operand, at_zero: float = 0.0) -> Expr:
+    """Give the binary step: 1 where x is positive, 0 where it is negative, `at_zero` at 0.
+
+    Its derivative is zero almost everywhere: nothing can be learnt through it, and `grad` warns.
+
+    >>> import symbackprop as sb
+    >>> sb.step(sb.symbol("x", "N")).shape
+    (N,)
+    """
+    return _step(x, at_zero=float(at_zero))
+
+
+_relu = _elementwise(
+    "relu", "Give max(0, x).", lambda g, _y, x, *, slope_at_zero: g * step(x, slope_at_zero),
+    numpy=Form("np.maximum($0, 0.0)"), text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
+    kinks=(0.0,), options={"slope_at_zero": 0.0},
+)  # fmt: skip
+
+
+def relu(x: Operand, slope_at_zero: float = 0.0) -> Expr:
+    """Give the rectified linear unit ``max(0, x)``; d/dx is 1 where x > 0 and 0 where x < 0.
+
+    Args:
+        x: the operand.
+        slope_at_zero: the subgradient at the kink; 0 is the derivative from the left, 1 from the right.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.relu(x), x))
+    [x > 0]
+    """
+    return _relu(x, slope_at_zero=float(slope_at_zero))
+
+
+def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
+    """Give ``x`` where it is positive, else ``slope*x``: max(0, x) + slope*min(0, x).
+
+    >>> import symbackprop as sb
+    >>> sb.leaky_relu(sb.symbol("x", "N")).shape
+    (N,)
+    """
+    return prelu(x, slope)
+
+
+def prelu(x: Operand, slope: Operand) -> Expr:
+    """Give ``max(0, x) + slope*min(0, x)`` with a slope that can be learnt; its derivative is min(0, x).
+
+    >>> import symbackprop as sb
+    >>> x, a = sb.symbols("x a")
+    >>> print(sb.grad(sb.prelu(x, a), a))
+    minimum(0, x)
+    """
+    return maximum(0, x) + slope * minimum(0, x)
+
+
+def clip(x: Operand, low: Operand, high: Operand) -> Expr:
+    """Limit to an interval: ``min(max(x, low), high)``; the derivative is 0 outside, 1 inside and at both ends.
+
+    >>> import symbackprop as sb
+    >>> sb.clip(sb.symbol("x", "N"), 0, 1).shape
+    (N,)
+    """
+    return minimum(maximum(x, low), high)
+
+
+_SIGMOID = '''
+def sigmoid(z):
+    """1 / (1 + exp(-z)), written so that nothing overflows."""
+    return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
+'''
+
+sigmoid = _function(
+    "sigmoid", "Give the logistic function 1/(1 + exp(-x)); d/dx = σ(x)(1 - σ(x)).",
+    lambda g, y, _x: g * (y * (1 - y)), text="σ", latex=r"\sigma", numpy=_called("sigmoid"), helper=_SIGMOID,
+    notes="Nothing overflows, whatever x is.",
+)  # fmt: skip
+softplus = _function(
+    "softplus", "Give log(1 + exp(x)); d/dx = σ(x).", lambda g, _y, x: g * sigmoid(x),
+    numpy=Form("np.logaddexp(0.0, $0)"), notes="Nothing overflows, whatever x is.",
+)  # fmt: skip
+
+# --- conversion -----------------------------------------------------------------------------------------------
+
+_astype = _elementwise(
+    "astype", "Convert to another dtype.", lambda g, _y, x, *, dtype: astype(g, x.dtype),  # noqa: ARG005
+    numpy=lambda params, _shapes: Form(f"np.asarray($0).astype(np.{params['dtype'].name}, copy=False)"),
+    text=lambda params, _shapes: Form(f"{params['dtype'].name}($0)"),
+    latex=lambda params, _shapes: Form(rf"\mathrm{{{params['dtype'].name}}}\left($0\right)"),
+    dtype=lambda _kind, *, dtype: dtype, options={"dtype": np.dtype("float64")},
+)  # fmt: skip
+
+
+def astype(x: Operand, dtype: Any) -> Expr:
+    """Convert to another dtype; the cotangent is converted back.
+
+    >>> import symbackprop as sb
+    >>> sb.symbol("x", dtype="int64").astype("float32").dtype
+    dtype('float32')
+    """
+    kind = check_dtype(dtype, "astype")
+    return x if isinstance(x, Expr) and x.dtype == kind else apply(_astype, x, dtype=kind)

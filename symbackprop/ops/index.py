@@ -1,0 +1,299 @@
+"""Taking apart and joining: basic indexing, concatenate, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from symbackprop import dims
+from symbackprop.dims import Dim, Shape, Size
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr, Operand
+from symbackprop.op import ATOM, Case, Form, Op, Params, apply
+from symbackprop.ops.elementwise import promoted
+from symbackprop.ops.layout import expand_dims, free, kept_dtype, shape_text, squeeze
+from symbackprop.ops.leaf import as_expr
+
+
+class Run(NamedTuple):
+    """The elements that a slice takes from one axis: `length` of them from `start` on, `step` apart."""
+
+    start: Size
+    length: Size
+    step: int
+
+    def text(self, size: Size) -> str:
+        """Write the slice as Python does, for an axis of this size."""
+        stop = self.start + self.length * self.step
+        if self.step < 0:
+            start = "" if self.start == size - 1 else str(self.start)
+            return f"{start}:{'' if stop == -1 else stop}:{self.step}"
+        if self.step > 1:
+            stop = self.start + (self.length - 1) * self.step + 1
+        ends = stop == size or (self.step > 1 and self.length == (size - self.start + self.step - 1) // self.step)
+        step = f":{self.step}" if self.step > 1 else ""
+        return f"{self.start or ''}:{'' if ends else stop}{step}"
+
+
+def _run(part: slice, size: Size) -> Run:
+    """Resolve a slice against an axis; what must hold for a named size is assumed and checked at the call."""
+    step = 1 if part.step is None else part.step
+    if not isinstance(step, int) or step == 0:
+        msg = f"the step of a slice is a non-zero int, not {part.step!r}"
+        raise ShapeError(msg)
+    if isinstance(size, int) and all(bound is None or isinstance(bound, int) for bound in (part.start, part.stop)):
+        taken = range(*part.indices(size))
+        return Run(taken.start if len(taken) else 0, len(taken), step if len(taken) > 1 else 1)
+    if step < 0:
+        start, stop = _bound(part.start, size, size - 1), _bound(part.stop, size, -1)
+        return Run(start, (start - stop - step - 1) // -step, step)
+    start, stop = _bound(part.start, size, 0), _bound(part.stop, size, size)
+    return Run(start, (stop - start + step - 1) // step, step)
+
+
+def _bound(bound: Any, size: Size, default: Size) -> Size:
+    if bound is None:
+        return default
+    if isinstance(bound, Dim):
+        return bound
+    if not hasattr(bound, "__index__"):
+        msg = f"the bounds of a slice are ints or sizes, not {bound!r}"
+        raise ShapeError(msg)
+    bound = bound.__index__()
+    return size + bound if bound < 0 else bound  # type: ignore[no-any-return]
+
+
+def _slice_shape(x: Shape, *, runs: tuple[Run, ...]) -> Shape:
+    return x[: len(x) - len(runs)] + tuple(run.length for run in runs)
+
+
+def _runs_text(runs: tuple[Run, ...], shape: Shape) -> str:
+    parts = [":"] * (len(shape) - len(runs))
+    parts += [run.text(size) for run, size in zip(runs, shape[len(shape) - len(runs) :], strict=True)]
+    while len(parts) > 1 and parts[-1] == ":":
+        parts.pop()
+    return ", ".join(parts)
+
+
+def _slice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    return Form(f"$0[{_runs_text(params['runs'], shapes[0])}]", ATOM, (ATOM,))
+
+
+_slice = Op(
+    name="slice",
+    doc="Take a regular run of elements from each axis.",
+    shape=_slice_shape,
+    dtype=kept_dtype,
+    vjps=(lambda g, _y, x, *, runs: apply(_unslice, g, runs=runs, sizes=x.shape[x.ndim - len(runs) :]),),
+    numpy=_slice_form,
+    text=_slice_form,
+    latex=_slice_form,
+    cost=free,
+    cases=(
+        Case(((5,),), {"runs": (Run(1, 2, 2),)}),
+        Case(((2, 4),), {"runs": (Run(3, 4, -1),)}),
+        Case(((3, 4),), {"runs": (Run(0, 2, 1), Run(1, 3, 1))}),
+    ),
+    options={"runs": ()},
+)
+
+
+def _unslice_shape(g: Shape, *, runs: tuple[Run, ...], sizes: Shape) -> Shape:
+    return g[: len(g) - len(runs)] + sizes
+
+
+_UNSLICE = '''
+def put(values, shape, index):
+    """Zeros of a shape, with values at an index."""
+    out = np.zeros(shape, values.dtype)
+    out[index] = values
+    return out
+'''
+
+
+def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    whole = shapes[0][: len(shapes[0]) - len(params["runs"])] + params["sizes"]
+    return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
+
+
+_unslice = Op(
+    name="unslice",
+    doc="Put elements back where a slice took them, among zeros.",
+    shape=_unslice_shape,
+    dtype=kept_dtype,
+    vjps=(lambda g, _y, _x, *, runs, sizes: apply(_slice, g, runs=runs),),  # noqa: ARG005
+    numpy=_unslice_form,
+    text=_unslice_form,
+    latex=_unslice_form,
+    helper=_UNSLICE,
+    cost=free,
+    cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "sizes": (5,)}),),
+    options={"runs": (), "sizes": ()},
+)
+
+
+def getitem(x: Operand, index: Any) -> Expr:
+    """Index with ints, slices, ``None`` and ``...``, as NumPy does.
+
+    On an axis with a named size, ints and bounds are assumed to lie inside it; the compiled function checks that.
+
+    Raises:
+        ShapeError: too many indices, an int out of range, or an index of another kind.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", ("N", 4))
+    >>> x[1:, 0].shape, x[..., ::-1].shape, x[:, None].shape
+    ((N - 1,), (N, 4), (N, 1, 4))
+    """
+    expr = as_expr(x)
+    parts = list(index) if isinstance(index, tuple) else [index]
+    taken = sum(part is not None and part is not Ellipsis for part in parts)
+    dots = sum(part is Ellipsis for part in parts)
+    if dots > 1 or taken > expr.ndim:
+        what = "more than one ..." if dots > 1 else f"{taken} indices for {expr.ndim} axes"
+        msg = f"index: {what}: {expr.describe()}"
+        raise ShapeError(msg)
+    at = next((position for position, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[at : at + 1] = [slice(None)] * (expr.ndim - taken)
+    runs, dropped, inserted, axis = [], [], [], 0
+    for part in parts:
+        if part is None:
+            inserted.append(axis - len(dropped) + len(inserted))
+            continue
+        try:
+            runs.append(_run(part, expr.shape[axis]) if isinstance(part, slice) else _one(part, expr.shape[axis]))
+        except ShapeError as error:
+            msg = f"index: {error}: {expr.describe()}"
+            raise ShapeError(msg) from None
+        if not isinstance(part, slice):
+            dropped.append(axis)
+        axis += 1
+    whole = all(run == (0, size, 1) for run, size in zip(runs, expr.shape, strict=True))
+    cut = expr if whole else apply(_slice, expr, runs=tuple(runs))
+    return expand_dims(squeeze(cut, dropped), inserted)
+
+
+def _one(part: Any, size: Size) -> Run:
+    if isinstance(part, bool) or not (hasattr(part, "__index__") or isinstance(part, Dim)):
+        msg = f"an index is an int, a slice, None or ..., not {part!r}"
+        raise ShapeError(msg)
+    if isinstance(size, int) and not isinstance(part, Dim) and not -size <= part < size:
+        msg = f"{part} is out of range for size {size}"
+        raise ShapeError(msg)
+    return Run(_bound(part, size, 0), 1, 1)
+
+
+# --- joining --------------------------------------------------------------------------------------------------
+
+
+def _concatenated_shape(*xs: Shape, axis: int) -> Shape:
+    total: Size = 0
+    for x in xs:
+        if len(x) != len(xs[0]) or any(
+            a != b for at, (a, b) in enumerate(zip(x, xs[0], strict=True)) if at - len(x) != axis
+        ):
+            msg = f"sizes off axis {axis + len(xs[0])} differ"
+            raise ShapeError(msg)
+        total = x[axis] + total
+    at = len(xs[0]) + axis
+    return (*xs[0][:at], total, *xs[0][at + 1 :])
+
+
+def _concatenate_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
+    start: Size = 0
+    for x in xs[:position]:
+        start = x.shape[axis] + start
+    size = xs[position].shape
+    runs = (Run(start, size[axis], 1), *(Run(0, size[after], 1) for after in range(axis + 1, 0)))
+    return apply(_slice, g, runs=runs)
+
+
+def _joined(function: str, grow: int) -> Any:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        axis = params["axis"] + len(shapes[0]) + grow
+        operands = "$*," if len(shapes) == 1 else "$*"
+        return Form(f"{function}(({operands}){f', axis={axis}' if axis else ''})")
+
+    return notation
+
+
+_concatenate = Op(
+    name="concatenate",
+    doc="Join along an axis.",
+    shape=_concatenated_shape,
+    dtype=promoted,
+    vjps=(_concatenate_vjp,),
+    variadic=True,
+    numpy=_joined("np.concatenate", 0),
+    text=_joined("concatenate", 0),
+    latex=_joined(r"\operatorname{concatenate}", 0),
+    cost=free,
+    cases=(Case(((2,), (3,)), {"axis": -1}), Case(((2, 3), (1, 3), (2, 3)), {"axis": -2})),
+    options={"axis": -1},
+)
+
+
+def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
+    """Join arrays along an axis that they have.
+
+    Raises:
+        ShapeError: no arrays, or sizes differ off the axis.
+
+    >>> import symbackprop as sb
+    >>> sb.concatenate([sb.symbol("a", "N"), sb.symbol("b", "M")]).shape
+    (N + M,)
+    """
+    if not arrays:
+        msg = "concatenate: give one array at least"
+        raise ShapeError(msg)
+    exprs = [as_expr(x) for x in arrays]
+    (right,) = dims.axes_from_right(axis, exprs[0].ndim)
+    return apply(_concatenate, *exprs, axis=right)
+
+
+def _stacked_shape(*xs: Shape, axis: int) -> Shape:
+    if any(x != xs[0] for x in xs):
+        msg = "the shapes differ"
+        raise ShapeError(msg)
+    at = len(xs[0]) + 1 + axis
+    return (*xs[0][:at], len(xs), *xs[0][at:])
+
+
+def _stack_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
+    after = xs[0].shape[len(xs[0].shape) + 1 + axis :]
+    runs = (Run(position, 1, 1), *(Run(0, size, 1) for size in after))
+    return squeeze(apply(_slice, g, runs=runs), axis)
+
+
+_stack = Op(
+    name="stack",
+    doc="Join along a new axis.",
+    shape=_stacked_shape,
+    dtype=promoted,
+    vjps=(_stack_vjp,),
+    variadic=True,
+    numpy=_joined("np.stack", 1),
+    text=_joined("stack", 1),
+    latex=_joined(r"\operatorname{stack}", 1),
+    cost=free,
+    cases=(Case(((2,), (2,)), {"axis": -1}), Case(((2, 3), (2, 3)), {"axis": -3}), Case(((), ()), {"axis": -1})),
+    options={"axis": -1},
+)
+
+
+def stack(arrays: Sequence[Operand], axis: int = 0) -> Expr:
+    """Join arrays of one shape along a new axis.
+
+    Raises:
+        ShapeError: no arrays, or the shapes differ.
+
+    >>> import symbackprop as sb
+    >>> sb.stack([sb.symbol("a", "N"), sb.symbol("b", "N")], axis=-1).shape
+    (N, 2)
+    """
+    if not arrays:
+        msg = "stack: give one array at least"
+        raise ShapeError(msg)
+    exprs = [as_expr(x) for x in arrays]
+    (right,) = dims.axes_from_right(axis, exprs[0].ndim + 1)
+    return apply(_stack, *exprs, axis=right)

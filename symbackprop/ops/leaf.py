@@ -1,0 +1,172 @@
+"""What expressions start from: symbols, constants and sizes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Shape, ShapeLike, Size
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr, Operand, user_line
+from symbackprop.graph import Graph, Node, current_graph
+from symbackprop.op import ADD, ATOM, Form, Op, Params, check_dtype, literal, new_expr
+
+
+def _symbol_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    return Form(params["name"].replace("$", "_"))
+
+
+SYMBOL = Op(
+    name="symbol",
+    doc="A named input.",
+    shape=lambda *, name, shape, dtype: shape,
+    dtype=lambda *, name, shape, dtype: dtype,
+    vjps=(),
+    numpy=_symbol_form,
+    text=_symbol_form,
+    latex=_symbol_form,
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
+def _size_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    text = str(params["size"])
+    return Form(text, ATOM if text.isidentifier() else ADD)
+
+
+SIZE = Op(
+    name="size",
+    doc="A named size as a number.",
+    shape=lambda *, size, dtype: (),
+    dtype=lambda *, size, dtype: dtype,
+    vjps=(),
+    numpy=_size_form,
+    text=_size_form,
+    latex=_size_form,
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
+def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
+    """Give the symbol with this name: an input of formulas and compiled functions.
+
+    The same name, shape and dtype in one graph is the same symbol; the same name with another shape is another.
+
+    Args:
+        name: any text without white space; where it is no identifier, generated code uses a safe name instead.
+        shape: sizes, each an int or a name: ``("N", 3)``, ``"N"``, ``()``.
+        dtype: bool, an integer or a float.
+
+    Raises:
+        ShapeError: the name is empty or has white space, or a size is neither an int nor a name.
+        DtypeError: the dtype is none of these.
+
+    >>> symbol("X", ("N", "D")).shape
+    (N, D)
+    >>> symbol("k", dtype="int64").dtype
+    dtype('int64')
+    """
+    if not isinstance(name, str) or not name:
+        msg = f"a symbol's name is a text such as 'x', not {name!r}"
+        raise ShapeError(msg)
+    read = dims.as_shape(shape)
+    kind = check_dtype(dtype, f"symbol {name}")
+    graph = current_graph()
+    params = {"name": name, "shape": read, "dtype": kind}
+    with graph.lock:
+        return Expr(graph, graph.symbol_number(Node(SYMBOL, (), params, read, kind, user_line())))
+
+
+_SPEC = re.compile(r"([^\W\d]\w*)(?:\[([^\]]*)\])?\Z")
+
+
+def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
+    """Give several symbols from one line: names with their sizes in brackets, separated by blanks or commas.
+
+    Args:
+        spec: for example ``"X[N,D] w[D] b"``.
+        dtype: the dtype of all of them.
+
+    Raises:
+        ShapeError: a part is no name with sizes.
+
+    >>> X, w, b = symbols("X[N,D] w[D] b")
+    >>> X.shape, w.shape, b.shape
+    ((N, D), (D,), ())
+    """
+    found = []
+    parts = re.findall(r"[^\s,\[]+(?:\s*\[[^\]]*\])?|\[[^\]]*\]?", spec)
+    for part in parts:
+        match = _SPEC.match(re.sub(r"\s+", "", part))
+        if match is None:
+            msg = f"symbols: {part!r} is no symbol; write names with sizes in brackets: 'X[N,D] w[D] b'"
+            raise ShapeError(msg)
+        shape = [size for size in (match[2] or "").split(",") if size]
+        found.append(symbol(match[1], shape, dtype))
+    if not found:
+        msg = "symbols: no name given; write for example 'X[N,D] w[D] b'"
+        raise ShapeError(msg)
+    return tuple(found)
+
+
+def constant(value: object, dtype: Any = None) -> Expr:
+    """Give a known array as an expression.
+
+    Args:
+        value: a number, a nested list or an array; it is copied.
+        dtype: NumPy's for the value unless told.
+
+    Raises:
+        DtypeError: the value is no array of bools, integers or floats.
+
+    >>> constant([1.0, 2.0]).shape
+    (2,)
+    """
+    return literal(value, dtype)
+
+
+def as_expr(value: Operand) -> Expr:
+    """Give the value itself if it is an expression, else a constant.
+
+    >>> x = symbol("x")
+    >>> as_expr(x) is x, as_expr(2.0).op.name
+    (True, 'constant')
+    """
+    return value if isinstance(value, Expr) else literal(value)
+
+
+def size_of(size: Size, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
+    """Give a size as a scalar expression: a constant if it is known, else its value at the call.
+
+    >>> size_of(dims.as_size("N")).op.name, size_of(3).op.name
+    ('size', 'constant')
+    """
+    if isinstance(size, int):
+        return literal(size, dtype, graph=graph)
+    kind = np.dtype(dtype)
+    return new_expr(graph or current_graph(), SIZE, (), {"size": size, "dtype": kind}, (), kind)
+
+
+ARANGE = Op(
+    name="arange",
+    doc="The integers from 0 to a size.",
+    shape=lambda *, size: (size,),
+    dtype=lambda *, size: np.dtype(np.int_),  # noqa: ARG005
+    vjps=(),
+    numpy=lambda params, _shapes: Form(f"np.arange({params['size']})"),
+    text=lambda params, _shapes: Form(f"arange({params['size']})"),
+    latex=lambda params, _shapes: Form(rf"\operatorname{{arange}}\left({params['size']}\right)"),
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
+def arange(size: Size, *, graph: Graph | None = None) -> Expr:
+    """Give the integers from 0 up to a size.
+
+    >>> arange(dims.as_size("N")).shape
+    (N,)
+    """
+    return new_expr(graph or current_graph(), ARANGE, (), {"size": size}, (size,), np.dtype(np.int_))

@@ -1,0 +1,428 @@
+"""The reductions, and the functions built on one: softmax, log-softmax, log-sum-exp.
+
+Axes are kept counted from the right, so that a cotangent may have extra leading axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Shape
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr, Operand
+from symbackprop.op import ATOM, Case, Dtype, Form, Notation, Op, Params, Vjp, apply
+from symbackprop.ops.elementwise import divide, equal, floating, where
+from symbackprop.ops.layout import broadcast_to, expand_dims, kept_dtype, permute
+from symbackprop.ops.leaf import arange, as_expr, size_of
+
+Axis: TypeAlias = int | Iterable[int] | None
+
+
+def _reduced(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    left = [axis not in axes for axis in range(-len(shape), 0)]
+    if keepdims:
+        return tuple(size if kept else 1 for size, kept in zip(shape, left, strict=True))
+    return tuple(size for size, kept in zip(shape, left, strict=True) if kept)
+
+
+def _same(shape: Shape, **_: Any) -> Shape:
+    return shape
+
+
+def spread(value: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bool, full: bool = False) -> Expr:
+    """Give a reduced value back its axes, so that it broadcasts against the operand.
+
+    Args:
+        value: a reduced value or a cotangent of one, which may have extra leading axes.
+        x: the operand of the reduction.
+        axes: the reduced axes, counted from the right.
+        keepdims: whether the reduction kept them.
+        full: repeat the values to the operand's whole shape.
+    """
+    if not keepdims and axes and value.ndim:
+        value = expand_dims(value, axes)
+    extra = value.shape[: value.ndim - x.ndim] if value.ndim > x.ndim else ()
+    return broadcast_to(value, extra + x.shape) if full else value
+
+
+def _accumulated(kind: Any, **_: Any) -> Dtype:
+    dtype: Dtype = np.result_type(kind)
+    if dtype.kind in "bi":
+        return np.promote_types(dtype, np.int_)
+    return np.promote_types(dtype, np.uint) if dtype.kind == "u" else dtype
+
+
+def _axis_arguments(params: Params, shape: Shape) -> str:
+    """Write the parameters as NumPy's keywords, axes counted from the left as people do."""
+    axes = tuple(axis + len(shape) for axis in params["axes"])
+    parts = [] if len(axes) == len(shape) else [f"axis={axes[0] if len(axes) == 1 else axes}"]
+    return ", ".join(parts + ["keepdims=True"] * bool(params.get("keepdims")))
+
+
+def _method(name: str) -> Notation:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        return Form(f"$0.{name}({_axis_arguments(params, shapes[0])})", ATOM, (ATOM,))
+
+    return notation
+
+
+def _function(name: str, *, last_is_default: bool = False) -> Notation:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        default = last_is_default and params["axes"] == (-1,)
+        arguments = "" if default else _axis_arguments(params, shapes[0])
+        return Form(f"{name}($0{arguments and ', '}{arguments})")
+
+    return notation
+
+
+def _latex(name: str, *, last_is_default: bool = False) -> Notation:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        axes = [str(axis + len(shapes[0])) for axis in params["axes"]]
+        default = len(axes) == len(shapes[0]) or (last_is_default and params["axes"] == (-1,))
+        below = "" if default else f"_{{{','.join(axes)}}}"
+        return Form(rf"{name}{below}\left($0\right)")
+
+    return notation
+
+
+_ONE_AXIS = tuple(
+    Case((shape,), {"axes": axes, "keepdims": keepdims})
+    for shape, axes in [((3,), (-1,)), ((2, 3), (-1,)), ((2, 3), (-2,)), ((2, 3, 2), (-2,))]
+    for keepdims in (False, True)
+)
+_ANY_AXES = _ONE_AXIS + tuple(
+    Case((shape,), {"axes": axes, "keepdims": keepdims})
+    for shape, axes in [((2, 3), (-2, -1)), ((2, 3, 2), (-3, -1)), ((), ())]
+    for keepdims in (False, True)
+)
+
+
+def _reduction(
+    name: str,
+    meaning: str,
+    vjp: Vjp,
+    *,
+    dtype: Callable[..., Dtype] = kept_dtype,
+    latex: str | None = None,
+    numpy: Notation | None = None,
+    cases: tuple[Case, ...] = _ANY_AXES,
+    **rest: Any,
+) -> Op:
+    return Op(
+        name=name,
+        doc=meaning,
+        shape=_reduced,
+        dtype=dtype,
+        vjps=(vjp,),
+        numpy=numpy or _method(name),
+        text=_function(name),
+        latex=_latex(latex or rf"\operatorname{{{name}}}"),
+        cost=lambda xs, _y, _params: dims.product(xs[0]),
+        cases=cases,
+        options={"axes": (), "keepdims": False},
+        **rest,
+    )
+
+
+def _public(op: Op, x: Operand, axis: Axis, *, keepdims: bool = False) -> Expr:
+    expr = as_expr(x)
+    return apply(op, expr, axes=_axes(op, expr, axis), keepdims=bool(keepdims))
+
+
+def _axes(op: Op, x: Expr, axis: Axis) -> tuple[int, ...]:
+    try:
+        return dims.axes_from_right(axis, x.ndim)
+    except ShapeError as error:
+        msg = f"{op.name}: {error}: {x.describe()}"
+        raise ShapeError(msg) from None
+
+
+# --- sum, mean, extremes --------------------------------------------------------------------------------------
+
+
+def _mean_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bool) -> Expr:
+    count = size_of(dims.product(x.shape[axis] for axis in axes), g.dtype, graph=x.graph)
+    return spread(divide(g, count), x, axes=axes, keepdims=keepdims, full=True)
+
+
+def _extreme_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bool) -> Expr:
+    chosen = equal(x, spread(y, x, axes=axes, keepdims=keepdims))
+    ties = apply(SUM, chosen, axes=axes, keepdims=True).astype(x.dtype)
+    return spread(g, x, axes=axes, keepdims=keepdims) * (chosen / ties)
+
+
+SUM = _reduction(
+    "sum", "Sum over axes.", lambda g, _y, x, **params: spread(g, x, **params, full=True), dtype=_accumulated
+)
+MEAN = _reduction("mean", "Average over axes.", _mean_vjp, dtype=floating)
+MAX = _reduction("max", "Give the largest element over axes.", _extreme_vjp, latex=r"\max")
+MIN = _reduction("min", "Give the smallest element over axes.", _extreme_vjp, latex=r"\min")
+
+
+def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+    """Sum over axes, all of them unless told; integers are summed as int64.
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the summed axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.sum(sb.symbol("x", ("N", "D")), axis=0).shape
+    (D,)
+    """
+    return _public(SUM, x, axis, keepdims=keepdims)
+
+
+def mean(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+    """Average over axes, all of them unless told; of no elements it is NaN.
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the averaged axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.mean(sb.symbol("x", ("N", "D"))).shape
+    ()
+    """
+    return _public(MEAN, x, axis, keepdims=keepdims)
+
+
+def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+    """Give the largest element over axes; equal ones share the derivative equally.
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.max(sb.symbol("x", ("N", "D")), axis=-1, keepdims=True).shape
+    (N, 1)
+    """
+    return _public(MAX, x, axis, keepdims=keepdims)
+
+
+def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+    """Give the smallest element over axes; equal ones share the derivative equally.
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.min(sb.symbol("x", ("N", "D")), axis=0).shape
+    (D,)
+    """
+    return _public(MIN, x, axis, keepdims=keepdims)
+
+
+# --- product --------------------------------------------------------------------------------------------------
+
+_OTHERS = '''
+def product_of_others(x, axis):
+    """For each element the product of all the others on its axis, without dividing."""
+    x = np.moveaxis(x, axis, -1)
+    before, after = np.ones_like(x), np.ones_like(x)
+    np.multiply.accumulate(x[..., :-1], axis=-1, out=before[..., 1:])
+    np.multiply.accumulate(x[..., :0:-1], axis=-1, out=after[..., -2::-1])
+    return np.moveaxis(before * after, -1, axis)
+'''
+
+
+def _to_last(x: Expr, axis: int) -> Expr:
+    order = [*(at for at in range(axis, 0) if at != axis), axis]
+    return permute(x, tuple(order))
+
+
+def _from_last(x: Expr, axis: int) -> Expr:
+    return permute(x, (-1, *range(axis, -1)))
+
+
+def _others_vjp(g: Expr, _y: Expr, x: Expr, *, axis: int) -> Expr:
+    # sum_k g_k prod_{j != k} x_j, by x_i: sum_{k != i} g_k prod_{j not in {i, k}} x_j, from the table without x_k.
+    last = _to_last(x, axis)
+    positions = arange(last.shape[-1], graph=x.graph)
+    diagonal = equal(expand_dims(positions, -1), expand_dims(positions, -2))
+    without = where(diagonal, 1, expand_dims(last, -2))
+    terms = where(diagonal, 0, expand_dims(_to_last(g, axis), -1) * apply(OTHERS, without, axis=-1))
+    return _from_last(apply(SUM, terms, axes=(-2,), keepdims=False), axis)
+
+
+OTHERS = Op(
+    name="product_of_others",
+    doc="For each element the product of all the others on its axis.",
+    shape=_same,
+    dtype=kept_dtype,
+    vjps=(_others_vjp,),
+    numpy=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
+    text=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
+    latex=lambda params, shapes: Form(rf"\operatorname{{others}}_{{{params['axis'] + len(shapes[0])}}}\left($0\right)"),
+    helper=_OTHERS,
+    cost=lambda xs, _y, _params: dims.product(xs[0]) * 3,
+    cases=(Case(((3,),), {"axis": -1}), Case(((3, 2),), {"axis": -2})),
+    options={"axis": -1},
+)
+
+
+def _prod_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bool) -> Expr:
+    (axis,) = axes
+    return spread(g, x, axes=axes, keepdims=keepdims) * apply(OTHERS, x, axis=axis)
+
+
+PROD = _reduction("prod", "Multiply over an axis.", _prod_vjp, dtype=_accumulated, latex=r"\prod", cases=_ONE_AXIS)
+
+
+def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+    """Multiply over axes, all of them unless told; the derivative is the product of the others, also at zeros.
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.prod(sb.symbol("x", ("N", "D")), axis=0).shape
+    (D,)
+    """
+    expr = as_expr(x)
+    axes = _axes(PROD, expr, axis)
+    for each in axes:  # from the left, so that the others keep their distance from the right
+        expr = apply(PROD, expr, axes=(each,), keepdims=keepdims)
+    return expr
+
+
+# --- softmax and its relatives --------------------------------------------------------------------------------
+
+_SOFTMAX = '''
+def softmax(z, axis):
+    """exp(z) / sum(exp(z)), shifted by the largest element so that nothing overflows."""
+    e = np.exp(z - z.max(axis=axis, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=axis, keepdims=True)
+'''
+_LOG_SOFTMAX = '''
+def log_softmax(z, axis):
+    """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
+    s = z - z.max(axis=axis, keepdims=True, initial=-np.inf)
+    return s - np.log(np.exp(s).sum(axis=axis, keepdims=True))
+'''
+_LOGSUMEXP = '''
+def logsumexp(z, axis=None, keepdims=False):
+    """log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
+    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
+    m = np.where(np.isfinite(m), m, 0.0)
+    s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
+    return s if keepdims else s.squeeze(axis=axis)[()]
+'''
+
+
+def _called(name: str) -> Notation:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        axes = tuple(axis + len(shapes[0]) for axis in params["axes"])
+        return Form(f"{name}($0, axis={axes[0] if len(axes) == 1 else axes})")
+
+    return notation
+
+
+def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
+    return Op(
+        name=name,
+        doc=meaning,
+        shape=_same,
+        dtype=floating,
+        vjps=(vjp,),
+        numpy=_called(name),
+        text=_function(name, last_is_default=True),
+        latex=_latex(rf"\operatorname{{{name}}}".replace("_", " "), last_is_default=True),
+        helper=helper,
+        cost=lambda xs, _y, _params: dims.product(xs[0]) * 5,
+        cases=tuple(Case(case.shapes, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
+        options={"axes": (-1,)},
+    )
+
+
+def _softmax_vjp(g: Expr, y: Expr, _x: Expr, *, axes: tuple[int, ...]) -> Expr:
+    return y * (g - apply(SUM, g * y, axes=axes, keepdims=True))
+
+
+def _log_softmax_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Expr:
+    return g - apply(SOFTMAX, x, axes=axes) * apply(SUM, g, axes=axes, keepdims=True)
+
+
+SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
+LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
+LOGSUMEXP = _reduction(
+    "logsumexp",
+    "Give log(sum(exp(x))) over axes.",
+    lambda g, _y, x, *, axes, keepdims: spread(g, x, axes=axes, keepdims=keepdims) * apply(SOFTMAX, x, axes=axes),
+    dtype=floating,
+    numpy=_function("logsumexp"),
+    helper=_LOGSUMEXP,
+)
+
+
+def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
+    """Give ``exp(x)/sum(exp(x))`` along an axis; nothing overflows. Derivative: y ⊙ (g - sum(g ⊙ y)).
+
+    Raises:
+        ShapeError: the axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> sb.softmax(sb.symbol("z", ("N", "K"))).shape
+    (N, K)
+    """
+    expr = as_expr(x)
+    return apply(SOFTMAX, expr, axes=_axes(SOFTMAX, expr, axis))
+
+
+def log_softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
+    """Give ``x - logsumexp(x)`` along an axis; nothing overflows. Derivative: g - softmax(x) sum(g).
+
+    Raises:
+        ShapeError: the axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> sb.log_softmax(sb.symbol("z", ("N", "K"))).shape
+    (N, K)
+    """
+    expr = as_expr(x)
+    return apply(LOG_SOFTMAX, expr, axes=_axes(LOG_SOFTMAX, expr, axis))
+
+
+def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+    """Give ``log(sum(exp(x)))`` over axes; nothing overflows, of no elements it is -inf. Derivative: softmax(x).
+
+    Args:
+        x: the operand.
+        axis: one axis or several.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> sb.logsumexp(sb.symbol("z", ("N", "K")), axis=-1).shape
+    (N,)
+    """
+    return _public(LOGSUMEXP, x, axis, keepdims=keepdims)
