@@ -35,7 +35,7 @@ _SWEEP_FLOOR = 4096  # graphs below this size are not worth a sweep
 class Node:
     """One operation applied: what the graph knows about one of its nodes.
 
-    Nothing but `label`, the user's name for the value, ever changes.
+    Nothing but `label`, the user's name for the value, and `hint`, a name for it in generated code, ever changes.
     """
 
     op: Op
@@ -46,6 +46,7 @@ class Node:
     where: Where | None = None
     backward: bool = False
     label: str | None = None
+    hint: str | None = None
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -148,6 +148,8 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
         names = ", ".join(sorted({C.op.name for C in get_consumers(V, G_prime)}))
         msg = f"the derivative rule of {names} gave {gradient.shape} for an operand of shape {V.shape}"
         raise GraphError(msg)
+    if V.name and gradient.node.backward and not gradient.node.hint:
+        gradient.node.hint = f"d{V.name}"
     grad_table[V.number] = gradient
     return gradient
 
