@@ -362,7 +362,7 @@ def _step_form(mark: str, function: str) -> Notation:
     return notation
 
 
-_step = _elementwise(
+STEP = _elementwise(
     "step", "Give 1 where x is positive and 0 where it is negative.", None,
     numpy=lambda params, _shapes: Form(f"np.heaviside($0, {params['at_zero']!r})"),
     text=_step_form("≥", "step($0"), latex=_step_form(r"\ge", r"\operatorname{step}\left($0"),
@@ -379,10 +379,10 @@ def step(x: Operand, at_zero: float = 0.0) -> Expr:
     >>> sb.step(sb.symbol("x", "N")).shape
     (N,)
     """
-    return _step(x, at_zero=float(at_zero))
+    return STEP(x, at_zero=float(at_zero))
 
 
-_relu = _elementwise(
+RELU = _elementwise(
     "relu", "Give max(0, x).", lambda g, _y, x, *, slope_at_zero: g * step(x, slope_at_zero),
     numpy=Form("np.maximum($0, 0.0)"), text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
     kinks=(0.0,), options={"slope_at_zero": 0.0},
@@ -401,7 +401,7 @@ def relu(x: Operand, slope_at_zero: float = 0.0) -> Expr:
     >>> print(sb.grad(sb.relu(x), x))
     [x > 0]
     """
-    return _relu(x, slope_at_zero=float(slope_at_zero))
+    return RELU(x, slope_at_zero=float(slope_at_zero))
 
 
 def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
@@ -453,7 +453,7 @@ softplus = _function(
 
 # --- conversion -----------------------------------------------------------------------------------------------
 
-_astype = _elementwise(
+ASTYPE = _elementwise(
     "astype", "Convert to another dtype.", lambda g, _y, x, *, dtype: astype(g, x.dtype),  # noqa: ARG005
     numpy=lambda params, _shapes: Form(f"np.asarray($0).astype(np.{params['dtype'].name}, copy=False)"),
     text=lambda params, _shapes: Form(f"{params['dtype'].name}($0)"),
@@ -470,4 +470,4 @@ def astype(x: Operand, dtype: Any) -> Expr:
     dtype('float32')
     """
     kind = check_dtype(dtype, "astype")
-    return x if isinstance(x, Expr) and x.dtype == kind else apply(_astype, x, dtype=kind)
+    return x if isinstance(x, Expr) and x.dtype == kind else apply(ASTYPE, x, dtype=kind)

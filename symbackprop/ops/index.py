@@ -79,12 +79,12 @@ def _slice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"$0[{_runs_text(params['runs'], shapes[0])}]", ATOM, (ATOM,))
 
 
-_slice = Op(
+SLICE = Op(
     name="slice",
     doc="Take a regular run of elements from each axis.",
     shape=_slice_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, x, *, runs: apply(_unslice, g, runs=runs, sizes=x.shape[x.ndim - len(runs) :]),),
+    vjps=(lambda g, _y, x, *, runs: apply(UNSLICE, g, runs=runs, sizes=x.shape[x.ndim - len(runs) :]),),
     numpy=_slice_form,
     text=_slice_form,
     latex=_slice_form,
@@ -116,12 +116,12 @@ def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
 
 
-_unslice = Op(
+UNSLICE = Op(
     name="unslice",
     doc="Put elements back where a slice took them, among zeros.",
     shape=_unslice_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, _x, *, runs, sizes: apply(_slice, g, runs=runs),),  # noqa: ARG005
+    vjps=(lambda g, _y, _x, *, runs, sizes: apply(SLICE, g, runs=runs),),  # noqa: ARG005
     numpy=_unslice_form,
     text=_unslice_form,
     latex=_unslice_form,
@@ -169,7 +169,7 @@ def getitem(x: Operand, index: Any) -> Expr:
             dropped.append(axis)
         axis += 1
     whole = all(run == (0, size, 1) for run, size in zip(runs, expr.shape, strict=True))
-    cut = expr if whole else apply(_slice, expr, runs=tuple(runs))
+    cut = expr if whole else apply(SLICE, expr, runs=tuple(runs))
     return expand_dims(squeeze(cut, dropped), inserted)
 
 
@@ -205,7 +205,7 @@ def _concatenate_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> 
         start = x.shape[axis] + start
     size = xs[position].shape
     runs = (Run(start, size[axis], 1), *(Run(0, size[after], 1) for after in range(axis + 1, 0)))
-    return apply(_slice, g, runs=runs)
+    return apply(SLICE, g, runs=runs)
 
 
 def _joined(function: str, grow: int) -> Any:
@@ -217,7 +217,7 @@ def _joined(function: str, grow: int) -> Any:
     return notation
 
 
-_concatenate = Op(
+CONCATENATE = Op(
     name="concatenate",
     doc="Join along an axis.",
     shape=_concatenated_shape,
@@ -248,7 +248,7 @@ def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
         raise ShapeError(msg)
     exprs = [as_expr(x) for x in arrays]
     (right,) = dims.axes_from_right(axis, exprs[0].ndim)
-    return apply(_concatenate, *exprs, axis=right)
+    return apply(CONCATENATE, *exprs, axis=right)
 
 
 def _stacked_shape(*xs: Shape, axis: int) -> Shape:
@@ -262,10 +262,10 @@ def _stacked_shape(*xs: Shape, axis: int) -> Shape:
 def _stack_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
     after = xs[0].shape[len(xs[0].shape) + 1 + axis :]
     runs = (Run(position, 1, 1), *(Run(0, size, 1) for size in after))
-    return squeeze(apply(_slice, g, runs=runs), axis)
+    return squeeze(apply(SLICE, g, runs=runs), axis)
 
 
-_stack = Op(
+STACK = Op(
     name="stack",
     doc="Join along a new axis.",
     shape=_stacked_shape,
@@ -296,4 +296,4 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Expr:
         raise ShapeError(msg)
     exprs = [as_expr(x) for x in arrays]
     (right,) = dims.axes_from_right(axis, exprs[0].ndim + 1)
-    return apply(_stack, *exprs, axis=right)
+    return apply(STACK, *exprs, axis=right)

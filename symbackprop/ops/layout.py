@@ -62,12 +62,12 @@ def _written_latex(function: str) -> Any:
     return notation
 
 
-_reshape = Op(
+RESHAPE = Op(
     name="reshape",
     doc="Give the same elements in another shape.",
     shape=_reshape_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, y, x, **_: apply(_reshape, g, shape=g.shape[: g.ndim - y.ndim] + x.shape),),
+    vjps=(lambda g, y, x, **_: apply(RESHAPE, g, shape=g.shape[: g.ndim - y.ndim] + x.shape),),
     numpy=lambda params, _shapes: Form(f"$0.reshape({shape_text(params['shape'])})", ATOM, (ATOM,)),
     text=_written("reshape"),
     latex=_written_latex("reshape"),
@@ -102,7 +102,7 @@ def reshape(x: Operand, shape: ShapeLike) -> Expr:
             msg = f"reshape: -1 cannot be found: {error}: {expr.describe()}"
             raise ShapeError(msg) from None
         target = (*target[: unknown[0]], fitted, *target[unknown[0] + 1 :])
-    return expr if expr.shape == target else apply(_reshape, expr, shape=target)
+    return expr if expr.shape == target else apply(RESHAPE, expr, shape=target)
 
 
 # --- transpose ------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def _transpose_form(short: Form, prefix: str, suffix: str) -> Any:
     return notation
 
 
-_transpose = Op(
+TRANSPOSE = Op(
     name="transpose",
     doc="Permute the axes.",
     shape=_transpose_shape,
@@ -148,7 +148,7 @@ def permute(x: Expr, axes: tuple[int, ...]) -> Expr:
     """Permute the last axes, named from the right; leading axes stay."""
     if axes == tuple(range(-len(axes), 0)):
         return x
-    return apply(_transpose, x, axes=axes)
+    return apply(TRANSPOSE, x, axes=axes)
 
 
 def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
@@ -185,7 +185,7 @@ def _broadcast_shape(x: Shape, *, shape: Shape) -> Shape:
     return shape
 
 
-_broadcast_to = Op(
+BROADCAST_TO = Op(
     name="broadcast_to",
     doc="Repeat along new axes and axes of size 1.",
     shape=_broadcast_shape,
@@ -212,7 +212,7 @@ def broadcast_to(x: Operand, shape: ShapeLike) -> Expr:
     """
     expr = as_expr(x)
     target = dims.as_shape(shape)
-    return expr if expr.shape == target else apply(_broadcast_to, expr, shape=target)
+    return expr if expr.shape == target else apply(BROADCAST_TO, expr, shape=target)
 
 
 def full_like(expr: Expr, value: float, *, leading: Shape = ()) -> Expr:
@@ -258,7 +258,7 @@ def _expand_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"$0[{', '.join(marks)}]", ATOM, (ATOM,))
 
 
-_expand_dims = Op(
+EXPAND_DIMS = Op(
     name="expand_dims",
     doc="Insert axes of size 1.",
     shape=_expanded_shape,
@@ -286,7 +286,7 @@ def expand_dims(x: Operand, axis: int | Iterable[int]) -> Expr:
     expr = as_expr(x)
     wanted = (axis,) if isinstance(axis, int) else tuple(axis)
     axes = dims.axes_from_right(wanted, expr.ndim + len(wanted))
-    return apply(_expand_dims, expr, axes=axes) if axes else expr
+    return apply(EXPAND_DIMS, expr, axes=axes) if axes else expr
 
 
 def _squeezed_shape(x: Shape, *, axes: tuple[int, ...]) -> Shape:
@@ -306,7 +306,7 @@ def _squeeze_form(opening: str, closing: str, own: Form | None = None) -> Any:
     return notation
 
 
-_squeeze = Op(
+SQUEEZE = Op(
     name="squeeze",
     doc="Remove axes of size 1.",
     shape=_squeezed_shape,
@@ -336,4 +336,4 @@ def squeeze(x: Operand, axis: int | Iterable[int] | None = None) -> Expr:
         axes = tuple(axis - expr.ndim for axis, size in enumerate(expr.shape) if size == 1)
     else:
         axes = dims.axes_from_right(axis, expr.ndim)
-    return apply(_squeeze, expr, axes=axes) if axes else expr
+    return apply(SQUEEZE, expr, axes=axes) if axes else expr
