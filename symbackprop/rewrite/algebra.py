@@ -1,0 +1,121 @@
+"""Scalar algebra by equations, and the one canonical form.
+
+The canonical form: numbers stand left and are collected (``2*x``, not ``x*2``); signs are drawn out of products and
+quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar stands outside of products;
+``x*x`` is ``square(x)``.
+"""
+
+from __future__ import annotations
+
+from symbackprop.graph import Graph
+from symbackprop.op import CONSTANT, scalar_value
+from symbackprop.ops import abs as abs_
+from symbackprop.ops import constant, exp, log, maximum, minimum, power, sqrt, square, symbol, where
+from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation
+
+EXACT, REAL, FINITE = Strength
+
+
+def _is_number(found: Bindings, name: str) -> bool:
+    return found[name].op is CONSTANT and not found[name].shape
+
+
+def _x_free(found: Bindings) -> bool:
+    return not _is_number(found, "x")
+
+
+def _xy_free(found: Bindings) -> bool:
+    return not _is_number(found, "x") and not _is_number(found, "y")
+
+
+def _negative(found: Bindings) -> bool:
+    return (scalar_value(found["c"]) or 0) < 0
+
+
+def _scalar(found: Bindings) -> bool:
+    return not found["s"].shape
+
+
+def _scalars(found: Bindings) -> bool:
+    return not found["s"].shape and not found["y"].shape and not _is_number(found, "x")
+
+
+def _scalar_times_arrays(found: Bindings) -> bool:
+    return not found["s"].shape and bool(found["x"].shape) and bool(found["y"].shape)
+
+
+def _algebra() -> tuple[Rule, ...]:
+    x, y, s, c, d = (symbol(name) for name in "xyscd")
+    mask = symbol("b", dtype=bool)
+    return (
+        # neutral elements
+        equation("add_zero", x + 0, x, REAL),
+        equation("subtract_zero", x - 0, x, EXACT),
+        equation("zero_minus", 0 - x, -x, REAL),
+        equation("times_one", x * 1, x, EXACT),
+        equation("divide_by_one", x / 1, x, EXACT),
+        equation("times_minus_one", x * -1, -x, EXACT),
+        equation("power_one", power(x, 1), x, EXACT),
+        equation("power_zero", power(x, 0), constant(1.0), EXACT),
+        equation("power_two", power(x, 2), square(x), REAL),
+        equation("power_half", power(x, 0.5), sqrt(x), REAL),
+        equation("power_minus_one", power(x, -1), 1 / x, REAL),
+        equation("times_zero", x * 0, constant(0.0), FINITE),
+        equation("minus_itself", x - x, constant(0.0), FINITE),
+        equation("over_itself", x / x, constant(1.0), FINITE),
+        # signs
+        equation("double_negative", -(-x), x, EXACT),
+        equation("negative_difference", -(x - y), y - x, REAL, when=_x_free, where="x is no number"),
+        equation("negative_factor", (-x) * y, -(x * y), EXACT, when=_xy_free, where="y is no number"),
+        equation("negative_factor_of_number", c * (-x), (-c) * x, EXACT),
+        equation("negative_of_scaled", -(c * x), (-c) * x, EXACT),
+        equation("negative_numerator", (-x) / y, -(x / y), EXACT),
+        equation("negative_divisor", x / (-y), -(x / y), EXACT),
+        equation("negative_number_over", c / x, -((-c) / x), EXACT, when=_negative, where="c < 0"),
+        equation("add_negative", x + (-y), x - y, EXACT),
+        equation("subtract_negative", x - (-y), x + y, EXACT),
+        equation("negative_minus", (-x) - y, -(x + y), REAL),
+        equation("add_negative_multiple", x + c * y, x - (-c) * y, EXACT, when=_negative, where="c < 0"),
+        equation("subtract_negative_multiple", x - c * y, x + (-c) * y, EXACT, when=_negative, where="c < 0"),
+        equation("square_of_negative", square(-x), square(x), EXACT),
+        equation("abs_of_negative", abs_(-x), abs_(x), EXACT),
+        # numbers to the left, and together
+        equation("number_left", x * c, c * x, EXACT, when=_x_free, where="x is no number", commute=False),
+        equation("collect_numbers", c * (d * x), (c * d) * x, REAL),
+        equation("number_out_of_product", (c * x) * y, c * (x * y), REAL, when=_xy_free, where="x, y are no numbers"),
+        equation("number_out_of_quotient", (c * x) / y, c * (x / y), REAL, when=_xy_free, where="x, y are no numbers"),
+        equation(
+            "number_out_of_divisor", x / (c * y), (1 / c) * (x / y), REAL, when=_xy_free, where="x, y are no numbers"
+        ),
+        equation("collect_divisors", (x / c) / d, x / (c * d), REAL),
+        equation("number_over_number", c * (x / d), (c / d) * x, REAL),
+        equation("scaled_over_number", (c * x) / d, (c / d) * x, REAL),
+        equation("number_times_quotient", c * (d / x), (c * d) / x, REAL),
+        equation("square_of_scaled", square(c * x), (c * c) * square(x), REAL),
+        # scalars outside
+        equation("divisor_out", (x / s) * y, (x * y) / s, REAL, when=_scalar, where="s is a scalar"),
+        equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
+        equation(
+            "scalar_left",
+            x * (s * y),
+            s * (x * y),
+            REAL,
+            when=_scalar_times_arrays,
+            where="s is a scalar, x, y are not",
+        ),
+        # like terms
+        equation("twice", x + x, 2 * x, EXACT),
+        equation("times_itself", x * x, square(x), EXACT),
+        equation("like_terms", c * x + d * x, (c + d) * x, REAL, when=_x_free, where="x is no number"),
+        equation("like_term", x + c * x, (c + 1) * x, REAL, when=_x_free, where="x is no number"),
+        # inverse functions and choices
+        equation("exp_of_log", exp(log(x)), x, FINITE),
+        equation("log_of_exp", log(exp(x)), x, REAL),
+        equation("root_of_square", sqrt(square(x)), abs_(x), REAL),
+        equation("same_branches", where(mask, x, x), x, EXACT),
+        equation("abs_by_halves", maximum(0, x) - minimum(0, x), abs_(x), EXACT),
+    )
+
+
+with Graph(scratch=True):
+    ALGEBRA: tuple[Rule, ...] = _algebra()

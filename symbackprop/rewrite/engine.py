@@ -1,0 +1,220 @@
+"""The rewriting engine: rules, and the graph that applies them while it is being built.
+
+A pass rebuilds expressions, in the order of their numbers, into a fresh `Rewritten` graph. That graph interns
+(equal nodes become one: common sub-expressions are shared) and tries the rules on every node that is made, those
+made by rules included, so that whatever it holds is in normal form. Inputs are never edited, and what no output
+reaches is never copied: dead code falls away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import product
+from typing import Any, TypeAlias
+
+from symbackprop.expr import Expr
+from symbackprop.graph import Graph, Node, Origin, attributed
+from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
+from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
+from symbackprop.ops.layout import broadcast_to
+from symbackprop.ops.leaf import SYMBOL
+
+_DEPTH = 40  # rules that call for rules; a chain as long as this is a rule set that does not come to rest
+
+
+class Strength(Enum):
+    """How much a rewrite keeps."""
+
+    EXACT = "the same floats, NaN and infinities included"
+    REAL = "the same real number, rounded otherwise"
+    FINITE = "the same real number where the operands are finite, and not zero where divided by"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rule:
+    """One rewrite: an equation with a stated strength.
+
+    Attributes:
+        name: for reports, and to leave it out.
+        equation: the equation, as people write it.
+        strength: what it keeps.
+        roots: the ops at whose nodes it is tried.
+        rewrite: gives the replacement for a node, or None where the rule does not fit.
+        examples: makes expressions that the rule rewrites, for the tests.
+    """
+
+    name: str
+    equation: str
+    strength: Strength
+    roots: tuple[Op, ...]
+    rewrite: Callable[[Expr], Expr | None]
+    examples: Callable[[], Sequence[Expr]]
+
+
+Bindings: TypeAlias = dict[str, Expr]
+_COMMUTATIVE = {add, multiply, maximum, minimum, equal}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """One node of a left-hand side; wildcards have a name, constants a value, the others an op."""
+
+    op: Op | None
+    operands: tuple[_Pattern, ...] = ()
+    name: str = ""
+    value: float | None = None
+
+
+def _variants(expr: Expr) -> list[_Pattern]:
+    """Give the pattern in every order of its commutative operands."""
+    if expr.op is SYMBOL:
+        return [_Pattern(None, name=expr.params["name"])]
+    value = scalar_value(expr)
+    if value is not None:
+        return [_Pattern(None, value=value)]
+    found = []
+    for operands in product(*map(_variants, expr.inputs)):
+        found.append(_Pattern(expr.op, operands))
+        if expr.op in _COMMUTATIVE and expr.inputs[0] is not expr.inputs[1]:
+            found.append(_Pattern(expr.op, operands[::-1]))
+    return found
+
+
+def _match(pattern: _Pattern, graph: Graph, number: int, bindings: dict[str, int]) -> bool:
+    node = graph.nodes[number]
+    if pattern.op is not None:
+        return node.op is pattern.op and all(
+            _match(part, graph, operand, bindings) for part, operand in zip(pattern.operands, node.inputs, strict=True)
+        )
+    if pattern.value is not None:
+        return node.op is CONSTANT and not node.shape and node.params["value"].array.item() == pattern.value
+    if pattern.name[0] in "cd" and (node.op is not CONSTANT or node.shape):
+        return False
+    return bindings.setdefault(pattern.name, number) == number
+
+
+def instantiate(template: Expr, bindings: Bindings) -> Expr:
+    """Build a right-hand side with expressions in place of its symbols; its numbers are weak."""
+    done: dict[int, Any] = {}
+    graph = template.graph
+    for number in graph.reachable([template.number]):
+        node = graph.nodes[number]
+        if node.op is SYMBOL:
+            done[number] = bindings[node.params["name"]]
+        elif node.op is CONSTANT:
+            done[number] = node.params["value"].array.item()
+        else:
+            done[number] = apply(node.op, *(done[operand] for operand in node.inputs), **node.params)
+    result = done[template.number]
+    return result if isinstance(result, Expr) else literal(result, graph=next(iter(bindings.values())).graph)
+
+
+def equation(
+    name: str,
+    left: Expr,
+    right: Expr,
+    strength: Strength,
+    *,
+    when: Callable[[Bindings], bool] = lambda _: True,
+    where: str = "",
+    commute: bool = True,
+) -> Rule:
+    """State a rule of elementwise algebra by two expressions over wildcards.
+
+    Symbols match anything, the same symbol the same node; those whose name starts with c or d match constants.
+
+    Args:
+        name: the rule's name.
+        left: what is replaced; commutative operands match in either order.
+        right: what replaces it.
+        strength: what the rule keeps.
+        when: a further condition on what was matched.
+        where: that condition in words.
+        commute: whether commutative operands may also stand the other way round.
+    """
+    variants = _variants(left) if commute else _variants(left)[:1]
+
+    def rewrite(expr: Expr) -> Expr | None:
+        for pattern in variants:
+            found: dict[str, int] = {}
+            if _match(pattern, expr.graph, expr.number, found):
+                bindings = {name: Expr(expr.graph, number) for name, number in found.items()}
+                if when(bindings):
+                    return instantiate(right, bindings)
+        return None
+
+    text = f"{left.describe(9)} = {right.describe(9)}" + (f" where {where}" if where else "")
+    return Rule(name=name, equation=text, strength=strength, roots=(left.op,), rewrite=rewrite, examples=lambda: [left])
+
+
+class Rewritten(Graph):
+    """A graph that shares equal nodes and applies rules to every node that is made in it.
+
+    Attributes:
+        fired: how often each rule was applied.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = (), *, share: bool = True) -> None:
+        """Take the rules; `share=False` keeps equal nodes apart."""
+        super().__init__(scratch=True)
+        self.fired: Counter[str] = Counter()
+        self._share = share
+        self._known: dict[object, int] = {}
+        self._depth = 0
+        self._rules: dict[Op, list[Rule]] = {}
+        for rule in rules:
+            for op in rule.roots:
+                self._rules.setdefault(op, []).append(rule)
+
+    def add(self, node: Node) -> int:
+        """Append a node, or give the equal one that is there, or what the rules make of it."""
+        shared = self._share or node.op is SYMBOL
+        key = node.key if shared else None
+        number = self._known.get(key) if shared else None
+        if number is None:
+            number = super().add(node)
+            rules = self._rules.get(node.op)
+            if rules and self._depth < _DEPTH:
+                number = self._improved(number, node, rules)
+            if shared:
+                self._known[key] = number
+        kept = self.nodes[number]
+        if node.label and not kept.label and kept.op is not SYMBOL:
+            kept.label = node.label
+        if node.hint and not kept.hint:
+            kept.hint = node.hint
+        return number
+
+    def _improved(self, number: int, node: Node, rules: Sequence[Rule]) -> int:
+        expr = Expr(self, number)
+        self._depth += 1
+        try:
+            with attributed(Origin(node.where, node.backward)):
+                for rule in rules:
+                    better = rule.rewrite(expr)
+                    if better is not None and better is not expr:
+                        self.fired[rule.name] += 1
+                        return astype(broadcast_to(better, node.shape), node.dtype).number
+        finally:
+            self._depth -= 1
+        return number
+
+
+def rebuild(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
+    """Copy what the outputs are computed from into another graph, operands first."""
+    if not outputs:
+        return []
+    graph = outputs[0].graph
+    placed: dict[int, int] = {}
+    handles: list[Expr] = []  # lest a graph that sweeps drops what nothing else holds yet
+    with target.lock:
+        for number in graph.reachable([expr.number for expr in outputs]):
+            node = graph.nodes[number]
+            copy = replace(node, inputs=tuple(placed[operand] for operand in node.inputs))
+            placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
+            if not target.scratch:
+                handles.append(Expr(target, placed[number]))
+    return [Expr(target, placed[expr.number]) for expr in outputs]

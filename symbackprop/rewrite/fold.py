@@ -1,0 +1,166 @@
+"""Constant folding, and the removal of layout steps that do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.expr import Expr
+from symbackprop.op import CONSTANT, apply, literal
+from symbackprop.ops import TABLE
+from symbackprop.ops.elementwise import astype
+from symbackprop.ops.layout import (
+    BROADCAST_TO,
+    EXPAND_DIMS,
+    RESHAPE,
+    SQUEEZE,
+    TRANSPOSE,
+    broadcast_to,
+    expand_dims,
+    permute,
+    reshape,
+    squeeze,
+)
+from symbackprop.ops.leaf import ARANGE, SIZE, SYMBOL, constant, symbol
+from symbackprop.ops.reduce import SUM
+from symbackprop.rewrite.engine import Rule, Strength
+
+_LARGEST = 4096  # elements of a folded constant: a larger one is dearer to carry than to compute
+_LEAVES = {CONSTANT, SYMBOL, SIZE, ARANGE}
+
+
+def _fold(expr: Expr) -> Expr | None:
+    node = expr.node
+    nodes = expr.graph.nodes
+    if dims.names_of(node.shape) or not all(nodes[operand].op is CONSTANT for operand in node.inputs):
+        return None
+    elements = dims.product(node.shape)
+    if not isinstance(elements, int) or elements > _LARGEST or (node.op is BROADCAST_TO and elements > 1):
+        return None
+    operands = [nodes[operand].params["value"].array[()] for operand in node.inputs]
+    with np.errstate(all="ignore"):
+        value = node.op.evaluate(*operands, sizes={}, **node.params)
+    return literal(value, node.dtype, graph=expr.graph)
+
+
+def _operand_of_same(expr: Expr) -> Expr | None:
+    """Merge an op on the result of the same op."""
+    inner = expr.inputs[0]
+    if inner.op is not expr.op:
+        return None
+    (x,) = inner.inputs
+    if expr.op is RESHAPE:
+        return reshape(x, expr.shape)
+    if expr.op is BROADCAST_TO:
+        return broadcast_to(x, expr.shape)
+    outer, below = expr.params["axes"], inner.params["axes"]
+    if len(outer) != len(below):
+        return None
+    return permute(x, tuple(below[axis] for axis in outer))
+
+
+def _inverse_axes(expr: Expr) -> Expr | None:
+    inner = expr.inputs[0]
+    if expr.op is SQUEEZE and inner.op is EXPAND_DIMS:
+        return inner.inputs[0] if expr.params["axes"] == inner.params["axes"] else None
+    if expr.op is EXPAND_DIMS and inner.op is SQUEEZE:
+        return inner.inputs[0] if expr.params["axes"] == inner.params["axes"] else None
+    return None
+
+
+def _broadcast_operand(expr: Expr) -> Expr | None:
+    """Leave to the op the broadcasting that its other operands bring about anyway."""
+    node, nodes = expr.node, expr.graph.nodes
+    if len(node.inputs) < 2 or not any(nodes[operand].op is BROADCAST_TO for operand in node.inputs):
+        return None
+    operands = list(expr.inputs)
+    for position, operand in enumerate(operands):
+        if operand.op is BROADCAST_TO:
+            rest = [other.shape for at, other in enumerate(operands) if at != position]
+            bare = operand.inputs[0]
+            if dims.broadcast(bare.shape, *rest) == node.shape:
+                operands[position] = bare
+    if operands == list(expr.inputs):
+        return None
+    return apply(node.op, *operands, **node.params)
+
+
+def _late_broadcast(expr: Expr) -> Expr | None:
+    """Compute on few elements first, and repeat the result."""
+    node = expr.node
+    (x,) = expr.inputs
+    if x.op is not BROADCAST_TO:
+        return None
+    return broadcast_to(apply(node.op, x.inputs[0], **node.params), node.shape)
+
+
+def _sum_of_none(expr: Expr) -> Expr | None:
+    return astype(expr.inputs[0], expr.dtype) if not expr.params["axes"] else None
+
+
+def _x(*shape: str | int) -> Expr:
+    return symbol("x", shape)
+
+
+def _example_fold() -> Sequence[Expr]:
+    return [constant(2.0) * constant(3.0), constant([1.0, 2.0]) + 1]
+
+
+_ELEMENTWISE = tuple(op for op in TABLE if op.elementwise)
+
+FOLD: tuple[Rule, ...] = (
+    Rule(
+        name="fold",
+        equation="op(constants) = constant",
+        strength=Strength.EXACT,
+        roots=tuple(op for op in TABLE if op not in _LEAVES),
+        rewrite=_fold,
+        examples=_example_fold,
+    ),
+    Rule(
+        name="merge_layout",
+        equation="reshape(reshape(x)) = reshape(x), (xᵀ)ᵀ = x, broadcast(broadcast(x)) = broadcast(x)",
+        strength=Strength.EXACT,
+        roots=(RESHAPE, TRANSPOSE, BROADCAST_TO),
+        rewrite=_operand_of_same,
+        examples=lambda: [
+            reshape(reshape(_x(2, 3), 6), (3, 2)),
+            _x("N", "D").T.T,
+            broadcast_to(broadcast_to(_x("D"), ("N", "D")), ("M", "N", "D")),
+        ],
+    ),
+    Rule(
+        name="inverse_axes",
+        equation="squeeze(expand_dims(x)) = x",
+        strength=Strength.EXACT,
+        roots=(SQUEEZE, EXPAND_DIMS),
+        rewrite=_inverse_axes,
+        examples=lambda: [squeeze(expand_dims(_x("N"), 0), 0), expand_dims(squeeze(_x("N", 1), 1), 1)],
+    ),
+    Rule(
+        name="broadcast_operand",
+        equation="broadcast(x) ∘ y = x ∘ y where y has the whole shape",
+        strength=Strength.EXACT,
+        roots=_ELEMENTWISE,
+        rewrite=_broadcast_operand,
+        examples=lambda: [broadcast_to(symbol("a"), "N") * _x("N")],
+    ),
+    Rule(
+        name="late_broadcast",
+        equation="f(broadcast(x)) = broadcast(f(x))",
+        strength=Strength.EXACT,
+        roots=tuple(op for op in _ELEMENTWISE if len(op.vjps) == 1),
+        rewrite=_late_broadcast,
+        examples=lambda: [-broadcast_to(symbol("a"), "N")],
+    ),
+    Rule(
+        name="sum_of_none",
+        equation="sum over no axes of x = x",
+        strength=Strength.EXACT,
+        roots=(SUM,),
+        rewrite=_sum_of_none,
+        examples=lambda: [apply(SUM, _x(), axes=(), keepdims=False)],
+    ),
+)

@@ -1,0 +1,139 @@
+"""The passes, in their order, and what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from symbackprop.errors import did_you_mean
+from symbackprop.expr import Expr
+from symbackprop.rewrite.algebra import ALGEBRA
+from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
+from symbackprop.rewrite.fold import FOLD
+from symbackprop.rewrite.stable import STABLE
+from symbackprop.rewrite.tidy import TIDY
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass: valid expressions in, valid expressions of the same values out.
+
+    Attributes:
+        name: for reports, and to leave it out.
+        meaning: what it does, in one line.
+        rules: its rules; common sub-expressions are shared all along.
+    """
+
+    name: str
+    meaning: str
+    rules: tuple[Rule, ...] = ()
+
+
+SHARE = Pass("share", "common sub-expressions become one node")
+PIPELINE: tuple[Pass, ...] = (
+    SHARE,
+    Pass("fold", "operations on constants and idle layout steps go", FOLD),
+    Pass("stable", "formulas that overflow get a form that does not", STABLE),
+    Pass("algebra", "scalar algebra in canonical form", ALGEBRA),
+)
+"""What `compile` runs; every rule is exact or real."""
+
+FORMULA: tuple[Pass, ...] = (*PIPELINE, Pass("tidy", "scalars and signs come out of sums and products", TIDY))
+"""What `simplify` runs, for people to read; a formula may assume finite values."""
+
+RULES: tuple[Rule, ...] = tuple(rule for stage in FORMULA for rule in stage.rules)
+"""Every rewrite rule there is."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a pass left.
+
+    Attributes:
+        name: the pass.
+        outputs: the expressions after it.
+        fired: how often each rule was applied.
+    """
+
+    name: str
+    outputs: list[Expr]
+    fired: Mapping[str, int]
+
+
+def check_names(skip: Collection[str]) -> None:
+    """Check that each name is a pass or a rule.
+
+    Raises:
+        ValueError: one is neither.
+    """
+    known = [stage.name for stage in FORMULA] + [rule.name for rule in RULES]
+    for name in skip:
+        if name not in known:
+            msg = f"no pass or rule is called {name!r}{did_you_mean(name, known)}"
+            raise ValueError(msg)
+
+
+def run(
+    outputs: Sequence[Expr],
+    pipeline: Sequence[Pass] = PIPELINE,
+    *,
+    skip: Collection[str] = (),
+    finite: bool = False,
+    observe: Callable[[Stage], None] = lambda _: None,
+) -> list[Expr]:
+    """Rewrite expressions by one pass after another, each into a new graph.
+
+    The rules of the passes before a pass are at hand in it too, so that what a rule makes is in normal form.
+
+    Args:
+        outputs: expressions of one graph, which is not changed.
+        pipeline: the passes.
+        skip: names of passes and rules to leave out.
+        finite: use rules that need finite operands too.
+        observe: told of the outputs after each pass.
+
+    Raises:
+        ValueError: `skip` has a name that is no pass and no rule.
+    """
+    check_names(skip)
+    current = list(outputs)
+    rules: list[Rule] = []
+    for stage in pipeline:
+        if stage.name in skip and stage is not SHARE:
+            continue
+        rules += [
+            rule for rule in stage.rules if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
+        ]
+        graph = Rewritten(rules, share=SHARE.name not in skip)
+        current = rebuild(current, graph)
+        observe(Stage(stage.name, current, dict(graph.fired)))
+    return current
+
+
+@overload
+def simplify(expr: Expr, *, skip: Collection[str] = ()) -> Expr: ...
+@overload
+def simplify(expr: Sequence[Expr], *, skip: Collection[str] = ()) -> list[Expr]: ...
+def simplify(expr: Expr | Sequence[Expr], *, skip: Collection[str] = ()) -> Expr | list[Expr]:
+    """Give a formula in a shorter form of the same value, in the same graph.
+
+    Values are taken to be finite, and not zero where something is divided by them.
+
+    Args:
+        expr: an expression, or several, which then share what they have in common.
+        skip: names of passes and rules to leave out.
+
+    Raises:
+        ValueError: `skip` has a name that is no pass and no rule.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.simplify(x * 1 + 0))
+    x
+    """
+    outputs = [expr] if isinstance(expr, Expr) else list(expr)
+    if not outputs:
+        return []
+    simpler = rebuild(run(outputs, FORMULA, skip=skip, finite=True), outputs[0].graph)
+    return simpler[0] if isinstance(expr, Expr) else simpler

@@ -1,0 +1,106 @@
+"""Rules that make formulas shorter to read, though not always cheaper to compute."""
+
+from __future__ import annotations
+
+from symbackprop import dims
+from symbackprop.expr import Expr
+from symbackprop.op import CONSTANT, apply
+from symbackprop.ops import broadcast_to, divide, matmul, multiply, negative, symbol
+from symbackprop.ops import mean as mean_
+from symbackprop.ops import sum as sum_
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SIZE, size_of
+from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.rewrite.engine import Rule, Strength
+
+
+REAL = Strength.REAL
+
+
+def _factored(expr: Expr, position: int) -> Expr | None:
+    """Draw a scalar factor, divisor or sign of one operand out of an op that is linear in it."""
+    operand = expr.inputs[position]
+
+    def rest(part: Expr) -> Expr:
+        operands = list(expr.inputs)
+        operands[position] = broadcast_to(part, operand.shape)
+        return apply(expr.op, *operands, **expr.params)
+
+    if operand.op is negative:
+        return -rest(operand.inputs[0])
+    if operand.op is divide and not operand.inputs[1].shape:
+        return rest(operand.inputs[0]) / operand.inputs[1]
+    if operand.op is multiply and not operand.inputs[0].shape and operand.inputs[1].shape:
+        return operand.inputs[0] * rest(operand.inputs[1])
+    return None
+
+
+def _linear(expr: Expr) -> Expr | None:
+    for position in range(len(expr.inputs)):
+        found = _factored(expr, position)
+        if found is not None:
+            return found
+    return None
+
+
+def _sum_of_constant(expr: Expr) -> Expr | None:
+    """Sum copies by counting them."""
+    (x,) = expr.inputs
+    if x.op is not BROADCAST_TO or x.inputs[0].shape or expr.dtype.kind != "f":
+        return None
+    count = dims.product(x.shape[axis] for axis in expr.params["axes"])
+    return broadcast_to(size_of(count, expr.dtype, graph=expr.graph) * x.inputs[0], expr.shape)
+
+
+def _sum_over_size(expr: Expr) -> Expr | None:
+    """Write a sum divided by its count as a mean."""
+    above, below = expr.inputs
+    scale = None
+    if above.op is multiply and above.inputs[0].op is CONSTANT and not above.inputs[0].shape:
+        scale, above = above.inputs
+    if above.op is not SUM or below.shape:
+        return None
+    x = above.inputs[0]
+    count = dims.product(x.shape[axis] for axis in above.params["axes"])
+    if below.op is not SIZE or below.params["size"] != count:
+        return None
+    average = apply(MEAN, x, **above.params)
+    return average if scale is None else scale * average
+
+
+def _scaled() -> Expr:
+    return symbol("s") * symbol("A", ("N", "D"))
+
+
+TIDY: tuple[Rule, ...] = (
+    Rule(
+        name="scalar_out",
+        equation="f(s·x) = s·f(x), f(x/s) = f(x)/s, f(−x) = −f(x) for f linear",
+        strength=REAL,
+        roots=(matmul, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE),
+        rewrite=_linear,
+        examples=lambda: [
+            sum_(_scaled()),
+            mean_(-symbol("x", "N")),
+            _scaled() @ symbol("x", "D"),
+            symbol("x", "N") @ (symbol("A", ("N", "D")) / symbol("s")),
+            _scaled().T,
+        ],
+    ),
+    Rule(
+        name="count_copies",
+        equation="sum(broadcast(s)) = n·s",
+        strength=REAL,
+        roots=(SUM,),
+        rewrite=_sum_of_constant,
+        examples=lambda: [sum_(broadcast_to(symbol("s"), "N"))],
+    ),
+    Rule(
+        name="mean",
+        equation="sum(x)/n = mean(x)",
+        strength=REAL,
+        roots=(divide,),
+        rewrite=_sum_over_size,
+        examples=lambda: [sum_(symbol("x", "N")) / size_of(symbol("x", "N").size)],
+    ),
+)
