@@ -4,3 +4,5 @@ from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hvp, jvp,
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph
 from symbackprop.ops import *  # noqa: F403  (NumPy's names)
+from symbackprop.lower import Function, compile
+from symbackprop.rewrite import simplify

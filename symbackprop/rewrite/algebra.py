@@ -66,7 +66,8 @@ def _algebra() -> tuple[Rule, ...]:
         # signs
         equation("double_negative", -(-x), x, EXACT),
         equation("negative_difference", -(x - y), y - x, REAL, when=_x_free, where="x is no number"),
-        equation("negative_factor", (-x) * y, -(x * y), EXACT, when=_xy_free, where="y is no number"),
+        equation("negative_left", (-x) * y, -(x * y), EXACT, when=_xy_free, where="y is no number", commute=False),
+        equation("negative_right", x * (-y), -(x * y), EXACT, when=_xy_free, where="x is no number", commute=False),
         equation("negative_factor_of_number", c * (-x), (-c) * x, EXACT),
         equation("negative_of_scaled", -(c * x), (-c) * x, EXACT),
         equation("negative_numerator", (-x) / y, -(x / y), EXACT),
@@ -82,7 +83,24 @@ def _algebra() -> tuple[Rule, ...]:
         # numbers to the left, and together
         equation("number_left", x * c, c * x, EXACT, when=_x_free, where="x is no number", commute=False),
         equation("collect_numbers", c * (d * x), (c * d) * x, REAL),
-        equation("number_out_of_product", (c * x) * y, c * (x * y), REAL, when=_xy_free, where="x, y are no numbers"),
+        equation(
+            "number_out_of_left",
+            (c * x) * y,
+            c * (x * y),
+            REAL,
+            when=_xy_free,
+            where="x, y are no numbers",
+            commute=False,
+        ),
+        equation(
+            "number_out_of_right",
+            x * (c * y),
+            c * (x * y),
+            REAL,
+            when=_xy_free,
+            where="x, y are no numbers",
+            commute=False,
+        ),
         equation("number_out_of_quotient", (c * x) / y, c * (x / y), REAL, when=_xy_free, where="x, y are no numbers"),
         equation(
             "number_out_of_divisor", x / (c * y), (1 / c) * (x / y), REAL, when=_xy_free, where="x, y are no numbers"
@@ -93,7 +111,12 @@ def _algebra() -> tuple[Rule, ...]:
         equation("number_times_quotient", c * (d / x), (c * d) / x, REAL),
         equation("square_of_scaled", square(c * x), (c * c) * square(x), REAL),
         # scalars outside
-        equation("divisor_out", (x / s) * y, (x * y) / s, REAL, when=_scalar, where="s is a scalar"),
+        equation(
+            "divisor_out_left", (x / s) * y, (x * y) / s, REAL, when=_scalar, where="s is a scalar", commute=False
+        ),
+        equation(
+            "divisor_out_right", x * (y / s), (x * y) / s, REAL, when=_scalar, where="s is a scalar", commute=False
+        ),
         equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
         equation(
             "scalar_left",

@@ -1,0 +1,296 @@
+"""`compile`: expressions to a `Function`, which checks its arguments and runs generated NumPy code."""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.autodiff.forward import bind_sizes
+from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean
+from symbackprop.expr import Expr, common_graph
+from symbackprop.lower.numpy_source import source
+from symbackprop.lower.program import Program
+from symbackprop.lower.report import Report
+from symbackprop.lower.schedule import Request, lower
+from symbackprop.ops import TABLE
+from symbackprop.ops.leaf import SYMBOL
+from symbackprop.rewrite.pipeline import run
+
+Outputs: TypeAlias = Expr | Sequence[Expr] | Mapping[str, Expr]
+
+_RESERVED = frozenset({"np", *dir(builtins), *(op.name for op in TABLE if op.helper), "put"})
+_numbers = count(1)
+
+
+class Function:
+    """A compiled function: generated NumPy code behind checks that name the symbol.
+
+    Call it with arrays in the order of `inputs`, or by the symbols' names. Results are fresh arrays, structured as
+    the outputs were given; inputs are never written, except those with an update.
+
+    Attributes:
+        name: the name of the generated function.
+        inputs: the symbols, in the order of the arguments.
+        source: the generated module, which imports NumPy alone.
+        program: what was generated, as data.
+    """
+
+    def __init__(
+        self, program: Program, inputs: Sequence[Expr], outputs: Sequence[Expr], skip: Collection[str]
+    ) -> None:
+        """Generate and load the code; made by `compile`."""
+        self.name = program.name
+        self.inputs = tuple(inputs)
+        self.program = program
+        self.source = source(program)
+        self._outputs = tuple(outputs)
+        self._skip = frozenset(skip)
+        self._positions = {expr.params["name"]: position for position, expr in enumerate(inputs)}
+        self._wanted = [(parameter.dtype, bool(parameter.shape), parameter.updated) for parameter in program.inputs]
+        self._kernel = _loaded(self)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Compute the outputs.
+
+        Raises:
+            ArgumentError: an argument is missing, unknown or given twice.
+            ShapeError: an array does not have its symbol's shape, or two arrays disagree on a size.
+            DtypeError: an array's dtype cannot be converted without loss, or an updated one is not of its dtype.
+        """
+        if named or len(args) != len(self._wanted):
+            args = self._arranged(args, named)
+        arrays = [
+            arg
+            if type(arg) is np.ndarray and arg.dtype == dtype and axes and (not updated or arg.flags.writeable)
+            else self._converted(position, arg)
+            for position, (arg, (dtype, axes, updated)) in enumerate(zip(args, self._wanted, strict=True))
+        ]
+        try:
+            return self._kernel(*arrays)
+        except ValueError:
+            self._explain_shapes(arrays)
+            raise
+
+    def _arranged(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        names = list(self._positions)
+        if len(args) > len(names):
+            msg = f"{self.name} takes {len(names)} arrays ({', '.join(names)}), not {len(args)}"
+            raise ArgumentError(msg)
+        found = dict(zip(names, args, strict=False))
+        for name, value in named.items():
+            if name not in self._positions:
+                msg = f"{self.name} has no input {name!r}{did_you_mean(name, names)}; it takes {', '.join(names)}"
+                raise ArgumentError(msg)
+            if name in found:
+                msg = f"{self.name}: {name} is given twice, by position and by name"
+                raise ArgumentError(msg)
+            found[name] = value
+        missing = [self.inputs[self._positions[name]].describe() for name in names if name not in found]
+        if missing:
+            msg = f"{self.name}: no array for {', '.join(missing)}"
+            raise ArgumentError(msg)
+        return tuple(found[name] for name in names)
+
+    def _converted(self, position: int, value: Any) -> Any:
+        """Make an argument what its symbol says, where nothing is lost by that."""
+        symbol, (dtype, axes, updated) = self.inputs[position], self._wanted[position]
+        if updated:
+            self._check_updated(symbol, value, dtype)
+            return value
+        if isinstance(value, Expr):
+            msg = f"{self.name}: {symbol.describe()} wants an array, not the expression {value.describe()}"
+            raise ArgumentError(msg)
+        array = np.asarray(value)
+        plain = isinstance(value, float | int | list | tuple) and array.dtype.kind in "biuf"
+        if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind" if plain else "safe"):
+            msg = (
+                f"{self.name}: {symbol.describe()} wants {dtype}, and the array has {array.dtype}; "
+                f"convert it with .astype({dtype.name!r}), or declare the symbol with dtype={array.dtype.name!r}"
+            )
+            raise DtypeError(msg)
+        array = array.astype(dtype, copy=False)
+        return array if axes or array.ndim else array[()]
+
+    def _check_updated(self, symbol: Expr, value: Any, dtype: np.dtype[Any]) -> None:
+        if not isinstance(value, np.ndarray):
+            msg = (
+                f"{self.name}: {symbol.describe()} is updated in place, so it must be a NumPy array, "
+                f"not {type(value).__name__}; a scalar is np.array(0.0)"
+            )
+            raise DtypeError(msg)
+        if value.dtype != dtype:
+            msg = f"{self.name}: {symbol.describe()} is updated in place and wants {dtype}, not {value.dtype}"
+            raise DtypeError(msg)
+        if not value.flags.writeable:
+            msg = f"{self.name}: {symbol.describe()} is updated in place, and its array is read-only"
+            raise DtypeError(msg)
+
+    def _explain_shapes(self, arrays: Sequence[Any]) -> None:
+        """Raise the error that names symbols, axes and sizes, where the shapes are to blame."""
+        try:
+            sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
+        except ShapeError as error:
+            msg = f"{self.name}: {error}"
+            raise ShapeError(msg) from None
+        for requirement in self.program.requirements:
+            if dims.names_of((requirement.size,)) <= sizes.keys() and requirement.size.value(sizes) < 0:
+                found = ", ".join(f"{name} = {sizes[name]}" for name in sorted(requirement.size.names))
+                msg = f"{self.name}: {requirement.reason} needs {requirement.size} >= 0, and {found}"
+                raise ShapeError(msg)
+
+    def save(self, path: str | Path) -> None:
+        """Write the generated module to a file; it imports NumPy alone."""
+        Path(path).write_text(self.source, encoding="utf-8")
+
+    def report(self) -> Report:
+        """Tell what each pass made of the expressions: nodes, floating-point operations, bytes."""
+        return Report.of(self._outputs, self._skip)
+
+    def __repr__(self) -> str:
+        """Say what goes in and what comes out."""
+        taken = ", ".join(symbol.describe() for symbol in self.inputs)
+        return f"<Function {self.name}({taken})>"
+
+
+def _loaded(function: Function) -> Any:
+    """Execute the generated module, so that tracebacks show its lines, and give its function."""
+    filename = f"<symbackprop {function.name} {next(_numbers)}>"
+    namespace: dict[str, Any] = {}
+    exec(builtins.compile(function.source, filename, "exec"), namespace)
+    lines = function.source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(function.source), None, lines, filename)
+    weakref.finalize(function, linecache.cache.pop, filename, None)
+    return namespace[function.name]
+
+
+def compile(
+    inputs: Sequence[Expr],
+    outputs: Outputs,
+    *,
+    updates: Mapping[Expr, Expr] | None = None,
+    name: str = "f",
+    skip: Collection[str] = (),
+) -> Function:
+    """Compile expressions to a function of NumPy arrays.
+
+    Args:
+        inputs: symbols, in the order of the arguments; all that the outputs need, and more if you like.
+        outputs: an expression, or a list, tuple or dict of them; the function returns the same structure.
+        updates: new values for symbols among the inputs; their arrays are written in place, after everything has been
+            computed from the old values.
+        name: the name of the generated function.
+        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", or a rule.
+
+    Raises:
+        GraphError: an input is no symbol, one is missing, or two different symbols have one name.
+        ShapeError: an update's shape is not its symbol's.
+        DtypeError: an update's dtype is not its symbol's.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> f = sb.compile([x], [sb.sum(x * x), 2 * x])
+    >>> value, gradient = f([1.0, 2.0])
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
+    """
+    flat, keys, form = _flattened(outputs)
+    new = dict(updates or {})
+    values = [*flat, *new.values()]
+    if not name.isidentifier():
+        msg = f"compile: {name!r} cannot name a function; use an identifier"
+        raise GraphError(msg)
+    _check_inputs(inputs, values)
+    _check_updates(inputs, new)
+    rewritten = run([*inputs, *new, *values], skip=skip)
+    symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
+    results = rewritten[len(inputs) + len(new) :]
+    request = Request(
+        name=name,
+        inputs=symbols,
+        outputs=results[: len(flat)],
+        keys=keys,
+        form=form,
+        updates=dict(zip(targets, results[len(flat) :], strict=True)),
+        reserved=_RESERVED | {name},
+    )
+    return Function(lower(request), inputs, values, skip)
+
+
+def _flattened(outputs: Outputs) -> tuple[list[Expr], list[str | None], str]:
+    if isinstance(outputs, Expr):
+        return [outputs], [None], "one"
+    if isinstance(outputs, Mapping):
+        flat, keys, form = list(outputs.values()), [*map(str, outputs)], "dict"
+    elif isinstance(outputs, list | tuple):
+        flat, form = list(outputs), "list" if isinstance(outputs, list) else "tuple"
+        keys = [None] * len(flat)  # type: ignore[list-item]
+    else:
+        flat, keys, form = [outputs], [], ""  # type: ignore[list-item]
+    for position, output in enumerate(flat):
+        if not isinstance(output, Expr):
+            msg = f"compile: output {position} is {type(output).__name__}, not an expression; wrap it in sb.constant"
+            raise GraphError(msg)
+    return flat, keys, form  # type: ignore[return-value]
+
+
+def _check_inputs(inputs: Sequence[Expr], values: Sequence[Expr]) -> None:
+    for position, expr in enumerate(inputs):
+        if not isinstance(expr, Expr) or expr.op is not SYMBOL:
+            what = expr.describe() if isinstance(expr, Expr) else repr(expr)
+            msg = f"compile: input {position} is {what}, not a symbol; inputs are made by sb.symbol"
+            raise GraphError(msg)
+    if not inputs and not values:
+        msg = "compile: no inputs and no outputs"
+        raise GraphError(msg)
+    graph = common_graph([*inputs, *values], "compile")
+    used = [Expr(graph, number) for number in graph.reachable([expr.number for expr in values])]
+    given = dict.fromkeys(inputs)
+    if len(given) < len(inputs):
+        twice = next(expr for position, expr in enumerate(inputs) if expr in inputs[:position])
+        msg = f"compile: {twice.describe()} is among the inputs twice"
+        raise GraphError(msg)
+    symbols = dict.fromkeys([*inputs, *(expr for expr in used if expr.op is SYMBOL)])
+    named: dict[str, Expr] = {}
+    for symbol in symbols:
+        other = named.setdefault(symbol.params["name"], symbol)
+        if other is not symbol:
+            msg = (
+                f"compile: two different symbols are called {symbol.params['name']}: "
+                f"{_placed(other)} and {_placed(symbol)}; rename one, or rebuild what uses the older one"
+            )
+            raise GraphError(msg)
+    missing = [symbol for symbol in symbols if symbol not in given]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        msg = f"compile: the outputs need {', '.join(map(_placed, missing))}, which {verb} not among the inputs"
+        raise GraphError(msg)
+
+
+def _placed(symbol: Expr) -> str:
+    where = symbol.node.where
+    return f"{symbol.describe()} of {symbol.dtype}" + (f" (made at {where})" if where else "")
+
+
+def _check_updates(inputs: Sequence[Expr], updates: Mapping[Expr, Expr]) -> None:
+    for symbol, value in updates.items():
+        if not isinstance(symbol, Expr) or symbol not in inputs:
+            what = symbol.describe() if isinstance(symbol, Expr) else repr(symbol)
+            msg = f"compile: {what} has an update and is not among the inputs"
+            raise GraphError(msg)
+        if not isinstance(value, Expr):
+            msg = f"compile: the update of {symbol.describe()} is {type(value).__name__}, not an expression"
+            raise GraphError(msg)
+        if value.shape != symbol.shape:
+            msg = f"compile: the update of {symbol.describe()} has shape {dims.show(value.shape) or '()'}"
+            raise ShapeError(msg)
+        if value.dtype != symbol.dtype:
+            msg = f"compile: the update of {symbol.describe()} has dtype {value.dtype}, not {symbol.dtype}"
+            raise DtypeError(msg)

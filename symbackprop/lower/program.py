@@ -1,0 +1,197 @@
+"""`Program`: what the generated source will say, as data that does not know its target language."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Dim, Shape, Size
+from symbackprop.op import Op, Params
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A use of a named value."""
+
+    name: str
+    shape: Shape
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation on terms; nested calls are one expression of the target language."""
+
+    op: Op
+    params: Params
+    args: tuple[Term, ...]
+    shape: Shape
+    dtype: np.dtype[Any]
+
+
+Term: TypeAlias = Ref | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Give a name to a new value; to a copy of it where it is a view of an array that will change."""
+
+    target: str
+    value: Term
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulate:
+    """Combine an array in place with a term: ``target op= value``."""
+
+    target: str
+    op: Op
+    value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Overwrite the elements of an array: ``target[...] = value``."""
+
+    target: str
+    value: Term
+
+
+Statement: TypeAlias = Assign | Accumulate | Store
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A parameter of the function: the user's name, the name in the program, and what the array must be."""
+
+    symbol: str
+    name: str
+    shape: Shape
+    dtype: np.dtype[Any]
+    updated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result; one that shares memory with an input or another result is copied."""
+
+    value: Term
+    copy: bool
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A size that must not be negative, and what for."""
+
+    size: Dim
+    reason: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function: parameters, statements on named values, results.
+
+    Attributes:
+        name: the function's name.
+        inputs: its parameters, in order.
+        sizes: the named sizes that it must learn from the parameters' shapes.
+        requirements: what it must check about them, beside the shapes themselves.
+        statements: what it does, in order.
+        outputs: what it returns.
+        form: how the results are returned: as "one", "list", "tuple" or "dict".
+        notes: lines for people: the formulas of the results.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    sizes: frozenset[str]
+    requirements: tuple[Requirement, ...]
+    statements: tuple[Statement, ...]
+    outputs: tuple[Output, ...]
+    form: str
+    notes: tuple[str, ...] = field(default=())
+
+    def calls(self) -> Iterator[Call]:
+        """Give every operation, in the order of execution."""
+        for statement in self.statements:
+            yield from calls_in(statement.value)
+        for output in self.outputs:
+            yield from calls_in(output.value)
+
+
+def calls_in(term: Term) -> Iterator[Call]:
+    """Give the operations of a term, operands first; terms are shallow."""
+    if isinstance(term, Call):
+        for arg in term.args:
+            yield from calls_in(arg)
+        yield term
+
+
+def refs_in(term: Term) -> Iterator[Ref]:
+    """Give the named values that a term uses; terms are shallow."""
+    if isinstance(term, Ref):
+        yield term
+    else:
+        for arg in term.args:
+            yield from refs_in(arg)
+
+
+class Names:
+    """Hands out names that are plain identifiers, each once."""
+
+    def __init__(self, reserved: Iterable[str]) -> None:
+        """Take the names that are not to be used."""
+        self._taken = set(reserved)
+        self._count = 0
+
+    def take(self, wanted: str | None) -> str:
+        """Give the wanted name if it is a free identifier, else one like it, else a new one."""
+        if wanted is None:
+            self._count += 1
+            return self.take(f"t{self._count}")
+        plain = unicodedata.normalize("NFKC", wanted)
+        if not plain.isidentifier():
+            plain = re.sub(r"\W+", "_", plain).strip("_")
+            plain = f"v_{plain}" if plain else "v"
+        if keyword.iskeyword(plain) or plain.startswith("__"):
+            plain = f"v_{plain.strip('_')}"
+        name, number = plain, 0
+        while name in self._taken:
+            number += 1
+            name = f"{plain}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def renamed(param: Any, sizes: Mapping[str, Size]) -> Any:
+    """Give an op's parameter with other names for its sizes."""
+    return dims.bound(param, sizes) if sizes else param
+
+
+def safe_sizes(names: Iterable[str], handed: Names) -> dict[str, Size]:
+    """Reserve a name for each named size; give those whose name had to change."""
+    changed: dict[str, Size] = {}
+    for name in sorted(names):
+        safe = handed.take(name)
+        if safe != name:
+            changed[name] = Dim.named(safe)
+    return changed
+
+
+def run_requirements(param: Sequence[Any], size: Shape, what: str) -> Iterator[Requirement]:
+    """Give what must hold for slices of axes with named sizes: each run lies inside its axis."""
+    for run, extent in zip(param, size, strict=True):
+        last = run.start + (run.length - 1) * run.step
+        low, high = (run.start, last) if run.step > 0 else (last, run.start)
+        for bound in (run.length, low, extent - high - 1):
+            if isinstance(bound, Dim) and bound.may_be_negative:
+                yield Requirement(bound, what)

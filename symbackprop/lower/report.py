@@ -1,0 +1,67 @@
+"""What each pass made of the expressions: nodes, floating-point operations, bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from symbackprop import dims
+from symbackprop.dims import Size
+from symbackprop.expr import Expr
+from symbackprop.rewrite.pipeline import Stage, run
+
+
+@dataclass(frozen=True)
+class Row:
+    """The state after one pass.
+
+    Attributes:
+        name: the pass.
+        nodes: how many nodes the outputs are computed from.
+        flops: floating-point operations, as a formula in the sizes.
+        bytes: memory of all intermediate values, as a formula in the sizes.
+        fired: how often each rule was applied.
+    """
+
+    name: str
+    nodes: int
+    flops: Size
+    bytes: Size
+    fired: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The passes of one compilation, one row each; ``print`` it."""
+
+    rows: tuple[Row, ...]
+
+    @staticmethod
+    def of(outputs: Sequence[Expr], skip: Collection[str] = ()) -> Report:
+        """Run the passes again and measure after each."""
+        rows = [_row(Stage("as built", list(outputs), {}))]
+        run(outputs, skip=skip, observe=lambda stage: rows.append(_row(stage)))
+        return Report(tuple(rows))
+
+    def __str__(self) -> str:
+        """Give the table."""
+        width = max(len(str(row.flops)) for row in self.rows) + 2
+        lines = [f"{'pass':<10}{'nodes':>6}  {'FLOPs':<{width}}bytes"]
+        for row in self.rows:
+            lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")
+            lines += [f"{'':<10}  {name} × {times}" for name, times in sorted(row.fired.items())]
+        return "\n".join(lines)
+
+
+def _row(stage: Stage) -> Row:
+    graph = stage.outputs[0].graph
+    numbers = graph.reachable([expr.number for expr in stage.outputs])
+    flops: Size = 0
+    memory: Size = 0
+    for number in numbers:
+        node = graph.nodes[number]
+        shapes = tuple(graph.nodes[operand].shape for operand in node.inputs)
+        flops = node.op.cost(shapes, node.shape, node.params) + flops
+        if node.inputs:
+            memory = dims.product(node.shape) * node.dtype.itemsize + memory
+    return Row(stage.name, len(numbers), flops, memory, stage.fired)

@@ -1,0 +1,338 @@
+"""From expressions to a `Program`: which values get a name, in which order they are computed, what is done in place."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from symbackprop import dims
+from symbackprop.expr import Expr
+from symbackprop.graph import Graph, Node
+from symbackprop.lower.program import (
+    Accumulate,
+    Assign,
+    Call,
+    Input,
+    Names,
+    Output,
+    Program,
+    Ref,
+    Requirement,
+    Statement,
+    Store,
+    Term,
+    refs_in,
+    renamed,
+    run_requirements,
+    safe_sizes,
+)
+from symbackprop.op import CONSTANT, Op
+from symbackprop.ops import add, divide, multiply, subtract
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SIZE, SYMBOL
+
+_LEAVES = {SYMBOL, CONSTANT, SIZE}
+_VIEWS = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO}
+_LIGHT = {TRANSPOSE, EXPAND_DIMS}  # views so cheap that they are written again at each use
+_IN_PLACE = {add, subtract, multiply, divide}
+_COMMUTATIVE = {add, multiply}
+_LONGEST = 7  # operations in one expression: what a reader takes in at a glance
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be lowered: expressions of one graph.
+
+    Attributes:
+        name: the function's name.
+        inputs: the symbols, in the order of the parameters.
+        outputs: the results.
+        keys: the results' names, where they are returned as a dict.
+        form: "one", "list", "tuple" or "dict".
+        updates: the new values of symbols that are written in place.
+        reserved: names that the program must not use.
+    """
+
+    name: str
+    inputs: Sequence[Expr]
+    outputs: Sequence[Expr]
+    keys: Sequence[str | None]
+    form: str
+    updates: Mapping[Expr, Expr]
+    reserved: Iterable[str]
+
+
+class _Lowering:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.graph: Graph = request.inputs[0].graph if request.inputs else request.outputs[0].graph
+        self.nodes: Mapping[int, Node] = self.graph.nodes
+        self.results = [expr.number for expr in request.outputs]
+        self.updates = {symbol.number: value.number for symbol, value in request.updates.items()}
+        self.order = self.graph.reachable([*self.results, *self.updates.values()])
+        self.base = self._bases()
+        self.roots = self._choose_roots()
+        self.names = Names(request.reserved)
+        everything = [*self.order, *(symbol.number for symbol in request.inputs)]
+        self.sizes = frozenset().union(
+            *(dims.names_of(self.nodes[number].shape) for number in everything),
+            *(self.nodes[n].params["size"].names for n in self.order if self.nodes[n].op is SIZE),
+        )
+        self.renamed = safe_sizes(self.sizes, self.names)
+        self.refs: dict[int, Ref] = {}
+        self.terms: dict[int, Term] = {}
+
+    # --- what gets a name -------------------------------------------------------------------------------------
+
+    def _bases(self) -> dict[int, int]:
+        """Give for each node the node whose memory it may share."""
+        base: dict[int, int] = {}
+        for number in self.order:
+            node = self.nodes[number]
+            base[number] = base[node.inputs[0]] if node.op in _VIEWS else number
+        return base
+
+    def _choose_roots(self) -> set[int]:
+        """Give the nodes that get a statement of their own; the others are written where they are used."""
+        uses = Counter(operand for number in self.order for operand in self.nodes[number].inputs)
+        roots = {*self.results, *self.updates.values()}
+        length: dict[int, int] = {}
+        for number in self.order:
+            node = self.nodes[number]
+            if node.op in _LEAVES:
+                roots.discard(number)
+                length[number] = 0
+                continue
+            inlined = [operand for operand in node.inputs if operand not in roots]
+            total = 1 + sum(length[operand] for operand in inlined)
+            while total > _LONGEST and inlined:
+                longest = max(inlined, key=length.__getitem__)
+                if not length[longest]:
+                    break
+                roots.add(longest)
+                total -= length[longest]
+                inlined = [operand for operand in inlined if operand != longest]
+            light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op is SYMBOL or node.inputs[0] in roots)
+            if node.label or (uses[number] > 1 and not light):
+                roots.add(number)
+            length[number] = total
+        return roots
+
+    # --- order ------------------------------------------------------------------------------------------------
+
+    def _needs(self) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
+        """Give for each root the roots that its expression uses, and the symbols whose memory it reads."""
+        needs: dict[int, set[int]] = {}
+        reads: dict[int, set[int]] = {}
+        for number in self.order:
+            need: set[int] = set()
+            read: set[int] = set()
+            for operand in self.nodes[number].inputs:
+                base = self.base[operand]
+                if self.nodes[base].op is SYMBOL:
+                    read.add(base)
+                if operand in self.roots:
+                    need.add(operand)
+                else:
+                    need |= needs[operand]
+                    read |= reads[operand]
+            needs[number], reads[number] = need, read
+        return needs, reads
+
+    def _scheduled(self, in_place: dict[int, int]) -> list[int]:
+        """Order the roots: operands first, readers of an array before the root that overwrites it.
+
+        Updates that cannot be done in place for that are taken out of `in_place`.
+        """
+        needs, reads = self._needs()
+        roots = [number for number in self.order if number in self.roots]
+        while True:
+            before = {root: set(needs[root]) for root in roots}
+            for root, symbol in in_place.items():
+                before[root] |= {reader for reader in roots if reader != root and symbol in reads[reader]}
+            after: dict[int, list[int]] = {root: [] for root in roots}
+            for root, earlier in before.items():
+                for each in earlier:
+                    after[each].append(root)
+            missing = {root: len(earlier) for root, earlier in before.items()}
+            ready = [root for root in roots if not missing[root]]
+            done: list[int] = []
+            while ready:
+                root = heapq.heappop(ready)
+                done.append(root)
+                for later in after[root]:
+                    missing[later] -= 1
+                    if not missing[later]:
+                        heapq.heappush(ready, later)
+            if len(done) == len(roots):
+                return done
+            stuck = next(root for root in roots if missing[root] and root in in_place)
+            del in_place[stuck]
+
+    # --- statements -------------------------------------------------------------------------------------------
+
+    def _term(self, number: int) -> Term:
+        """Give the expression of a node, in terms of the values that have a name."""
+        if number in self.refs:
+            return self.refs[number]
+        node = self.nodes[number]
+        params = {name: renamed(param, self.renamed) for name, param in node.params.items()}
+        shape = renamed(node.shape, self.renamed)
+        return Call(node.op, params, tuple(self._term(operand) for operand in node.inputs), shape, node.dtype)
+
+    def program(self) -> Program:
+        """Write the program down."""
+        inputs = self._inputs()
+        home = self._homes()
+        order = self._scheduled(home)
+        first = self._saved(home)
+        statements: list[Statement] = list(first)
+        for number in order:
+            value = self._term(number)
+            symbol = home.get(number)
+            if symbol is None:
+                name = self.names.take(self._wanted(number))
+                statements.append(Assign(name, value))
+                self.refs[number] = Ref(name, value.shape, value.dtype)
+            else:
+                target = self.refs[symbol]
+                steps = steps_in_place(value, target)
+                statements += [Accumulate(target.name, op, term) for op, term in steps] if steps else []
+                statements += [] if steps else [Store(target.name, value)]
+                self.refs[number] = target
+        for symbol, value_number in self.updates.items():
+            if home.get(value_number) != symbol:
+                value = self._kept.get(value_number) or self._term(value_number)
+                statements.append(Store(self.refs[symbol].name, value))
+        return Program(
+            name=self.request.name,
+            inputs=inputs,
+            sizes=frozenset(str(self.renamed.get(name, name)) for name in self.sizes),
+            requirements=tuple(dict.fromkeys(self._requirements())),
+            statements=tuple(statements),
+            outputs=tuple(self._outputs(home)),
+            form=self.request.form,
+        )
+
+    def _inputs(self) -> tuple[Input, ...]:
+        found = []
+        for symbol in self.request.inputs:
+            name = self.names.take(symbol.params["name"])
+            shape = renamed(symbol.shape, self.renamed)
+            self.refs[symbol.number] = Ref(name, shape, symbol.dtype)
+            found.append(Input(symbol.params["name"], name, shape, symbol.dtype, symbol.number in self.updates))
+        return tuple(found)
+
+    def _homes(self) -> dict[int, int]:
+        """Give for each new value the symbol whose array it can be computed into."""
+        once = Counter(self.updates.values())
+        return {
+            value: symbol
+            for symbol, value in self.updates.items()
+            if value in self.roots and self.base[value] == value and once[value] == 1
+        }
+
+    def _saved(self, home: Mapping[int, int]) -> list[Statement]:
+        """Copy what is returned or stored but lies in arrays that the updates overwrite."""
+        self._kept: dict[int, Ref] = {}
+        statements: list[Statement] = []
+        wanted = [*self.results, *(value for value in self.updates.values() if value not in home)]
+        for number in dict.fromkeys(wanted):
+            if self.base[number] in self.updates:
+                term = self._term(number)
+                name = self.names.take(f"old_{self.refs[self.base[number]].name}")
+                statements.append(Assign(name, term, copy=True))
+                self._kept[number] = Ref(name, term.shape, term.dtype)
+        return statements
+
+    def _wanted(self, number: int) -> str | None:
+        node = self.nodes[number]
+        if number in self.results:
+            key = self.request.keys[self.results.index(number)]
+            if key is not None:
+                return key
+        if node.label or node.hint:
+            return node.label or node.hint
+        return "result" if self.request.form == "one" and number in self.results else None
+
+    def _outputs(self, home: Mapping[int, int]) -> list[Output]:
+        outputs = []
+        returned: set[int] = set()
+        for key, number in zip(self.request.keys, self.results, strict=True):
+            base = self.base[number]
+            if number in self._kept:
+                value: Term = self._kept[number]
+                copy = number in returned
+                returned.add(number)
+            else:
+                value = self._term(number)
+                shared = base in home or base in returned or self.nodes[base].op is SYMBOL
+                copy = (shared or self._repeats(number)) and bool(value.shape or self._is_updated(base, home))
+                returned.add(base)
+            outputs.append(Output(value, copy, key))
+        return outputs
+
+    def _is_updated(self, base: int, home: Mapping[int, int]) -> bool:
+        return base in home or base in self.updates
+
+    def _repeats(self, number: int) -> bool:
+        """Tell whether a view shows elements of its base more than once, which must not be handed out."""
+        while self.nodes[number].op in _VIEWS:
+            if self.nodes[number].op is BROADCAST_TO:
+                return True
+            number = self.nodes[number].inputs[0]
+        return False
+
+    def _requirements(self) -> Iterable[Requirement]:
+        for number in self.order:
+            node = self.nodes[number]
+            if node.op is SLICE:
+                shape = self.nodes[node.inputs[0]].shape
+                runs = renamed(node.params["runs"], self.renamed)
+                extents = renamed(shape[len(shape) - len(runs) :], self.renamed)
+                yield from run_requirements(runs, extents, f"slicing {Expr(self.graph, node.inputs[0]).describe()}")
+
+
+def steps_in_place(term: Term, target: Ref) -> list[tuple[Op, Term]] | None:
+    """Give the in-place operations that turn an array into a term of it, or None where there is no such chain.
+
+    The terms of all but the first must not read the array, which has changed by then.
+    """
+    steps: list[tuple[Op, Term]] = []
+    while isinstance(term, Call) and term.op in _IN_PLACE:
+        if term.shape != target.shape or term.dtype != target.dtype:
+            return None
+        left, right = term.args
+        if _leads_to(left, target):
+            steps.append((term.op, right))
+            term = left
+        elif term.op in _COMMUTATIVE and _leads_to(right, target):
+            steps.append((term.op, left))
+            term = right
+        else:
+            return None
+    if term != target or any(target in refs_in(step) for _, step in steps[:-1]):
+        return None
+    return steps[::-1]
+
+
+def _leads_to(term: Term, target: Ref) -> bool:
+    """Tell whether a chain of in-place operations may start from the array."""
+    if isinstance(term, Call) and term.op in _IN_PLACE and term.shape == target.shape:
+        return any(_leads_to(arg, target) for arg in term.args)
+    return term == target
+
+
+def lower(request: Request) -> Program:
+    """Lower expressions to a program.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> program = lower(Request("f", [x], [sb.sum(x * x)], [None], "one", {}, ["np"]))
+    >>> [statement.target for statement in program.statements]
+    ['result']
+    """
+    return _Lowering(request).program()
