@@ -20,16 +20,18 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias, Union
+from keyword import iskeyword
+from numbers import Integral
+from typing import Any, TypeAlias
 
 from symbackprop.errors import ShapeError
 
-Size: TypeAlias = Union[int, "Dim"]
+Size: TypeAlias = "int | Dim"
 Shape: TypeAlias = tuple[Size, ...]
-SizeLike: TypeAlias = Union[int, str, "Dim"]
-ShapeLike: TypeAlias = Union[SizeLike, Sequence[SizeLike]]
+SizeLike: TypeAlias = "int | str | Dim"
+ShapeLike: TypeAlias = "SizeLike | Sequence[SizeLike]"
 
-_Atom: TypeAlias = Union[str, tuple["Dim", int]]  # a name, or (numerator, denominator) of a floor division
+_Atom: TypeAlias = "str | tuple[Dim, int]"  # a name, or (numerator, denominator) of a floor division
 _Monomial: TypeAlias = tuple[_Atom, ...]
 
 
@@ -54,9 +56,9 @@ class Dim:
         """Give the size with this name.
 
         Raises:
-            ShapeError: the name is no plain identifier.
+            ShapeError: the name is no plain identifier, or is a word of Python.
         """
-        if not name.isidentifier():
+        if not name.isidentifier() or iskeyword(name):
             msg = f"{name!r} cannot name a size: use an identifier such as 'N'"
             raise ShapeError(msg)
         return Dim({(name,): 1})
@@ -95,6 +97,8 @@ class Dim:
 
     def __add__(self, other: Size) -> Size:
         """Add two sizes."""
+        if not _is_size(other):
+            return NotImplemented
         terms = dict(self._terms)
         for monomial, coefficient in _terms_of(other):
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -102,6 +106,8 @@ class Dim:
 
     def __mul__(self, other: Size) -> Size:
         """Multiply two sizes."""
+        if not _is_size(other):
+            return NotImplemented
         terms: dict[_Monomial, int] = {}
         for left, a in self._terms:
             for right, b in _terms_of(other):
@@ -115,26 +121,41 @@ class Dim:
 
     def __sub__(self, other: Size) -> Size:
         """Subtract a size."""
-        return self + (other * -1)
+        return self + (other * -1) if _is_size(other) else NotImplemented
 
     def __rsub__(self, other: int) -> Size:
         """Subtract from an int."""
-        return (self * -1) + other
+        return (self * -1) + other if _is_size(other) else NotImplemented
 
     def __floordiv__(self, other: Size) -> Size:
         """Divide, rounding down; exact where the polynomial divides, else kept as a quotient.
 
         Raises:
-            ShapeError: the divisor is a named size that does not divide exactly.
+            ShapeError: the divisor is a named size that does not divide exactly, or is not positive.
         """
+        if not _is_size(other):
+            return NotImplemented
         divisor = _terms_of(other)
         if len(divisor) == 1:
             exact = _divide(self._terms, divisor[0])
             if exact is not None:
                 return exact
-        if isinstance(other, int) and other > 0:
-            return Dim({((self, other),): 1})
+        if not isinstance(other, Dim) and other > 0:
+            return Dim({((self, int(other)),): 1})
         msg = f"{other} does not divide {self}"
+        raise ShapeError(msg)
+
+    def __rfloordiv__(self, other: int) -> Size:
+        """Divide an int; only 0 is a multiple of a named size.
+
+        Raises:
+            ShapeError: the int is not 0.
+        """
+        if not _is_size(other):
+            return NotImplemented
+        if other == 0:
+            return 0
+        msg = f"{self} does not divide {other}"
         raise ShapeError(msg)
 
     __radd__ = __add__
@@ -166,10 +187,14 @@ def _text(terms: tuple[tuple[_Monomial, int], ...]) -> str:
     return "".join(parts)
 
 
+def _is_size(other: object) -> bool:
+    return isinstance(other, Dim | Integral)
+
+
 def _terms_of(size: Size) -> tuple[tuple[_Monomial, int], ...]:
     if isinstance(size, Dim):
         return size._terms  # noqa: SLF001  (the same module)
-    return (((), size),) if size else ()
+    return (((), int(size)),) if size else ()
 
 
 def _normal(terms: dict[_Monomial, int]) -> Size:
@@ -267,7 +292,7 @@ def as_shape(shape: ShapeLike) -> Shape:
     """
     if isinstance(shape, str | Dim) or hasattr(shape, "__index__"):
         return (as_size(shape),)  # type: ignore[arg-type]  # __index__ is what as_size takes
-    return tuple(as_size(size) for size in shape)  # type: ignore[union-attr]  # the single sizes are gone
+    return tuple(as_size(size) for size in shape)
 
 
 @lru_cache(maxsize=256)
@@ -276,8 +301,10 @@ def _parse(text: str) -> Size:
         return Dim.named(text)
     try:
         return _from_ast(ast.parse(text, mode="eval").body)
-    except SyntaxError:
-        msg = f"{text!r} is no size: write a name, an integer, or arithmetic on them such as 'N+1'"
+    except ShapeError:
+        raise
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):  # what ast says of odd texts
+        msg = f"{text[:40]!r} is no size: write a name, an integer, or arithmetic on them such as 'N+1'"
         raise ShapeError(msg) from None
 
 
@@ -345,7 +372,7 @@ def axes_from_right(axes: int | Iterable[int] | None, rank: int) -> tuple[int, .
     """
     if axes is None:
         return tuple(range(-rank, 0))
-    wanted = (axes,) if isinstance(axes, int) else tuple(axes)
+    wanted = tuple(axis.__index__() for axis in (axes if isinstance(axes, Iterable) else (axes,)))
     for axis in wanted:
         if not -rank <= axis < rank:
             msg = f"axis {axis} is out of range for rank {rank}"

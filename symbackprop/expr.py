@@ -5,15 +5,16 @@ The one loop of the domain is cut here: operators of `Expr` need the ops, ops ma
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.errors import GraphError, ShapeError, Where
+from symbackprop.errors import DtypeError, GraphError, ShapeError, Where
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
     from symbackprop.graph import Graph, Node
     from symbackprop.op import Op
 
-Operand: TypeAlias = Union["Expr", "np.ndarray[Any, Any]", np.generic, float, int, bool]
+Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
+_NUMPY_NAMES = {
+    "absolute": "abs",
+    "amax": "max",
+    "amin": "min",
+    "bitwise_and": "__and__",
+    "bitwise_or": "__or__",
+    "invert": "__invert__",
+}
 
 
 def _ops() -> ModuleType:
@@ -67,14 +76,17 @@ class Expr:
     views: ClassVar[dict[str, Callable[..., Any]]] = {}  # what the printing layer knows to show of an Expr
     __array_priority__ = 1000
 
-    def __new__(cls, graph: Graph, number: int) -> Expr:
+    def __new__(cls, graph: Graph, number: int) -> Expr:  # noqa: PYI034  (the handle that lives may be returned)
         """Give the one living handle on this node."""
         handle = graph.handles.get(number)
         if handle is None:
-            handle = super().__new__(cls)
-            handle.graph = graph
-            handle.number = number
-            handle = graph.handles.setdefault(number, handle)
+            with graph.lock:  # or two threads would make two
+                handle = graph.handles.get(number)
+                if handle is None:
+                    handle = super().__new__(cls)
+                    handle.graph = graph
+                    handle.number = number
+                    graph.handles[number] = handle
         return handle
 
     @property
@@ -189,7 +201,7 @@ class Expr:
 
     def __pow__(self, other: Operand) -> Expr:
         """Raise to a power; ``x**2`` is `square`."""
-        if isinstance(other, int) and other == 2:  # noqa: PLR2004
+        if isinstance(other, int) and other == 2:
             return _ops().square(self)  # type: ignore[no-any-return]
         return _ops().power(self, other)  # type: ignore[no-any-return]
 
@@ -234,21 +246,24 @@ class Expr:
         return _ops().greater_equal(self, other)  # type: ignore[no-any-return]
 
     def __invert__(self) -> Expr:
-        """Give the logical not."""
-        return _ops().logical_not(self)  # type: ignore[no-any-return]
+        """Give the logical not of bools."""
+        return _ops().logical_not(*_bools("~", self))  # type: ignore[no-any-return]
 
     def __and__(self, other: Operand) -> Expr:
-        """Give the logical and."""
-        return _ops().logical_and(self, other)  # type: ignore[no-any-return]
+        """Give the logical and of bools."""
+        return _ops().logical_and(*_bools("&", self, other))  # type: ignore[no-any-return]
 
     def __or__(self, other: Operand) -> Expr:
-        """Give the logical or."""
-        return _ops().logical_or(self, other)  # type: ignore[no-any-return]
+        """Give the logical or of bools."""
+        return _ops().logical_or(*_bools("|", self, other))  # type: ignore[no-any-return]
+
+    __rand__ = __and__
+    __ror__ = __or__
 
     # --- layout and reductions --------------------------------------------------------------------------------
 
     @property
-    def T(self) -> Expr:  # noqa: N802  (NumPy's name)
+    def T(self) -> Expr:
         """The transpose: the axes in reverse order."""
         return _ops().transpose(self)  # type: ignore[no-any-return]
 
@@ -260,9 +275,10 @@ class Expr:
         """Give the same elements in another shape."""
         return _ops().reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
 
-    def transpose(self, *axes: int) -> Expr:
-        """Permute the axes; without arguments reverse them."""
-        return _ops().transpose(self, axes or None)  # type: ignore[no-any-return]
+    def transpose(self, *axes: int | Sequence[int] | None) -> Expr:
+        """Permute the axes, given one by one or as a tuple; without arguments reverse them."""
+        wanted = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes or None
+        return _ops().transpose(self, wanted)  # type: ignore[no-any-return]
 
     def astype(self, dtype: object) -> Expr:
         """Convert to another dtype."""
@@ -296,24 +312,29 @@ class Expr:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **kwargs: object) -> Expr:
         """Let ``np.exp(expr)`` and ``array * expr`` build nodes."""
-        op = getattr(_ops(), {"absolute": "abs"}.get(ufunc.__name__, ufunc.__name__), None)
+        name = _NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
+        op = getattr(Expr if name.startswith("__") else _ops(), name, None)
         if method != "__call__" or kwargs or op is None:
             what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             extra = f" with {', '.join(kwargs)}=" if kwargs else ""
             msg = f"np.{what}{extra} has no symbolic form in symbackprop"
             raise TypeError(msg)
+        if op in {Expr.__and__, Expr.__or__} and not isinstance(inputs[0], Expr):
+            inputs = inputs[::-1]
         return op(*inputs)  # type: ignore[no-any-return]
 
     def __array_function__(
         self, func: Callable[..., Any], _types: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Expr:
-        """Let ``np.sum(expr, axis=0)`` build nodes."""
-        name = {"amax": "max", "amin": "min"}.get(func.__name__, func.__name__)
+    ) -> Any:
+        """Let ``np.sum(expr, axis=0)`` build nodes, and ``np.shape(expr)`` tell what is known."""
+        if func in {np.shape, np.ndim, np.size} and len(args) == 1:
+            return getattr(args[0], func.__name__)
+        name = _NUMPY_NAMES.get(func.__name__, func.__name__)
         op = getattr(_ops(), name, None)
         if op is None:
             msg = f"np.{func.__name__} has no symbolic form in symbackprop"
             raise TypeError(msg)
-        return op(*args, **kwargs)  # type: ignore[no-any-return]
+        return op(*args, **kwargs)
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
         """Refuse to become an array: an expression has no values."""
@@ -394,6 +415,19 @@ class Expr:
         if depth == 0:
             return "…"
         return f"{node.op.name}({', '.join(operand._call_text(depth - 1) for operand in self.inputs)})"  # noqa: SLF001
+
+
+def _bools(sign: str, *operands: Operand) -> tuple[Operand, ...]:
+    """Check that all operands are bools; NumPy's & | ~ act on the bits of integers."""
+    for operand in operands:
+        dtype = operand.dtype if isinstance(operand, Expr | np.generic | np.ndarray) else np.asarray(operand).dtype
+        if dtype.kind != "b":
+            shown = operand.describe() if isinstance(operand, Expr) else repr(operand)
+            msg = (
+                f"{sign} is for bools, and {shown} has dtype {dtype}: compare first, or use sb.logical_and and its kin"
+            )
+            raise DtypeError(msg)
+    return operands
 
 
 def common_graph(exprs: Sequence[Expr], what: str) -> Graph:

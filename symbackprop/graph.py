@@ -10,16 +10,14 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
-
-import networkx as nx
 
 from symbackprop.errors import GraphError, Where
 
 if TYPE_CHECKING:
+    import networkx as nx
     import numpy as np
 
     from symbackprop.dims import Shape
@@ -107,30 +105,35 @@ class Graph:
         self._next = 0
         self._sweep_at = _SWEEP_FLOOR
         self._symbols: dict[tuple[object, ...], int] = {}
-        self._tokens: list[Token[Graph | None]] = []
+        self._dag: Dag | None = None
 
-    @cached_property
+    @property
     def dag(self) -> Dag:
         """The networkx graph: an edge runs from operand to consumer, its key is the operand's position.
 
         Node attributes: ``op`` (the name), ``inputs``, ``shape``, ``dtype``, ``label``, ``where``, ``backward``.
         """
-        dag: Dag = nx.MultiDiGraph()
         with self.lock:
-            for number, node in self.nodes.items():
-                _draw_in(dag, number, node)
-        return dag
+            if self._dag is None:
+                # 0.2 s: paid for by the first look at the graph, not by every import of symbackprop
+                import networkx as nx  # noqa: PLC0415
+
+                self._dag = nx.MultiDiGraph()
+                for number, node in self.nodes.items():
+                    _draw_in(self._dag, number, node)
+            return self._dag
 
     def add(self, node: Node) -> int:
-        """Append a node and give its number."""
-        if not self.scratch and len(self.nodes) >= self._sweep_at:
-            self._sweep()
-        number = self._next
-        self._next = number + 1
-        self.nodes[number] = node
-        if "dag" in self.__dict__:
-            _draw_in(self.dag, number, node)
-        return number
+        """Append a node and give its number; a caller that wants a handle on it holds the lock until it has one."""
+        with self.lock:
+            if not self.scratch and len(self.nodes) >= self._sweep_at:
+                self._sweep()
+            number = self._next
+            self._next = number + 1
+            self.nodes[number] = node
+            if self._dag is not None:
+                _draw_in(self._dag, number, node)
+            return number
 
     def symbol_number(self, node: Node) -> int:
         """Give the symbol with this name, shape and dtype, appending it the first time."""
@@ -142,9 +145,10 @@ class Graph:
 
     def set_label(self, number: int, label: str) -> None:
         """Give a node the user's name for its value."""
-        self.nodes[number].label = label
-        if "dag" in self.__dict__:
-            self.dag.nodes[number]["label"] = label
+        with self.lock:
+            self.nodes[number].label = label
+            if self._dag is not None:
+                self._dag.nodes[number]["label"] = label
 
     def reachable(self, outputs: Iterable[int]) -> list[int]:
         """Give the numbers that the outputs are computed from, themselves included, in topological order.
@@ -183,12 +187,12 @@ class Graph:
 
     def __enter__(self) -> Self:
         """Make this the current graph."""
-        self._tokens.append(_current.set(self))
+        _entered.set((*_entered.get(), self))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Return to the graph that was current before."""
-        _current.reset(self._tokens.pop())
+        _entered.set(_entered.get()[:-1])
 
     def __len__(self) -> int:
         """Count the nodes."""
@@ -203,8 +207,8 @@ class Graph:
             kept = set(self.reachable(list(self.handles.keys())))
             for number in [number for number in self.nodes if number not in kept]:
                 del self.nodes[number]
-                if "dag" in self.__dict__:
-                    self.dag.remove_node(number)
+                if self._dag is not None:
+                    self._dag.remove_node(number)
             self._symbols = {key: number for key, number in self._symbols.items() if number in kept}
             self._sweep_at = max(2 * len(kept), _SWEEP_FLOOR)
 
@@ -220,16 +224,12 @@ def _draw_in(dag: Dag, number: int, node: Node) -> None:
         where=node.where,
         backward=node.backward,
     )
-    dag.add_edges_from((operand, number, position) for position, operand in enumerate(node.inputs))
+    for position, operand in enumerate(node.inputs):
+        dag.add_edge(operand, number, key=position)
 
 
-@dataclass(slots=True)
-class _Default:
-    graph: Graph = field(default_factory=Graph)
-
-
-_current: ContextVar[Graph | None] = ContextVar("symbackprop_graph", default=None)
-_default = _Default()
+_entered: ContextVar[tuple[Graph, ...]] = ContextVar("symbackprop_graphs", default=())
+_default = Graph()
 
 
 def current_graph() -> Graph:
@@ -239,4 +239,5 @@ def current_graph() -> Graph:
     ...     current_graph() is graph
     True
     """
-    return _current.get() or _default.graph
+    entered = _entered.get()
+    return entered[-1] if entered else _default

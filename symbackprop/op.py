@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.dims import Shape, Size
+from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Node, current_graph, current_origin
@@ -30,6 +31,7 @@ Vjp: TypeAlias = Callable[..., Expr]
 # MINUS, Python's like NEGATE.
 LOWEST, COMPARE, LOGIC, ADD, MINUS, MULTIPLY, NEGATE, POWER, ATOM = range(9)
 
+_EXPONENT_FROM = 1e16  # from here on Python writes floats with an exponent
 _PLACE = re.compile(r"\$(\d|\*)")
 
 
@@ -64,7 +66,7 @@ class Case(NamedTuple):
     """One application that the generated tests try: operand shapes and parameters."""
 
     shapes: tuple[tuple[int, ...], ...]
-    params: Params = {}
+    params: Params = MappingProxyType({})
 
 
 class Value:
@@ -90,8 +92,9 @@ class Value:
         """Write scalars as numbers, whole floats without the point."""
         if self.array.ndim:
             return f"array{dims.show(self.array.shape)}"
-        number = self.array.item()
-        return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+        number = self.array[()]
+        whole = self.array.dtype.kind == "f" and number == np.floor(number) and abs(number) < _EXPONENT_FROM
+        return str(int(number)) if whole else str(number)
 
     __repr__ = __str__
 
@@ -184,11 +187,12 @@ class Op:
 
     def evaluate(self, *arrays: Any, sizes: Mapping[str, int], **params: Any) -> Any:
         """Compute the value from arrays, by the same NumPy source that compiled functions contain."""
+        params = {name: dims.bound(param, sizes) for name, param in params.items()}
         shapes = tuple(np.shape(array) for array in arrays)
         form = self.form(self.numpy, params, shapes)
         names = [f"x{position}" for position in range(len(arrays))]
         source = form.fill(names)
-        namespace = {**self.helper_namespace, **sizes, **dict(zip(names, arrays, strict=True))}
+        namespace = {**self.helper_namespace, **dict(zip(names, arrays, strict=True))}
         return eval(source, namespace)  # noqa: S307  (a template of the op table, never a user's text)
 
 
@@ -196,23 +200,25 @@ def apply(op: Op, *operands: Operand, **params: Any) -> Expr:
     """Append one application of an op; Python scalars become constants of the dtype that NumPy would use."""
     exprs = [operand for operand in operands if isinstance(operand, Expr)]
     graph = common_graph(exprs, op.name) if exprs else current_graph()
-    kinds: list[Any] = [_kind(op, operand) for operand in operands]
     try:
-        shapes = [operand.shape if isinstance(operand, Expr) else np.shape(operand) for operand in operands]
-        shape, dtype = op.infer(shapes, kinds, params)
+        kinds = [_kind(operand) for operand in operands]
+        shape, dtype = op.infer([_shape(operand) for operand in operands], kinds, params)
         if len(exprs) < len(operands):
-            common = _common_dtype(kinds)
-            operands = tuple(
-                operand if isinstance(operand, Expr) else literal(operand, _strong(kind, common), graph=graph)
+            weak = dtype if dtype.kind != "b" else np.result_type(*kinds)
+            exprs = [
+                _as_operand(operand, kind if isinstance(kind, np.dtype) else weak, graph)
                 for operand, kind in zip(operands, kinds, strict=True)
-            )
+            ]
+    except OverflowError as error:  # NumPy's own words: Python integer 1000 out of bounds for int8
+        raise _explained(DtypeError(str(error)), op, operands) from None
     except (ShapeError, DtypeError) as error:
         raise _explained(error, op, operands) from None
-    numbers = tuple(operand.number for operand in operands)  # type: ignore[union-attr]  # all are Exprs now
-    return new_expr(graph, op, numbers, params, shape, dtype)
+    return new_expr(graph, op, tuple(expr.number for expr in exprs), params, shape, dtype)
 
 
-def new_expr(graph: Graph, op: Op, inputs: tuple[int, ...], params: Params, shape: Shape, dtype: Dtype) -> Expr:
+def new_expr(  # noqa: PLR0917  (the fields of a node, in its order)
+    graph: Graph, op: Op, inputs: tuple[int, ...], params: Params, shape: Shape, dtype: Dtype
+) -> Expr:
     """Append a node whose shape and dtype are known, written down to the user's line or the walker's origin."""
     origin = current_origin()
     where, backward = (user_line(), False) if origin is None else (origin.where, origin.backward)
@@ -221,10 +227,7 @@ def new_expr(graph: Graph, op: Op, inputs: tuple[int, ...], params: Params, shap
 
 
 def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:
-    named = ", ".join(
-        operand.describe() if isinstance(operand, Expr) else f"array{dims.show(np.shape(operand))}"
-        for operand in operands
-    )
+    named = ", ".join(map(_described, operands))
     explained = type(error)(f"{op.name}: {error}: {named}")
     where = user_line()
     if where:
@@ -232,8 +235,16 @@ def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operan
     return explained
 
 
-def check_dtype(dtype: Any, what: str) -> Dtype:
-    """Read a dtype: bool, an integer or a float.
+def _described(operand: Any) -> str:
+    if isinstance(operand, Expr):
+        return operand.describe()
+    if isinstance(operand, np.ndarray | list | tuple):
+        return f"array{dims.show(np.shape(operand))}"
+    return repr(operand)
+
+
+def check_dtype(dtype: Any, what: str = "") -> Dtype:
+    """Read a dtype: bool, an integer or a float, in the byte order of this machine.
 
     Raises:
         DtypeError: any other.
@@ -241,41 +252,53 @@ def check_dtype(dtype: Any, what: str) -> Dtype:
     try:
         read: Dtype = np.dtype(dtype)
     except TypeError:
-        msg = f"{what}: {dtype!r} is no dtype; use float64, float32, int64, bool …"
-        raise DtypeError(msg) from None
+        msg = f"{dtype!r} is no dtype; use float64, float32, int64, bool …"
+        raise DtypeError(f"{what}: {msg}" if what else msg) from None
     if read.kind not in "biuf":
-        msg = f"{what}: dtype {read} is not supported; use floats, integers or bool"
-        raise DtypeError(msg)
-    return read
+        msg = f"dtype {read} is not supported; use floats, integers or bool"
+        raise DtypeError(f"{what}: {msg}" if what else msg)
+    return read.newbyteorder("=")
 
 
-def _kind(op: Op, operand: Operand) -> Any:
-    """Give what NumPy's promotion wants to see: a dtype, or a Python scalar, which is weak."""
+def _kind(operand: Any) -> Any:
+    """Give what NumPy's promotion wants to see: a dtype, or a Python scalar, which is weak; so is a named size."""
     if isinstance(operand, Expr):
         return operand.dtype
-    if type(operand) in (bool, int, float):
+    if type(operand) in {bool, int, float}:
         return operand
-    if isinstance(operand, np.ndarray | np.generic):
-        return check_dtype(operand.dtype, op.name)
-    if isinstance(operand, list | tuple):
-        return check_dtype(np.asarray(operand).dtype, op.name)
-    msg = f"{op.name}: an operand is an expression, an array or a number, not {type(operand).__name__}"
+    if isinstance(operand, Dim):
+        return 1
+    if isinstance(operand, np.ndarray | np.generic | list | tuple):
+        return check_dtype(np.asarray(operand).dtype)
+    msg = f"an operand is an expression, an array or a number, not {type(operand).__name__}"
     raise DtypeError(msg)
 
 
-def _common_dtype(kinds: Sequence[Any]) -> Dtype:
-    return np.result_type(*kinds)
+def _shape(operand: Any) -> Shape:
+    if isinstance(operand, Expr):
+        return operand.shape
+    return () if isinstance(operand, Dim) else np.shape(operand)
 
 
-def _strong(kind: Any, common: Dtype) -> Dtype:
-    return kind if isinstance(kind, np.dtype) else common
+def _as_operand(operand: Any, dtype: Dtype, graph: Graph) -> Expr:
+    if isinstance(operand, Expr):
+        return operand
+    if isinstance(operand, Dim):
+        return new_expr(graph, SIZE, (), {"size": operand, "dtype": dtype}, (), dtype)
+    return literal(operand, dtype, graph=graph)
+
+
+_NO_NUMBER = re.compile(r"\b(inf|nan)\b")
 
 
 def _leaf_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
     """Write a number as Python does; a negative one binds like a negation."""
     array = params["value"].array
+    if array.ndim and not array.size:
+        return Form(f"np.zeros({array.shape}, dtype=np.{array.dtype.name})")
     if array.ndim:
-        return Form(f"np.array({array.tolist()!r}, dtype=np.{array.dtype.name})".replace("nan", "np.nan"))
+        numbers = _NO_NUMBER.sub(r"np.\1", repr(array.tolist()))
+        return Form(f"np.array({numbers}, dtype=np.{array.dtype.name})")
     text = repr(array.item() if array.dtype != np.float32 else float(str(array)))
     text = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}.get(text, text)
     return Form(text, NEGATE if text.startswith("-") else ATOM)
@@ -309,12 +332,31 @@ CONSTANT = Op(
 )
 
 
+def _size_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    text = str(params["size"])
+    return Form(text, ATOM if text.isalnum() or text.isidentifier() else ADD)
+
+
+SIZE = Op(
+    name="size",
+    doc="A named size as a number.",
+    shape=lambda *, size, dtype: (),
+    dtype=lambda *, size, dtype: dtype,
+    vjps=(),
+    numpy=_size_form,
+    text=_size_form,
+    latex=_size_form,
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
 def literal(value: object, dtype: Any = None, *, graph: Graph | None = None) -> Expr:
     """Append a constant to a graph, the current one unless told."""
     array = np.asarray(value, dtype=dtype)
-    check_dtype(array.dtype, "constant")
+    array = array.astype(check_dtype(array.dtype, "constant"), copy=False)
     params = {"value": Value(array)}
-    return new_expr(graph or current_graph(), CONSTANT, (), params, tuple(array.shape), array.dtype)
+    graph = current_graph() if graph is None else graph
+    return new_expr(graph, CONSTANT, (), params, tuple(array.shape), array.dtype)
 
 
 def scalar_value(expr: Expr) -> float | None:

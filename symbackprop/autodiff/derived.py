@@ -34,7 +34,7 @@ def jvp(y: Expr, x: Expr, tangent: Operand) -> Expr:
     >>> print(sb.jvp(sb.sin(x), x, v))
     v ⊙ cos(x)
     """
-    direction = as_expr(tangent)
+    direction = as_expr(tangent, graph=y.graph)
     if direction.shape != x.shape:
         msg = f"jvp: the tangent {direction.describe()} does not have the shape of {x.describe()}"
         raise ShapeError(msg)
@@ -63,7 +63,7 @@ def hvp(f: Expr, x: Expr, vector: Operand) -> Expr:
     >>> print(sb.hvp(sb.sum(x**2), x, v))
     2v
     """
-    direction = as_expr(vector)
+    direction = as_expr(vector, graph=f.graph)
     if direction.shape != x.shape:
         msg = f"hvp: the vector {direction.describe()} does not have the shape of {x.describe()}"
         raise ShapeError(msg)

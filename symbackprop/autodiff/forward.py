@@ -9,7 +9,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Dim
-from symbackprop.errors import ArgumentError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, common_graph
 from symbackprop.op import Array, Op
 
@@ -31,7 +31,8 @@ def bind_sizes(values: Mapping[Expr, Any]) -> dict[str, int]:
             if isinstance(size, Dim) and size.name is not None:
                 if sizes.setdefault(size.name, found) != found:
                     first = seen[size.name]
-                    msg = f"{expr.describe()}: {size} = {found} on axis {axis}, but {size} = {sizes[size.name]} in {first}"
+                    what = f"{expr.describe()}: {size} = {found} on axis {axis}"
+                    msg = f"{what}, but {size} = {sizes[size.name]} in {first}"
                     raise ShapeError(msg)
                 seen.setdefault(size.name, expr.describe())
     for expr, value in values.items():
@@ -43,9 +44,14 @@ def bind_sizes(values: Mapping[Expr, Any]) -> dict[str, int]:
 
 def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict[int, Any], dict[str, int]]:
     """Give the values of all the nodes that the outputs are computed from, each computed once, and the sizes."""
+    keys: list[object] = list(values)  # who has no type checker may give values by name
+    strangers = [key for key in keys if not isinstance(key, Expr)]
+    if strangers:
+        msg = f"evaluate: the values are given by expression, as in {{x: 1.0}}, not by {strangers[0]!r}"
+        raise ArgumentError(msg)
     graph = common_graph([*outputs, *values], "evaluate")
-    known = {expr.number: np.asarray(value, dtype=expr.dtype)[()] for expr, value in values.items()}
     sizes = bind_sizes(values)
+    known = {expr.number: _as_dtype(expr, value) for expr, value in values.items()}
     for number in graph.reachable([expr.number for expr in outputs]):
         if number in known:
             continue
@@ -53,8 +59,23 @@ def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict
         if node.op.name == "symbol":
             msg = f"evaluate: no value for the symbol {Expr(graph, number).describe()}"
             raise ArgumentError(msg)
-        known[number] = value_of(node.op, [known[operand] for operand in node.inputs], node.params, node.dtype, sizes)
+        found = value_of(node.op, [known[operand] for operand in node.inputs], node.params, node.dtype, sizes)
+        if dims.names_of(node.shape) <= sizes.keys() and found.shape != dims.bind(node.shape, sizes):
+            expr = Expr(graph, number)
+            msg = f"evaluate: {expr.describe()} has shape {found.shape}, not {dims.bind(node.shape, sizes)}"
+            raise ShapeError(msg)
+        known[number] = found
     return known, sizes
+
+
+def _as_dtype(expr: Expr, value: Any) -> Any:
+    """Convert an array to the dtype of its symbol; bools and ints are floats too, but not the other way round."""
+    array = np.asarray(value)
+    order = "buif"
+    if array.size and order.find(array.dtype.kind) > order.find(expr.dtype.kind.replace("u", "i")):
+        msg = f"{expr.describe()}: the array has dtype {array.dtype}, not {expr.dtype}"
+        raise DtypeError(msg)
+    return array.astype(expr.dtype)[()]
 
 
 def value_of(
@@ -63,7 +84,16 @@ def value_of(
     """Compute one operation; named sizes in its parameters are replaced by numbers."""
     if "value" in params:
         return params["value"].array[()]
+    for param in params.values():
+        missing = dims.names_of(_flat(param)) - sizes.keys()
+        if missing:
+            msg = f"evaluate: no array tells the size {min(missing)}, which {op.name} needs"
+            raise ShapeError(msg)
     return np.asarray(op.evaluate(*operands, sizes=sizes, **params), dtype=dtype)[()]
+
+
+def _flat(param: Any) -> list[Any]:
+    return [leaf for part in param for leaf in _flat(part)] if isinstance(param, tuple) else [param]
 
 
 def evaluate(expr: Expr, values: Mapping[Expr, Any]) -> Array:

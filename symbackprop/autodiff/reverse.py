@@ -16,8 +16,9 @@ from symbackprop.errors import (
     NotDifferentiableError,
     NotTrainableWarning,
     ShapeError,
+    Where,
 )
-from symbackprop.expr import Expr, Operand, common_graph
+from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Origin, attributed
 from symbackprop.op import Op, Params, apply
 from symbackprop.ops.elementwise import astype
@@ -106,10 +107,11 @@ class Pruned:
 
     def _passes(self, G: Graph, number: int, position: int) -> bool:
         node = G.nodes[number]
-        if node.op.rule(position) is None:
+        floats = node.dtype.kind == "f" and G.nodes[node.inputs[position]].dtype.kind == "f"
+        if not floats or node.op.rule(position) is None:
             self.blocked.setdefault(node.op, Expr(G, number))
             return False
-        return node.dtype.kind == "f" and G.nodes[node.inputs[position]].dtype.kind == "f"
+        return True
 
     def consumers(self, V: int) -> list[int]:
         """Give the nodes of G′ that V feeds, the first made first."""
@@ -172,7 +174,8 @@ def _warn_of_steps(G_prime: Pruned) -> None:
             message = (
                 f"the derivative of {op.name} is zero almost everywhere: nothing is learnt through {at.describe()}"
             )
-            warnings.warn(message, NotTrainableWarning, stacklevel=2)
+            where = user_line() or Where("<unknown>", 0)
+            warnings.warn_explicit(message, NotTrainableWarning, where.file, where.line)
 
 
 def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
@@ -290,7 +293,7 @@ def vjp(
     Wᵀz̄
     """
     _check_differentiable(y, "vjp")
-    seed = as_expr(cotangent)
+    seed = as_expr(cotangent, graph=y.graph)
     if seed.shape[seed.ndim - y.ndim :] != y.shape or seed.ndim < y.ndim:
         msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {y.describe()}"
         raise ShapeError(msg)

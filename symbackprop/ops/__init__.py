@@ -4,7 +4,7 @@ from symbackprop.op import CONSTANT, Op
 from symbackprop.ops import contract, elementwise, index, layout, leaf, reduce
 from symbackprop.ops.contract import matmul
 from symbackprop.ops.elementwise import (
-    abs,  # noqa: A004  (NumPy's name, like several below)
+    abs,
     add,
     astype,
     clip,
@@ -59,12 +59,12 @@ from symbackprop.ops.leaf import as_expr, constant, size_of, symbol, symbols
 from symbackprop.ops.reduce import (
     log_softmax,
     logsumexp,
-    max,  # noqa: A004
+    max,
     mean,
-    min,  # noqa: A004
+    min,
     prod,
     softmax,
-    sum,  # noqa: A004
+    sum,
 )
 
 TABLE: tuple[Op, ...] = (

@@ -30,7 +30,7 @@ def _left_vjp(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
     if b.ndim == 1:
         column = expand_dims(g, -1) if g.ndim else g
         return column * (expand_dims(b, 0) if a.ndim > 1 else b)
-    if a.ndim > 1 or b.ndim == 2:  # noqa: PLR2004
+    if a.ndim > 1 or b.ndim == 2:
         return matmul(g, matrix_transpose(b))
     return squeeze(matmul(expand_dims(g, -2), matrix_transpose(b)), -2)
 
@@ -42,14 +42,14 @@ def _right_vjp(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
         return expand_dims(a, -1) * expand_dims(g, -2)
     if b.ndim > 1:
         return matmul(matrix_transpose(a), g)
-    if a.ndim == 2:  # noqa: PLR2004
+    if a.ndim == 2:
         return matmul(g, a)
     return squeeze(matmul(expand_dims(g, -2), a), -2)
 
 
 matmul = Op(
     name="matmul",
-    doc="""Give the matrix product ``a @ b``; leading axes broadcast, vectors count as rows on the left, columns on the right.
+    doc="""Give the matrix product ``a @ b``; leading axes broadcast, a vector is a row left, a column right.
 
 The derivative by a is ``g @ bᵀ``, by b ``aᵀ @ g`` (Deep Learning, section 6.5.4).
 

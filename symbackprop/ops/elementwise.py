@@ -61,6 +61,12 @@ def _float_dtype(dtype: Dtype) -> Dtype:
     return np.exp.resolve_dtypes((dtype, None))[1]
 
 
+def real(*kinds: Any, **_: Any) -> Dtype:
+    """Give the dtype of functions that NumPy has not: integers and bools become float64."""
+    dtype: Dtype = np.result_type(*kinds)
+    return dtype if dtype.kind == "f" else np.dtype("float64")
+
+
 def boolean(*_kinds: Any, **_: Any) -> Dtype:
     """Give bool."""
     return np.dtype(bool)
@@ -88,9 +94,9 @@ def _broadcast(*shapes: Shape, **_: Any) -> Shape:
 # --- builders -------------------------------------------------------------------------------------------------
 
 
-def _doc(name: str, meaning: str, arity: int, notes: str) -> str:
+def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str) -> str:
     arguments = ["x", "y", "z"][:arity]
-    call = f"sb.{name}({', '.join(arguments)})"
+    call = f"sb.{name}({', '.join(arguments)}{parameters and ', '}{parameters})"
     shaped = " ".join(f"{argument}[N]" for argument in arguments)
     target = ", ".join(arguments) + ("," if arity == 1 else "")
     return (
@@ -110,13 +116,14 @@ def _elementwise(
     dtype: Callable[..., Dtype] = floating,
     domain: Sequence[tuple[float, float]] = (),
     notes: str = "",
+    parameters: str = "",
     **rest: Any,
 ) -> Op:
     arity = len(vjps)
     arguments = ", ".join(f"${position}" for position in range(arity))
     return Op(
         name=name,
-        doc=_doc(name, meaning, arity, notes),
+        doc=_doc(name, meaning, arity, notes, parameters),
         shape=_broadcast,
         dtype=dtype,
         vjps=vjps,
@@ -197,7 +204,7 @@ divide = _elementwise(
     "divide", "Divide elementwise: ``x / y``.", lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * (y / b)),
     numpy=Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\frac{$0}{$1}", MULTIPLY),
-    domain=(_SMOOTH, _POSITIVE),
+    dtype=_like_ufunc("divide"), domain=(_SMOOTH, _POSITIVE),
 )  # fmt: skip
 
 floor_divide = _elementwise(
@@ -224,14 +231,17 @@ negative = _elementwise(
 
 square = _elementwise(
     "square", "Square: ``x²``.", lambda g, _y, x: g * (2 * x),
-    text=Form("$0²", POWER, (ATOM,)), latex=Form("{$0}^{2}", POWER, (ATOM,)), dtype=promoted,
+    text=Form("$0²", POWER, (ATOM,)), latex=Form("{$0}^{2}", POWER, (ATOM,)), dtype=_like_ufunc("square"),
 )  # fmt: skip
 
 
 def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
     exponent = scalar_value(b)
-    lower = b - 1 if exponent is None else exponent - 1
-    return g * (b * (a if exponent == 2 else power(a, lower)))  # noqa: PLR2004  (a¹ is written a)
+    if exponent is None:  # at a = b = 0 the factor b is to win against 0**-1
+        return g * (b * power(a, where(equal(b, 0), 1, b - 1)))
+    if exponent in {0, 1}:
+        return g if exponent else g * 0
+    return g * (b * (a if exponent == 2 else power(a, exponent - 1)))
 
 
 def _power_of_exponent(g: Expr, y: Expr, a: Expr, _b: Expr) -> Expr:
@@ -262,7 +272,7 @@ log1p = _function(
     "log1p", "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).", lambda g, _y, x: g / (1 + x), domain=[(-0.6, 2.0)]
 )
 sin = _function("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin")
-cos = _function("cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos")
+cos: Op = _function("cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos")
 tanh = _function(
     "tanh", "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².", lambda g, y, _x: g * (1 - square(y)), latex=r"\tanh"
 )
@@ -291,17 +301,17 @@ def erf(x):
 
 erf = _function(
     "erf", "Give the error function 2/√π ∫₀ˣ exp(-t²) dt; d/dx = 2/√π exp(-x²).",
-    lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), numpy=_called("erf"), helper=_ERF,
+    lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), numpy=_called("erf"), helper=_ERF, dtype=real,
     notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 2e-16 absolutely.",
 )  # fmt: skip
 
 # --- kinks, masks, choices ------------------------------------------------------------------------------------
 
-abs = _elementwise(  # noqa: A001
+abs = _elementwise(
     "abs", "Give the absolute value; d/dx = sign(x), 0 at 0.", lambda g, _y, x: g * sign(x),
     text=Form("|$0|"), latex=Form(r"\left|$0\right|"), dtype=promoted, kinks=(0.0,),
 )  # fmt: skip
-sign = _function(
+sign: Op = _function(
     "sign", "Give -1, 0 or 1; its derivative is zero almost everywhere.", None, dtype=_like_ufunc("sign"), kinks=(0.0,)
 )
 maximum = _function(
@@ -342,7 +352,7 @@ logical_not = _elementwise(
     text=Form("¬$0", POWER, (ATOM,)), latex=Form(r"\lnot $0", POWER, (ATOM,)),
 )  # fmt: skip
 
-where = _function(
+where: Op = _function(
     "where", "Choose elementwise: the second operand where the first holds, else the third.",
     None, lambda g, _y, c, _a, _b: where(c, g, 0), lambda g, _y, c, _a, _b: where(c, 0, g),
     dtype=lambda _condition, *kinds, **_: promoted(*kinds),
@@ -366,7 +376,7 @@ STEP = _elementwise(
     "step", "Give 1 where x is positive and 0 where it is negative.", None,
     numpy=lambda params, _shapes: Form(f"np.heaviside($0, {params['at_zero']!r})"),
     text=_step_form("≥", "step($0"), latex=_step_form(r"\ge", r"\operatorname{step}\left($0"),
-    kinks=(0.0,), options={"at_zero": 0.0},
+    dtype=real, kinks=(0.0,), options={"at_zero": 0.0},
 )  # fmt: skip
 
 
@@ -385,7 +395,7 @@ def step(x: Operand, at_zero: float = 0.0) -> Expr:
 RELU = _elementwise(
     "relu", "Give max(0, x).", lambda g, _y, x, *, slope_at_zero: g * step(x, slope_at_zero),
     numpy=Form("np.maximum($0, 0.0)"), text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
-    kinks=(0.0,), options={"slope_at_zero": 0.0},
+    dtype=real, kinks=(0.0,), options={"slope_at_zero": 0.0},
 )  # fmt: skip
 
 
@@ -405,7 +415,7 @@ def relu(x: Operand, slope_at_zero: float = 0.0) -> Expr:
 
 
 def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
-    """Give ``x`` where it is positive, else ``slope*x``: max(0, x) + slope*min(0, x).
+    """Give ``x`` where it is positive, else ``slope*x``: max(0, x) + slope*min(x, 0).
 
     >>> import symbackprop as sb
     >>> sb.leaky_relu(sb.symbol("x", "N")).shape
@@ -415,14 +425,16 @@ def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
 
 
 def prelu(x: Operand, slope: Operand) -> Expr:
-    """Give ``max(0, x) + slope*min(0, x)`` with a slope that can be learnt; its derivative is min(0, x).
+    """Give ``max(0, x) + slope*min(x, 0)`` with a slope that can be learnt; its derivative is min(x, 0).
+
+    At 0 the derivative by x is the slope, the derivative from the left.
 
     >>> import symbackprop as sb
     >>> x, a = sb.symbols("x a")
     >>> print(sb.grad(sb.prelu(x, a), a))
-    minimum(0, x)
+    minimum(x, 0)
     """
-    return maximum(0, x) + slope * minimum(0, x)
+    return maximum(0, x) + slope * minimum(x, 0)
 
 
 def clip(x: Operand, low: Operand, high: Operand) -> Expr:
@@ -444,21 +456,21 @@ def sigmoid(z):
 sigmoid = _function(
     "sigmoid", "Give the logistic function 1/(1 + exp(-x)); d/dx = σ(x)(1 - σ(x)).",
     lambda g, y, _x: g * (y * (1 - y)), text="σ", latex=r"\sigma", numpy=_called("sigmoid"), helper=_SIGMOID,
-    notes="Nothing overflows, whatever x is.",
+    dtype=real, notes="Nothing overflows, whatever x is.",
 )  # fmt: skip
 softplus = _function(
     "softplus", "Give log(1 + exp(x)); d/dx = σ(x).", lambda g, _y, x: g * sigmoid(x),
-    numpy=Form("np.logaddexp(0.0, $0)"), notes="Nothing overflows, whatever x is.",
+    numpy=Form("np.logaddexp(0.0, $0)"), dtype=real, notes="Nothing overflows, whatever x is.",
 )  # fmt: skip
 
 # --- conversion -----------------------------------------------------------------------------------------------
 
 ASTYPE = _elementwise(
-    "astype", "Convert to another dtype.", lambda g, _y, x, *, dtype: astype(g, x.dtype),  # noqa: ARG005
+    "astype", "Convert to another dtype.", lambda g, _y, x, *, dtype: astype(g, x.dtype),
     numpy=lambda params, _shapes: Form(f"np.asarray($0).astype(np.{params['dtype'].name}, copy=False)"),
     text=lambda params, _shapes: Form(f"{params['dtype'].name}($0)"),
     latex=lambda params, _shapes: Form(rf"\mathrm{{{params['dtype'].name}}}\left($0\right)"),
-    dtype=lambda _kind, *, dtype: dtype, options={"dtype": np.dtype("float64")},
+    dtype=lambda _kind, *, dtype: dtype, parameters='"float32"', options={"dtype": np.dtype("float64")},
 )  # fmt: skip
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
-from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Form, Op, Params, apply
 from symbackprop.ops.elementwise import promoted
-from symbackprop.ops.layout import expand_dims, free, kept_dtype, shape_text, squeeze
+from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, shape_text, squeeze
 from symbackprop.ops.leaf import as_expr
 
 
@@ -27,6 +28,8 @@ class Run(NamedTuple):
         stop = self.start + self.length * self.step
         if self.step < 0:
             start = "" if self.start == size - 1 else str(self.start)
+            if isinstance(stop, Dim):  # counted from the end it is negative whatever the size: N - 4 could be -1
+                stop -= size
             return f"{start}:{'' if stop == -1 else stop}:{self.step}"
         if self.step > 1:
             stop = self.start + (self.length - 1) * self.step + 1
@@ -38,17 +41,21 @@ class Run(NamedTuple):
 def _run(part: slice, size: Size) -> Run:
     """Resolve a slice against an axis; what must hold for a named size is assumed and checked at the call."""
     step = 1 if part.step is None else part.step
-    if not isinstance(step, int) or step == 0:
+    if not isinstance(step, Integral) or step == 0:
         msg = f"the step of a slice is a non-zero int, not {part.step!r}"
         raise ShapeError(msg)
-    if isinstance(size, int) and all(bound is None or isinstance(bound, int) for bound in (part.start, part.stop)):
+    step = int(step)
+    if isinstance(size, int) and all(bound is None or isinstance(bound, Integral) for bound in (part.start, part.stop)):
         taken = range(*part.indices(size))
-        return Run(taken.start if len(taken) else 0, len(taken), step if len(taken) > 1 else 1)
-    if step < 0:
-        start, stop = _bound(part.start, size, size - 1), _bound(part.stop, size, -1)
-        return Run(start, (start - stop - step - 1) // -step, step)
-    start, stop = _bound(part.start, size, 0), _bound(part.stop, size, size)
-    return Run(start, (stop - start + step - 1) // step, step)
+        return Run(taken.start, len(taken), step if len(taken) > 1 else 1) if taken else Run(0, 0, 1)
+    down = step < 0
+    start = _bound(part.start, size, size - 1 if down else 0)
+    stop = _bound(part.stop, size, -1 if down else size)
+    span = start - stop if down else stop - start
+    if isinstance(span, int) and span <= 0:
+        return Run(0, 0, 1)
+    length = (span + builtins.abs(step) - 1) // builtins.abs(step)
+    return Run(start, length, 1 if length == 1 else step)
 
 
 def _bound(bound: Any, size: Size, default: Size) -> Size:
@@ -56,11 +63,11 @@ def _bound(bound: Any, size: Size, default: Size) -> Size:
         return default
     if isinstance(bound, Dim):
         return bound
-    if not hasattr(bound, "__index__"):
+    if not isinstance(bound, Integral):
         msg = f"the bounds of a slice are ints or sizes, not {bound!r}"
         raise ShapeError(msg)
-    bound = bound.__index__()
-    return size + bound if bound < 0 else bound  # type: ignore[no-any-return]
+    position = int(bound)
+    return size + position if position < 0 else position
 
 
 def _slice_shape(x: Shape, *, runs: tuple[Run, ...]) -> Shape:
@@ -116,12 +123,12 @@ def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
 
 
-UNSLICE = Op(
+UNSLICE: Op = Op(
     name="unslice",
     doc="Put elements back where a slice took them, among zeros.",
     shape=_unslice_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, _x, *, runs, sizes: apply(SLICE, g, runs=runs),),  # noqa: ARG005
+    vjps=(lambda g, _y, _x, *, runs, sizes: apply(SLICE, g, runs=runs),),
     numpy=_unslice_form,
     text=_unslice_form,
     latex=_unslice_form,
@@ -155,7 +162,10 @@ def getitem(x: Operand, index: Any) -> Expr:
         raise ShapeError(msg)
     at = next((position for position, part in enumerate(parts) if part is Ellipsis), len(parts))
     parts[at : at + 1] = [slice(None)] * (expr.ndim - taken)
-    runs, dropped, inserted, axis = [], [], [], 0
+    runs: list[Run] = []
+    dropped: list[int] = []
+    inserted: list[int] = []
+    axis = 0
     for part in parts:
         if part is None:
             inserted.append(axis - len(dropped) + len(inserted))
@@ -174,13 +184,23 @@ def getitem(x: Operand, index: Any) -> Expr:
 
 
 def _one(part: Any, size: Size) -> Run:
-    if isinstance(part, bool) or not (hasattr(part, "__index__") or isinstance(part, Dim)):
+    if isinstance(part, bool) or not (isinstance(part, Integral | Dim)):
         msg = f"an index is an int, a slice, None or ..., not {part!r}"
         raise ShapeError(msg)
-    if isinstance(size, int) and not isinstance(part, Dim) and not -size <= part < size:
+    if isinstance(size, int) and not isinstance(part, Dim) and not -size <= int(part) < size:
         msg = f"{part} is out of range for size {size}"
         raise ShapeError(msg)
     return Run(_bound(part, size, 0), 1, 1)
+
+
+def _operands(arrays: Sequence[Operand]) -> list[Operand]:
+    """Leave expressions and Python's numbers, which are weak, as they are; close the rest in constants."""
+    graph = next((x.graph for x in arrays if isinstance(x, Expr)), None)
+    return [x if isinstance(x, Expr) or type(x) in {bool, int, float} else as_expr(x, graph=graph) for x in arrays]
+
+
+def _rank(x: Operand) -> int:
+    return x.ndim if isinstance(x, Expr) else 0
 
 
 # --- joining --------------------------------------------------------------------------------------------------
@@ -241,14 +261,17 @@ def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
 
     >>> import symbackprop as sb
     >>> sb.concatenate([sb.symbol("a", "N"), sb.symbol("b", "M")]).shape
-    (N + M,)
+    (M + N,)
     """
     if not arrays:
         msg = "concatenate: give one array at least"
         raise ShapeError(msg)
-    exprs = [as_expr(x) for x in arrays]
-    (right,) = dims.axes_from_right(axis, exprs[0].ndim)
-    return apply(CONCATENATE, *exprs, axis=right)
+    operands = _operands(arrays)
+    if not all(map(_rank, operands)):
+        msg = "concatenate: a scalar has no axis to join along; use stack"
+        raise ShapeError(msg)
+    (right,) = axes_of("concatenate", as_expr(operands[0]), axis)
+    return apply(CONCATENATE, *operands, axis=right)
 
 
 def _stacked_shape(*xs: Shape, axis: int) -> Shape:
@@ -294,6 +317,6 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Expr:
     if not arrays:
         msg = "stack: give one array at least"
         raise ShapeError(msg)
-    exprs = [as_expr(x) for x in arrays]
-    (right,) = dims.axes_from_right(axis, exprs[0].ndim + 1)
-    return apply(STACK, *exprs, axis=right)
+    operands = _operands(arrays)
+    (right,) = axes_of("stack", as_expr(operands[0]), axis, new=True)
+    return apply(STACK, *operands, axis=right)

@@ -37,6 +37,28 @@ def shape_text(shape: Shape) -> str:
     return f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(map(str, shape))})"
 
 
+def axes_of(name: str, x: Expr, axis: int | Iterable[int] | None, *, new: bool = False) -> tuple[int, ...]:
+    """Read NumPy's axis argument, with the name of the op and the operand in what is raised.
+
+    Args:
+        name: the op.
+        x: the operand.
+        axis: one axis, several, or all.
+        new: whether the axes are those to come.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+    """
+    try:
+        single = axis is None or hasattr(axis, "__index__")
+        wanted = axis if single else tuple(axis)  # type: ignore[arg-type]  # one axis was told apart
+        added = 0 if not new else len(wanted) if isinstance(wanted, tuple) else 1
+        return dims.axes_from_right(wanted, x.ndim + added)
+    except ShapeError as error:
+        msg = f"{name}: {error}: {x.describe()}"
+        raise ShapeError(msg) from None
+
+
 # --- reshape --------------------------------------------------------------------------------------------------
 
 
@@ -62,7 +84,7 @@ def _written_latex(function: str) -> Any:
     return notation
 
 
-RESHAPE = Op(
+RESHAPE: Op = Op(
     name="reshape",
     doc="Give the same elements in another shape.",
     shape=_reshape_shape,
@@ -88,7 +110,8 @@ def reshape(x: Operand, shape: ShapeLike) -> Expr:
     (N, 6)
     """
     expr = as_expr(x)
-    sizes: Sequence[SizeLike] = [shape] if isinstance(shape, str | dims.Dim) or hasattr(shape, "__index__") else shape  # type: ignore[assignment,list-item]
+    single = isinstance(shape, str | dims.Dim) or hasattr(shape, "__index__")
+    sizes: Sequence[SizeLike] = [shape] if single else shape  # type: ignore[assignment,list-item]  # told apart above
     unknown = [axis for axis, size in enumerate(sizes) if size == -1]
     if len(unknown) > 1:
         msg = f"reshape: only one size may be -1, not {len(unknown)}: {expr.describe()}"
@@ -97,8 +120,8 @@ def reshape(x: Operand, shape: ShapeLike) -> Expr:
     target = dims.as_shape(known)
     if unknown:
         try:
-            fitted = dims.product(expr.shape) // (dims.product(target) or 1)
-        except ShapeError as error:
+            fitted = dims.product(expr.shape) // dims.product(target)
+        except (ShapeError, ZeroDivisionError) as error:
             msg = f"reshape: -1 cannot be found: {error}: {expr.describe()}"
             raise ShapeError(msg) from None
         target = (*target[: unknown[0]], fitted, *target[unknown[0] + 1 :])
@@ -117,7 +140,7 @@ def _from_left(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 def _is_matrix_transpose(params: Params, shape: Shape) -> bool:
-    return len(shape) == 2 and params["axes"] == (-1, -2)  # noqa: PLR2004
+    return len(shape) == 2 and params["axes"] == (-1, -2)
 
 
 def _transpose_form(short: Form, prefix: str, suffix: str) -> Any:
@@ -164,10 +187,11 @@ def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
     expr = as_expr(x)
     rank = expr.ndim
     wanted = tuple(range(rank))[::-1] if axes is None else tuple(axes)
-    if sorted(axis % rank if rank else axis for axis in wanted) != list(range(rank)):
+    from_right = tuple(axis - rank if axis >= 0 else axis for axis in wanted)
+    if sorted(from_right) != list(range(-rank, 0)):
         msg = f"transpose: {wanted} is no permutation of the {rank} axes of {expr.describe()}"
         raise ShapeError(msg)
-    return permute(expr, tuple(axis - rank if axis >= 0 else axis for axis in wanted))
+    return permute(expr, from_right)
 
 
 def matrix_transpose(x: Expr) -> Expr:
@@ -284,8 +308,7 @@ def expand_dims(x: Operand, axis: int | Iterable[int]) -> Expr:
     (N, 1)
     """
     expr = as_expr(x)
-    wanted = (axis,) if isinstance(axis, int) else tuple(axis)
-    axes = dims.axes_from_right(wanted, expr.ndim + len(wanted))
+    axes = axes_of("expand_dims", expr, axis, new=True)
     return apply(EXPAND_DIMS, expr, axes=axes) if axes else expr
 
 
@@ -335,5 +358,5 @@ def squeeze(x: Operand, axis: int | Iterable[int] | None = None) -> Expr:
     if axis is None:
         axes = tuple(axis - expr.ndim for axis, size in enumerate(expr.shape) if size == 1)
     else:
-        axes = dims.axes_from_right(axis, expr.ndim)
+        axes = axes_of("squeeze", expr, axis)
     return apply(SQUEEZE, expr, axes=axes) if axes else expr

@@ -12,7 +12,7 @@ from symbackprop.dims import Shape, ShapeLike, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand, user_line
 from symbackprop.graph import Graph, Node, current_graph
-from symbackprop.op import ADD, ATOM, Form, Op, Params, check_dtype, literal, new_expr
+from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
 
 
 def _symbol_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
@@ -28,24 +28,6 @@ SYMBOL = Op(
     numpy=_symbol_form,
     text=_symbol_form,
     latex=_symbol_form,
-    cost=lambda _xs, _y, _params: 0,
-)
-
-
-def _size_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
-    text = str(params["size"])
-    return Form(text, ATOM if text.isidentifier() else ADD)
-
-
-SIZE = Op(
-    name="size",
-    doc="A named size as a number.",
-    shape=lambda *, size, dtype: (),
-    dtype=lambda *, size, dtype: dtype,
-    vjps=(),
-    numpy=_size_form,
-    text=_size_form,
-    latex=_size_form,
     cost=lambda _xs, _y, _params: 0,
 )
 
@@ -69,8 +51,9 @@ def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
     >>> symbol("k", dtype="int64").dtype
     dtype('int64')
     """
-    if not isinstance(name, str) or not name:
-        msg = f"a symbol's name is a text such as 'x', not {name!r}"
+    text: object = name  # who has no type checker may pass anything
+    if not isinstance(text, str) or not text or any(map(str.isspace, text)):
+        msg = f"a symbol's name is a text without white space such as 'x', not {name!r}"
         raise ShapeError(msg)
     read = dims.as_shape(shape)
     kind = check_dtype(dtype, f"symbol {name}")
@@ -80,7 +63,7 @@ def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
         return Expr(graph, graph.symbol_number(Node(SYMBOL, (), params, read, kind, user_line())))
 
 
-_SPEC = re.compile(r"([^\W\d]\w*)(?:\[([^\]]*)\])?\Z")
+_SPEC = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?\Z")
 
 
 def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
@@ -101,11 +84,11 @@ def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
     parts = re.findall(r"[^\s,\[]+(?:\s*\[[^\]]*\])?|\[[^\]]*\]?", spec)
     for part in parts:
         match = _SPEC.match(re.sub(r"\s+", "", part))
-        if match is None:
+        sizes = match[2].split(",") if match and match[2] else []
+        if match is None or not match[1].isidentifier() or not all(sizes):
             msg = f"symbols: {part!r} is no symbol; write names with sizes in brackets: 'X[N,D] w[D] b'"
             raise ShapeError(msg)
-        shape = [size for size in (match[2] or "").split(",") if size]
-        found.append(symbol(match[1], shape, dtype))
+        found.append(symbol(match[1], sizes, dtype))
     if not found:
         msg = "symbols: no name given; write for example 'X[N,D] w[D] b'"
         raise ShapeError(msg)
@@ -128,14 +111,16 @@ def constant(value: object, dtype: Any = None) -> Expr:
     return literal(value, dtype)
 
 
-def as_expr(value: Operand) -> Expr:
-    """Give the value itself if it is an expression, else a constant.
+def as_expr(value: Operand, *, graph: Graph | None = None) -> Expr:
+    """Give the value itself if it is an expression, else a constant in the graph, the current one unless told.
 
     >>> x = symbol("x")
     >>> as_expr(x) is x, as_expr(2.0).op.name
     (True, 'constant')
     """
-    return value if isinstance(value, Expr) else literal(value)
+    if isinstance(value, dims.Dim):
+        return size_of(value, graph=graph)
+    return value if isinstance(value, Expr) else literal(value, graph=graph)
 
 
 def size_of(size: Size, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
@@ -147,14 +132,15 @@ def size_of(size: Size, dtype: Any = "float64", *, graph: Graph | None = None) -
     if isinstance(size, int):
         return literal(size, dtype, graph=graph)
     kind = np.dtype(dtype)
-    return new_expr(graph or current_graph(), SIZE, (), {"size": size, "dtype": kind}, (), kind)
+    graph = current_graph() if graph is None else graph
+    return new_expr(graph, SIZE, (), {"size": size, "dtype": kind}, (), kind)
 
 
 ARANGE = Op(
     name="arange",
     doc="The integers from 0 to a size.",
     shape=lambda *, size: (size,),
-    dtype=lambda *, size: np.dtype(np.int_),  # noqa: ARG005
+    dtype=lambda *, size: np.dtype(np.int_),
     vjps=(),
     numpy=lambda params, _shapes: Form(f"np.arange({params['size']})"),
     text=lambda params, _shapes: Form(f"arange({params['size']})"),
@@ -169,4 +155,5 @@ def arange(size: Size, *, graph: Graph | None = None) -> Expr:
     >>> arange(dims.as_size("N")).shape
     (N,)
     """
-    return new_expr(graph or current_graph(), ARANGE, (), {"size": size}, (size,), np.dtype(np.int_))
+    graph = current_graph() if graph is None else graph
+    return new_expr(graph, ARANGE, (), {"size": size}, (size,), np.dtype(np.int_))

@@ -12,11 +12,11 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import ShapeError
+from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Dtype, Form, Notation, Op, Params, Vjp, apply
-from symbackprop.ops.elementwise import divide, equal, floating, where
-from symbackprop.ops.layout import broadcast_to, expand_dims, kept_dtype, permute
+from symbackprop.ops.elementwise import astype, divide, equal, real, where
+from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
 from symbackprop.ops.leaf import arange, as_expr, size_of
 
 Axis: TypeAlias = int | Iterable[int] | None
@@ -27,6 +27,14 @@ def _reduced(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Shape:
     if keepdims:
         return tuple(size if kept else 1 for size, kept in zip(shape, left, strict=True))
     return tuple(size for size, kept in zip(shape, left, strict=True) if kept)
+
+
+def _extreme_shape(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    for axis in axes:
+        if shape[axis] == 0:
+            msg = f"no elements on axis {axis + len(shape)}"
+            raise ShapeError(msg)
+    return _reduced(shape, axes=axes, keepdims=keepdims)
 
 
 def _same(shape: Shape, **_: Any) -> Shape:
@@ -106,6 +114,7 @@ def _reduction(
     meaning: str,
     vjp: Vjp,
     *,
+    shape: Callable[..., Shape] = _reduced,
     dtype: Callable[..., Dtype] = kept_dtype,
     latex: str | None = None,
     numpy: Notation | None = None,
@@ -115,7 +124,7 @@ def _reduction(
     return Op(
         name=name,
         doc=meaning,
-        shape=_reduced,
+        shape=shape,
         dtype=dtype,
         vjps=(vjp,),
         numpy=numpy or _method(name),
@@ -130,15 +139,7 @@ def _reduction(
 
 def _public(op: Op, x: Operand, axis: Axis, *, keepdims: bool = False) -> Expr:
     expr = as_expr(x)
-    return apply(op, expr, axes=_axes(op, expr, axis), keepdims=bool(keepdims))
-
-
-def _axes(op: Op, x: Expr, axis: Axis) -> tuple[int, ...]:
-    try:
-        return dims.axes_from_right(axis, x.ndim)
-    except ShapeError as error:
-        msg = f"{op.name}: {error}: {x.describe()}"
-        raise ShapeError(msg) from None
+    return apply(op, expr, axes=axes_of(op.name, expr, axis), keepdims=bool(keepdims))
 
 
 # --- sum, mean, extremes --------------------------------------------------------------------------------------
@@ -158,12 +159,12 @@ def _extreme_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: 
 SUM = _reduction(
     "sum", "Sum over axes.", lambda g, _y, x, **params: spread(g, x, **params, full=True), dtype=_accumulated
 )
-MEAN = _reduction("mean", "Average over axes.", _mean_vjp, dtype=floating)
-MAX = _reduction("max", "Give the largest element over axes.", _extreme_vjp, latex=r"\max")
-MIN = _reduction("min", "Give the smallest element over axes.", _extreme_vjp, latex=r"\min")
+MEAN = _reduction("mean", "Average over axes.", _mean_vjp, dtype=real)
+MAX = _reduction("max", "Give the largest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\max")
+MIN = _reduction("min", "Give the smallest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\min")
 
 
-def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     """Sum over axes, all of them unless told; integers are summed as int64.
 
     Args:
@@ -199,7 +200,7 @@ def mean(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     return _public(MEAN, x, axis, keepdims=keepdims)
 
 
-def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     """Give the largest element over axes; equal ones share the derivative equally.
 
     Args:
@@ -217,7 +218,7 @@ def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # no
     return _public(MAX, x, axis, keepdims=keepdims)
 
 
-def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:  # noqa: A001
+def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     """Give the smallest element over axes; equal ones share the derivative equally.
 
     Args:
@@ -307,10 +308,9 @@ def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     (D,)
     """
     expr = as_expr(x)
-    axes = _axes(PROD, expr, axis)
-    for each in axes:  # from the left, so that the others keep their distance from the right
-        expr = apply(PROD, expr, axes=(each,), keepdims=keepdims)
-    return expr
+    for each in axes_of("prod", expr, axis):  # from the left, so that the others keep their distance from the right
+        expr = apply(PROD, expr, axes=(each,), keepdims=bool(keepdims))
+    return astype(expr, _accumulated(expr.dtype))
 
 
 # --- softmax and its relatives --------------------------------------------------------------------------------
@@ -332,9 +332,18 @@ def logsumexp(z, axis=None, keepdims=False):
     """log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
     m = z.max(axis=axis, keepdims=True, initial=-np.inf)
     m = np.where(np.isfinite(m), m, 0.0)
-    s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
+    with np.errstate(divide="ignore"):  # log(0) of no elements, or of none but -inf
+        s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
     return s if keepdims else s.squeeze(axis=axis)[()]
 '''
+
+
+def _only_floats(kind: Any, **_: Any) -> Dtype:
+    dtype: Dtype = np.result_type(kind)
+    if dtype.kind != "f":
+        msg = f"needs floats, not {dtype}: convert with astype"
+        raise DtypeError(msg)
+    return dtype
 
 
 def _called(name: str) -> Notation:
@@ -350,7 +359,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
         name=name,
         doc=meaning,
         shape=_same,
-        dtype=floating,
+        dtype=_only_floats,
         vjps=(vjp,),
         numpy=_called(name),
         text=_function(name, last_is_default=True),
@@ -376,10 +385,15 @@ LOGSUMEXP = _reduction(
     "logsumexp",
     "Give log(sum(exp(x))) over axes.",
     lambda g, _y, x, *, axes, keepdims: spread(g, x, axes=axes, keepdims=keepdims) * apply(SOFTMAX, x, axes=axes),
-    dtype=floating,
+    dtype=_only_floats,
     numpy=_function("logsumexp"),
     helper=_LOGSUMEXP,
 )
+
+
+def _as_float(x: Operand) -> Expr:
+    expr = as_expr(x)
+    return astype(expr, real(expr.dtype))
 
 
 def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
@@ -392,8 +406,8 @@ def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     >>> sb.softmax(sb.symbol("z", ("N", "K"))).shape
     (N, K)
     """
-    expr = as_expr(x)
-    return apply(SOFTMAX, expr, axes=_axes(SOFTMAX, expr, axis))
+    expr = _as_float(x)
+    return apply(SOFTMAX, expr, axes=axes_of("softmax", expr, axis))
 
 
 def log_softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
@@ -406,8 +420,8 @@ def log_softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     >>> sb.log_softmax(sb.symbol("z", ("N", "K"))).shape
     (N, K)
     """
-    expr = as_expr(x)
-    return apply(LOG_SOFTMAX, expr, axes=_axes(LOG_SOFTMAX, expr, axis))
+    expr = _as_float(x)
+    return apply(LOG_SOFTMAX, expr, axes=axes_of("log_softmax", expr, axis))
 
 
 def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
@@ -425,4 +439,4 @@ def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     >>> sb.logsumexp(sb.symbol("z", ("N", "K")), axis=-1).shape
     (N,)
     """
-    return _public(LOGSUMEXP, x, axis, keepdims=keepdims)
+    return _public(LOGSUMEXP, _as_float(x), axis, keepdims=keepdims)
