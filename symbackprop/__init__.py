@@ -6,3 +6,4 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.ops import *  # noqa: F403  (NumPy's names)
 from symbackprop.lower import Function, compile
 from symbackprop.rewrite import simplify
+from symbackprop.printing import latex, text

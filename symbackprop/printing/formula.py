@@ -1,0 +1,422 @@
+"""From expressions to formulas: what is shown of each node, which parts are listed, and the walk that writes them.
+
+The walk visits nodes in topological order and writes each one from the pieces of its operands, so nothing recurses
+over depth; a piece that grows too long gets a name and a line of its own, so the cost is linear in the nodes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from typing import Literal, NamedTuple, TypeAlias
+
+from symbackprop import dims
+from symbackprop.dims import Shape
+from symbackprop.expr import Expr
+from symbackprop.graph import Graph, Node
+from symbackprop.op import ADD, COMPARE, CONSTANT, LOGIC, SIZE, Op, scalar_value
+from symbackprop.ops.contract import matmul
+from symbackprop.ops.elementwise import (
+    ASTYPE,
+    add,
+    divide,
+    multiply,
+    negative,
+    power,
+    sigmoid,
+    square,
+    subtract,
+    tanh,
+)
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE
+from symbackprop.ops.leaf import SYMBOL
+from symbackprop.printing.names import fresh_names
+from symbackprop.printing.piece import Piece, Scribe, Style
+from symbackprop.rewrite import simplify as simplified
+
+Where: TypeAlias = Literal["auto"] | bool
+
+_LARGE = 60  # operators in a formula that is shown without shared parts being listed
+_HUGE = 1 << 30  # where counting the operators of a formula written out stops
+_WRAPPERS = {negative, TRANSPOSE, BROADCAST_TO, EXPAND_DIMS}
+
+
+class Formula(NamedTuple):
+    """A written formula.
+
+    Attributes:
+        main: the formula.
+        lines: the names it uses, each with its formula, operands first.
+    """
+
+    main: str
+    lines: list[tuple[str, str]]
+
+
+class View(NamedTuple):
+    """What is shown of a node.
+
+    Attributes:
+        build: makes the piece from those of the operands.
+        operands: the nodes that are shown as operands.
+        primed: for each operand the activation whose derivative is shown there in place of the operand itself.
+    """
+
+    build: Callable[[Scribe, Node, Sequence[Piece]], Piece]
+    operands: tuple[int, ...]
+    primed: tuple[Op | None, ...] = ()
+
+
+# --- how nodes are built from the pieces of their operands -----------------------------------------------------
+
+
+def _build_formed(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    form = node.op.form(scribe.style.notation(node.op), node.params, tuple(piece.shape for piece in operands))
+    piece = scribe.formed(form, operands, node.shape)
+    number = form.precedence in {COMPARE, LOGIC} and node.dtype.kind != "b"  # a comparison that counts
+    return scribe.enclosed(piece) if number else piece
+
+
+def _build_constant(scribe: Scribe, node: Node, _operands: Sequence[Piece]) -> Piece:
+    form = node.op.form(scribe.style.notation(node.op), node.params, ())
+    return scribe.number(form.template, node.shape)
+
+
+def _build_size(scribe: Scribe, node: Node, _operands: Sequence[Piece]) -> Piece:
+    return scribe.size(node.params["size"])
+
+
+def _build_sum(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    left, right = operands
+    return scribe.sum(left, right, minus=node.op is subtract, shape=node.shape)
+
+
+def _build_negative(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.negated(operands[0])
+
+
+def _build_product(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return reduce(scribe.product, operands)
+
+
+def _build_quotient(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return reduce(scribe.divided, operands)
+
+
+def _build_square(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.power(operands[0], scribe.style.exponents(2), node.shape)
+
+
+def _build_power(exponent: int, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.power(operands[0], scribe.style.exponents(exponent), node.shape)
+
+
+def _build_outer(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    left, right = operands
+    piece = scribe.matrix(left, scribe.turn(right), node.shape)
+    return replace(piece, turned=scribe.matrix(right, scribe.turn(left), node.shape[::-1]))
+
+
+def _build_transpose(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.turn(operands[0])
+
+
+def _build_matmul(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    """Write a product in the column convention: vᵀM, which is a vector, is shown as Mᵀv."""
+    left, right = operands
+    ranks = (len(left.shape), len(right.shape))
+    flat = max(ranks) <= 2
+    if ranks[0] > 1:
+        return scribe.matrix(left, right, node.shape, flat=flat)
+    row = scribe.matrix(scribe.turn(left), right, node.shape, flat=flat)
+    if ranks[1] != 2:
+        return row
+    return replace(scribe.matrix(scribe.turn(right), left, node.shape), turned=row)
+
+
+def _build_truth(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.truth(operands[0])
+
+
+_BUILDERS: dict[Op, Callable[[Scribe, Node, Sequence[Piece]], Piece]] = {
+    CONSTANT: _build_constant,
+    SIZE: _build_size,
+    add: _build_sum,
+    subtract: _build_sum,
+    negative: _build_negative,
+    multiply: _build_product,
+    divide: _build_quotient,
+    square: _build_square,
+    matmul: _build_matmul,
+}
+
+
+# --- what is shown of a node ----------------------------------------------------------------------------------
+
+
+class _Views:
+    """Decides what is shown of each node.
+
+    Args:
+        graph: where the nodes are.
+        order: those that the formula is computed from, in topological order.
+        primes: whether derivatives of activations are shown as such.
+    """
+
+    def __init__(self, graph: Graph, order: Sequence[int], *, primes: bool) -> None:
+        self.nodes = graph.nodes
+        self.graph = graph
+        self.primes = primes
+        self.plain: dict[int, int] = {}  # the node under the broadcasts
+        self.fan = Counter(operand for number in order for operand in self.nodes[number].inputs)
+        for number in order:
+            node = self.nodes[number]
+            self.plain[number] = self.plain[node.inputs[0]] if node.op is BROADCAST_TO else number
+
+    def of(self, number: int) -> View:
+        """Give the view of one node."""
+        node = self.nodes[number]
+        operands = self._unbroadcast(node) if node.op.elementwise else node.inputs
+        if node.op is multiply:
+            return self._product(number, node, operands)
+        if node.op is subtract and self.primes:
+            found = self._tanh_prime(operands, node.shape)
+            if found is not None:
+                return found
+        if node.op is power:
+            exponent = self._whole(node.inputs[1])
+            if exponent is not None:
+                return View(partial(_build_power, exponent), operands[:1])
+        if node.op is TRANSPOSE and len(node.shape) == 2 and node.params["axes"] == (-1, -2):
+            return View(_build_transpose, operands)
+        if node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f":
+            return View(_build_truth, operands)
+        return View(_BUILDERS.get(node.op, _build_formed), operands)
+
+    def _unbroadcast(self, node: Node) -> tuple[int, ...]:
+        """Give the operands without broadcasts that the op would do anyway."""
+        bare = tuple(self.plain[operand] for operand in node.inputs)
+        shapes = [self.nodes[operand].shape for operand in bare]
+        return bare if bare != node.inputs and dims.broadcast(*shapes) == node.shape else node.inputs
+
+    def _whole(self, number: int) -> int | None:
+        value = scalar_value(Expr(self.graph, self.plain[number]))
+        return int(value) if value is not None and float(value).is_integer() and abs(value) < 100 else None
+
+    def _product(self, number: int, node: Node, operands: tuple[int, ...]) -> View:
+        outer = self._outer(node)
+        if outer is not None:
+            return View(_build_outer, outer)
+        if self.primes:
+            found = self._sigmoid_primes(number)
+            if found is not None:
+                return found
+        return View(_build_product, operands)
+
+    def _outer(self, node: Node) -> tuple[int, int] | None:
+        """Give a and b where the node is a[:, None] * b[None, :]."""
+        found: dict[object, int] = {}
+        for operand in node.inputs:
+            factor = self.nodes[operand]
+            if factor.op is not EXPAND_DIMS or len(factor.shape) != 2:
+                return None
+            found[factor.params["axes"]] = factor.inputs[0]
+        return (found[(-1,)], found[(-2,)]) if len(found) == 2 and found.keys() == {(-1,), (-2,)} else None
+
+    def _factors(self, number: int) -> list[int]:
+        """Give the factors of a product, through the products in it that nothing else uses."""
+        found: list[int] = []
+        stack = [number]
+        while stack:
+            at = stack.pop()
+            node = self.nodes[at]
+            if node.op is multiply and (at == number or self.fan[at] == 1) and self._outer(node) is None:
+                stack += [self.plain[operand] for operand in reversed(node.inputs)]
+            else:
+                found.append(at)
+        return found
+
+    def _sigmoid_primes(self, number: int) -> View | None:
+        """Find s and 1 - s among the factors, where s is a sigmoid: together they are its derivative."""
+        factors = self._factors(number)
+        shape = dims.broadcast(*(self.nodes[factor].shape for factor in factors))
+        primed: list[Op | None] = [None] * len(factors)
+        for at, factor in enumerate(factors):
+            base = self._one_minus(factor)
+            mate = factors.index(base) if base in factors else None
+            if base is None or mate is None or self.nodes[base].op is not sigmoid or primed[at] or primed[mate]:
+                continue
+            factors[at], primed[at] = self.nodes[base].inputs[0], sigmoid
+            factors[mate] = -1
+        if not any(primed) or shape != self.nodes[number].shape:
+            return None
+        kept = [at for at, factor in enumerate(factors) if factor >= 0]
+        return View(_build_product, tuple(factors[at] for at in kept), tuple(primed[at] for at in kept))
+
+    def _one_minus(self, number: int) -> int | None:
+        """Give x where the node is 1 - x."""
+        node = self.nodes[number]
+        if node.op is not subtract or self._whole(node.inputs[0]) != 1:
+            return None
+        return self.plain[node.inputs[1]]
+
+    def _tanh_prime(self, operands: tuple[int, ...], shape: Shape) -> View | None:
+        """Recognise 1 - tanh(z)²."""
+        squared = self.nodes[operands[1]]
+        if self._whole(operands[0]) != 1 or squared.op is not square:
+            return None
+        base = self.nodes[self.plain[squared.inputs[0]]]
+        return View(_build_product, base.inputs, (tanh,)) if base.op is tanh and base.shape == shape else None
+
+
+# --- the walk -------------------------------------------------------------------------------------------------
+
+
+def formula(
+    expr: Expr, style: Style, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 240
+) -> Formula:
+    """Write an expression in one style, with the lines for the parts that are listed.
+
+    Args:
+        expr: the expression.
+        style: the notation.
+        simplify: rewrite it first.
+        where: list shared and named parts: all of them, none, or those of a large formula.
+        primes: show the derivatives of activations as σ′(z).
+        width: the length beyond which a part gets a line of its own.
+    """
+    shown = _Shown(simplified(expr) if simplify else expr, primes=primes)
+    if where == "auto" and shown.sizes[shown.root] > _LARGE:
+        return _Writer(shown, style, width, shown.parts(trivial=False)).write()
+    written = _Writer(shown, style, width, shown.parts(trivial=True) if where is True else set()).write()
+    if where == "auto" and written.lines:
+        return _Writer(shown, style, width, shown.parts(trivial=False)).write()
+    return written
+
+
+class _Shown:
+    """What is shown of an expression: the views of its nodes, and how often and how large each is.
+
+    Attributes:
+        root: the expression's node.
+        nodes: the graph's nodes.
+        order: the nodes that are shown, in topological order.
+        views: what is shown of each.
+        uses: how often each is shown.
+        sizes: how many operators each has when written out.
+        names: what the symbols are called.
+    """
+
+    def __init__(self, expr: Expr, *, primes: bool) -> None:
+        """Look from the root downwards."""
+        self.root = expr.number
+        self.nodes = expr.graph.nodes
+        reached = expr.graph.reachable([self.root])
+        views = _Views(expr.graph, reached, primes=primes)
+        self.views: dict[int, View] = {}
+        self.uses: Counter[int] = Counter({self.root: 1})
+        for number in reversed(reached):
+            if number in self.uses:
+                view = self.views[number] = views.of(number)
+                for operand in view.operands:  # a sign or a transpose passes on how often it is used itself
+                    self.uses[operand] += self.uses[number] if self._wraps(number) else 1
+        self.order = sorted(self.views)
+        self.sizes: dict[int, int] = {}
+        for number in self.order:
+            below = sum(self.sizes[operand] for operand in self.views[number].operands)
+            self.sizes[number] = min(_HUGE, below + (not self._leaf(number) and not self._wraps(number)))
+        self.names = self._symbol_names()
+
+    def _wraps(self, number: int) -> bool:
+        return self.nodes[number].op in _WRAPPERS
+
+    def _leaf(self, number: int) -> bool:
+        return not self.nodes[number].inputs
+
+    def parts(self, *, trivial: bool) -> set[int]:
+        """Give the nodes to be listed: the named ones, and the shared ones unless they are short."""
+        least = 1 if trivial else 2
+        found = set()
+        for number in self.order:
+            shared = self.uses[number] > 1 and self.sizes[number] >= least and not self._wraps(number)
+            if number != self.root and not self._leaf(number) and (shared or self.nodes[number].label):
+                found.add(number)
+        return found
+
+    def _symbol_names(self) -> dict[int, str]:
+        """Name the symbols; two of one name are told apart by their dtypes and shapes."""
+        symbols = {number: self.nodes[number] for number in self.order if self.nodes[number].op is SYMBOL}
+        count = Counter(node.params["name"] for node in symbols.values())
+        names = {}
+        for number, node in symbols.items():
+            name = node.params["name"]
+            names[number] = name if count[name] == 1 else f"{name}:{node.dtype}{dims.show(node.shape)}"
+        return names
+
+
+class _Writer:
+    """Writes what is shown of an expression, with some of its nodes listed."""
+
+    def __init__(self, shown: _Shown, style: Style, width: int, listed: set[int]) -> None:
+        """Take what is shown, the notation, the length of a line, and the nodes that get one."""
+        self.shown = shown
+        self.width = width
+        self.listed = listed
+        self.lines: list[tuple[str, str]] = []
+        self.pieces: dict[int, Piece] = {}
+        self._named: set[int] = set()
+        self._names = set(shown.names.values())
+        ops = {shown.nodes[number].op for number in shown.order}
+        self.scribe = Scribe(style, self._names, ops)
+        sizes = {name for number in shown.order for name in dims.names_of(shown.nodes[number].shape)}
+        labels = {shown.nodes[number].label or "" for number in listed}
+        taken = self._names | self.scribe.functions | sizes | labels
+        self._fresh = {matrix: fresh_names(taken, matrix=matrix) for matrix in (False, True)}
+
+    def write(self) -> Formula:
+        """Write each node from the pieces of its operands."""
+        for number in self.shown.order:
+            self.pieces[number] = self._piece(number)
+            if number in self.listed:
+                self._list(number)
+        return Formula(self.pieces[self.shown.root].full, self.lines)
+
+    def _piece(self, number: int) -> Piece:
+        if number in self.shown.names:
+            return self.scribe.name(self.shown.names[number], self.shown.nodes[number].shape)
+        piece = self._built(number)
+        if len(piece.text) > self.width:
+            operands = sorted({*self.shown.views[number].operands} - self._named)
+            for operand in sorted(operands, key=lambda operand: -len(self.pieces[operand].text)):
+                if len(piece.text) <= self.width:
+                    break
+                if self.shown.nodes[operand].inputs:
+                    self._list(operand)
+                    piece = self._built(number)
+        return piece
+
+    def _built(self, number: int) -> Piece:
+        view = self.shown.views[number]
+        pieces = [self.pieces[operand] for operand in view.operands]
+        for at, op in enumerate(view.primed):
+            if op is not None:
+                pieces[at] = self.scribe.primed(op, pieces[at])
+        return view.build(self.scribe, self.shown.nodes[number], pieces)
+
+    def _list(self, number: int) -> None:
+        """Give a node a line, and its name for a piece."""
+        if number in self._named:
+            return
+        self._named.add(number)
+        node = self.shown.nodes[number]
+        name = self.scribe.name(self._own_name(node), node.shape)
+        self.lines.append((name.text, self.scribe.bound(self.pieces[number], ADD).full))
+        self.pieces[number] = name
+
+    def _own_name(self, node: Node) -> str:
+        if node.label and node.label not in self._names:
+            self._names.add(node.label)
+            return node.label
+        return next(self._fresh[len(node.shape) > 1])

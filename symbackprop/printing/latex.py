@@ -1,0 +1,74 @@
+"""Formulas in LaTeX."""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+
+from symbackprop.expr import Expr
+from symbackprop.printing.formula import Formula, Where, formula
+from symbackprop.printing.names import latex_name
+from symbackprop.printing.piece import Joint, Style
+
+_SIMPLE = re.compile(r"[^\W\d_]|\d+|\\[a-zA-Z]+|\\left\(.*\\right\)")
+
+
+def _raised(base: str, exponent: str) -> str:
+    return f"{base}^{{{exponent}}}" if _SIMPLE.fullmatch(base) else f"{{{base}}}^{{{exponent}}}"
+
+
+def _size(size: str) -> str:
+    return size.replace("*", r" \, ")
+
+
+LATEX = Style(
+    notation=attrgetter("latex"),
+    name=latex_name,
+    minus="-",
+    hadamard=r" \odot ",
+    joints={Joint.TOUCH: " ", Joint.SPACE: r" \, ", Joint.DOT: r" \, "},
+    number_joint=r" \cdot ",
+    parens=(r"\left(", r"\right)"),
+    iverson=(r"\left[", r"\right]"),
+    raised=_raised,
+    transpose=r"\top",
+    exponents=str,
+    half=r"\frac{1}{2}",
+    prime="'",
+    call=re.compile(r"\\?[a-zA-Z]+(\{[\w ]*\})?(_\{[^}]*\})?(?=\\left\()"),
+    run=re.compile(r"\\?[a-zA-Z]+\Z"),
+    size=_size,
+)
+
+
+def latex(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 480) -> str:
+    r"""Give a formula in LaTeX, for math mode.
+
+    Names become ``W_{1}``, ``\theta`` and ``\mathrm{lr}``; what is no identifier is escaped.
+
+    Args:
+        expr: the expression.
+        simplify: rewrite it first, as `symbackprop.simplify` does.
+        where: write shared parts, and values given a name, on lines of their own: True for all of them, False for
+            none, "auto" if the formula is large otherwise.
+        primes: write the derivatives of the sigmoid and of tanh as ``\sigma'(z)`` and ``\tanh'(z)``.
+        width: the length beyond which a part gets a line of its own, whatever `where` says.
+
+    >>> import symbackprop as sb
+    >>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    >>> print(latex(sb.mean((X @ w - y)**2)))
+    \operatorname{mean}\left(\left(X w - y\right)^{2}\right)
+    """
+    return lines_of(formula(expr, LATEX, simplify=simplify, where=where, primes=primes, width=width))
+
+
+def lines_of(written: Formula) -> str:
+    """Give a formula and the lines of its parts, one below the other."""
+    if not written.lines:
+        return written.main
+    names = [f"{name} = {right}" for name, right in written.lines]
+    rows = [written.main, rf"\quad \text{{where }} {names[0]}", *(rf"\quad {line}" for line in names[1:])]
+    return r"\begin{array}{l}" + r" \\ ".join(rows) + r"\end{array}"
+
+
+Expr.views["latex"] = latex

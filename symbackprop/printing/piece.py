@@ -1,0 +1,404 @@
+"""Pieces of formulas, and the `Scribe` that puts them together: signs, products, parentheses.
+
+A piece is a written part of a formula with what its surroundings must know of it: how strongly it binds, what its
+ends look like, and the parts of a sum or product that may join a larger one. Text and LaTeX share all of this; what
+they do not share is data, a `Style`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from symbackprop import dims
+from symbackprop.dims import Shape, Size
+from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Form, Notation, Op
+from symbackprop.ops import TABLE
+from symbackprop.ops.elementwise import divide
+from symbackprop.printing.names import can_be_split
+
+HADAMARD_LEVEL = MULTIPLY - 0.5  # an elementwise product binds more weakly than the products written without a sign
+
+
+class Edge(Enum):
+    """What a piece looks like at one end."""
+
+    NUMBER = auto()
+    LETTER = auto()  # a name of one letter
+    WORD = auto()  # a longer name
+    CALL = auto()  # a function applied to its operands
+    PAREN = auto()
+    ROOT = auto()
+    MARK = auto()  # other brackets and signs
+
+
+class Kind(Enum):
+    """What a piece is made of, where larger pieces of the same kind may take it in."""
+
+    OTHER = auto()
+    SUM = auto()
+    SCALED = auto()  # scalars times at most one array, which stands last
+    MATRIX = auto()
+    HADAMARD = auto()
+    QUOTIENT = auto()
+
+
+class Joint(Enum):
+    """What stands between two factors."""
+
+    TOUCH = auto()
+    SPACE = auto()
+    DOT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A written part of a formula.
+
+    Attributes:
+        text: what is written, without the leading minus.
+        level: how strongly that binds, on the scale of `symbackprop.op`.
+        head: what it begins with.
+        tail: what it ends with.
+        shape: the shape of its value.
+        sign: the leading minus, or nothing.
+        kind: what it is made of.
+        parts: the terms of a sum, the factors of a product, numerator and denominator.
+        turned: the transpose, where it is known to be written otherwise than with a raised T.
+    """
+
+    text: str
+    level: float = ATOM
+    head: Edge = Edge.MARK
+    tail: Edge = Edge.MARK
+    shape: Shape = ()
+    sign: str = ""
+    kind: Kind = Kind.OTHER
+    parts: tuple[Piece, ...] = ()
+    turned: Piece | None = None
+
+    @property
+    def full(self) -> str:
+        """What is written, with the leading minus."""
+        return self.sign + self.text
+
+    @property
+    def binds(self) -> float:
+        """How strongly the whole binds, the leading minus included."""
+        return min(self.level, MINUS) if self.sign else self.level
+
+    @property
+    def unsigned(self) -> Piece:
+        """The piece without the leading minus."""
+        return replace(self, sign="", turned=None) if self.sign else self
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Style:
+    """What one notation writes.
+
+    Attributes:
+        notation: which of an op's forms is the one of this notation.
+        name: writes a name, and tells whether it is one letter.
+        minus: the sign of a negated term.
+        hadamard: the elementwise product, with its blanks.
+        joints: what stands between the factors of other products.
+        number_joint: what stands before a number that is not the first factor.
+        parens: round brackets.
+        iverson: brackets that make a truth value a number.
+        raised: writes a base with an exponent.
+        transpose: the exponent that marks a transpose.
+        exponents: the exponents that `raised` writes for whole numbers.
+        half: 0.5 as a first factor.
+        prime: the mark of a derivative.
+        call: finds the function's name at the beginning of a call.
+        run: finds the letters at the end of a text.
+        size: writes a size that is more than a name.
+    """
+
+    notation: Callable[[Op], Notation]
+    name: Callable[[str], tuple[str, bool]]
+    minus: str
+    hadamard: str
+    joints: Mapping[Joint, str]
+    number_joint: str
+    parens: tuple[str, str]
+    iverson: tuple[str, str]
+    raised: Callable[[str, str], str]
+    transpose: str
+    exponents: Callable[[int], str]
+    half: str
+    prime: str
+    call: re.Pattern[str]
+    run: re.Pattern[str]
+    size: Callable[[str], str]
+
+
+class Ends(NamedTuple):
+    """What a form begins and ends with, where that is not one of its operands."""
+
+    head: Edge | None
+    tail: Edge | None
+
+
+_RESERVED = {"mod", "size", "where"}
+_BASE = re.compile(r"\{?\$0\}?[^$]*")
+
+
+@lru_cache(maxsize=64)
+def _functions(style: Style, ops: frozenset[Op]) -> frozenset[str]:
+    """Give the names that read as a call when a parenthesis follows."""
+    found = set()
+    for op in ops:
+        notation = style.notation(op)
+        match = style.call.match(notation.template) if isinstance(notation, Form) else None
+        found.add(match[0] if match else op.name)
+    return frozenset(found) | {name + style.prime for name in found} | _RESERVED
+
+
+class Scribe:
+    """Puts pieces together in one style.
+
+    Args:
+        style: the notation.
+        names: the formula's names.
+        ops: the operations in the formula.
+    """
+
+    def __init__(self, style: Style, names: Collection[str], ops: Iterable[Op]) -> None:
+        """Take the style and what the formula's names allow."""
+        self.style = style
+        self.names = names
+        self.functions = _functions(style, frozenset(TABLE)) | _functions(style, frozenset(ops))
+        self.touching = not can_be_split(names)
+        self.divide = divide.form(style.notation(divide), {}, ())
+
+    # --- leaves, brackets, signs ------------------------------------------------------------------------------
+
+    def name(self, name: str, shape: Shape) -> Piece:
+        """Write a name."""
+        text, single = self.style.name(name)
+        edge = Edge.LETTER if single else Edge.WORD
+        return Piece(text, ATOM, edge, edge, shape)
+
+    def number(self, text: str, shape: Shape = ()) -> Piece:
+        """Write a number; what is no plain decimal keeps its distance."""
+        sign, text = (self.style.minus, text[1:]) if text[:1] in {"-", "−"} else ("", text)
+        plain = re.fullmatch(r"\d+(\.\d+)?", text)
+        head = Edge.NUMBER if text[:1].isdigit() else Edge.MARK
+        return Piece(text, ATOM if plain else NEGATE, head, head if plain else Edge.MARK, shape, sign)
+
+    def size(self, size: Size) -> Piece:
+        """Write a size; one that is called like a symbol of the formula is marked."""
+        if isinstance(size, int) or size.name is None:
+            text = self.style.size(str(size))
+            return Piece(text, ADD if " + " in text or self.style.minus in text else MULTIPLY, Edge.MARK, Edge.MARK)
+        if size.name in self.names:
+            return self.formed(Form("size($0)"), [self.name(size.name, ())], ())
+        return self.name(size.name, ())
+
+    def truth(self, piece: Piece) -> Piece:
+        """Write a truth value as the number 1 or 0."""
+        opening, closing = self.style.iverson
+        if piece.level == ATOM and piece.text.startswith(opening):
+            return piece
+        return Piece(f"{opening}{piece.full}{closing}", ATOM, Edge.MARK, Edge.MARK, piece.shape)
+
+    def primed(self, op: Op, operand: Piece) -> Piece:
+        """Write the derivative of a function at an operand."""
+        form = op.form(self.style.notation(op), {}, (operand.shape,))
+        name = self.style.call.match(form.template)
+        prime = f"{name[0]}{self.style.prime}{form.template[name.end() :]}" if name else form.template
+        return self.formed(form._replace(template=prime), [operand], operand.shape)
+
+    def enclosed(self, piece: Piece) -> Piece:
+        """Put a piece in brackets: Iverson's for a truth value, round ones for the rest."""
+        truth = not piece.sign and piece.level in {COMPARE, LOGIC}
+        opening, closing = self.style.iverson if truth else self.style.parens
+        edge = Edge.MARK if truth else Edge.PAREN
+        return Piece(f"{opening}{piece.full}{closing}", ATOM, edge, edge, piece.shape)
+
+    def bound(self, piece: Piece, need: float) -> Piece:
+        """Give the piece, in brackets if it binds more weakly than needed."""
+        return piece if piece.binds >= need else self.enclosed(piece)
+
+    def negated(self, piece: Piece) -> Piece:
+        """Write a minus before a piece."""
+        body = self.bound(piece, HADAMARD_LEVEL)
+        return replace(body, sign=self.style.minus, turned=None)
+
+    def _signed(self, piece: Piece, *signs: str) -> Piece:
+        """Give a product the sign that its factors' signs make."""
+        odd = sum(map(bool, signs)) % 2
+        return replace(piece, sign=self.style.minus if odd else "")
+
+    # --- sums -------------------------------------------------------------------------------------------------
+
+    def sum(self, left: Piece, right: Piece, *, minus: bool, shape: Shape) -> Piece:
+        """Write a sum or a difference, a positive term first where there is one."""
+        terms = self._terms(left) + ((self.negated(right),) if minus else self._terms(right))
+        if terms[0].sign:
+            at = next((at for at, term in enumerate(terms) if not term.sign), 0)
+            terms = (terms[at], *terms[:at], *terms[at + 1 :])
+        written = [terms[0].full] + [f" {term.sign or '+'} {term.text}" for term in terms[1:]]
+        return Piece("".join(written), ADD, Edge.MARK, Edge.MARK, shape, kind=Kind.SUM, parts=terms)
+
+    def _terms(self, piece: Piece) -> tuple[Piece, ...]:
+        return piece.parts if piece.kind is Kind.SUM else (self.bound(piece, MINUS),)
+
+    # --- products ---------------------------------------------------------------------------------------------
+
+    def product(self, left: Piece, right: Piece) -> Piece:
+        """Write the elementwise product, which is a plain one if a factor is a scalar."""
+        written = self.hadamard(left, right) if left.shape and right.shape else self.scaled(left, right)
+        shape = dims.broadcast(left.shape, right.shape)
+        return replace(self._signed(written, left.sign, right.sign), shape=shape)
+
+    def hadamard(self, left: Piece, right: Piece) -> Piece:
+        """Write the elementwise product of arrays, without their signs."""
+        factors = tuple(part for piece in (left, right) for part in self._flat(piece, Kind.HADAMARD))
+        factors = tuple(self.bound(factor, MULTIPLY) for factor in factors)
+        text = self.style.hadamard.join(factor.text for factor in factors)
+        return Piece(text, HADAMARD_LEVEL, factors[0].head, factors[-1].tail, kind=Kind.HADAMARD, parts=factors)
+
+    def _flat(self, piece: Piece, kind: Kind) -> tuple[Piece, ...]:
+        return piece.parts if piece.kind is kind else (piece.unsigned,)
+
+    def scaled(self, left: Piece, right: Piece) -> Piece:
+        """Write scalars times one array at most, without their signs: numbers first, the array last."""
+        factors = [part for piece in (left, right) for part in self._flat(piece, Kind.SCALED)]
+        factors.sort(key=lambda factor: 2 if factor.shape else factor.head is not Edge.NUMBER)
+        *scalars, last = factors
+        if last.kind is Kind.HADAMARD:
+            first = self._chain([*scalars, *self._flat(last.parts[0], Kind.SCALED)])
+            return self.hadamard(first, replace(last, parts=last.parts[1:]))
+        if last.kind is Kind.QUOTIENT:
+            above, below = last.parts
+            return self.quotient(self._chain([*scalars] if above.text == "1" else self._joined(scalars, above)), below)
+        return self._chain(factors)
+
+    def _joined(self, scalars: Sequence[Piece], last: Piece) -> list[Piece]:
+        return [*scalars, *self._flat(last, Kind.SCALED)]
+
+    def _chain(self, factors: Sequence[Piece]) -> Piece:
+        """Write the factors of a product of scalars and one array in their order."""
+        if len(factors) == 1:
+            return factors[0]
+        written = [self._factor(factor) for factor in factors]
+        if factors[-1].kind is Kind.MATRIX:  # 2Xᵀr is 2(Xᵀr): only the last factor can be a product itself
+            written[-1] = factors[-1]
+        if written[0].text == "0.5":
+            written[0] = replace(written[0], text=self.style.half)
+        text, head, tail = self._row(written, matrix=False)
+        return Piece(text, MULTIPLY, head, tail, factors[-1].shape, kind=Kind.SCALED, parts=tuple(factors))
+
+    def _factor(self, piece: Piece) -> Piece:
+        """Enclose what is no factor by itself; a fraction that spans its operands is one."""
+        if piece.kind is Kind.QUOTIENT and not self.divide.need(0):
+            return piece
+        return self.bound(piece, NEGATE)
+
+    def matrix(self, left: Piece, right: Piece, shape: Shape, *, flat: bool = True) -> Piece:
+        """Write the matrix product of pieces that are rows, columns and matrices already.
+
+        Args:
+            left: the left factor.
+            right: the right factor.
+            shape: the shape of the result.
+            flat: whether the product is associative, as it is for matrices and vectors, but not for stacks of them.
+        """
+        first = left.parts if flat and left.kind is Kind.MATRIX else (left.unsigned,)
+        rest = right.parts if flat and right.kind is Kind.MATRIX else (right.unsigned,)
+        lead = first[0] if flat and first[0].kind is Kind.SCALED else self._factor(first[0])
+        factors = (lead, *(self._factor(factor) for factor in (*first[1:], *rest)))
+        text, head, tail = self._row(factors, matrix=True)
+        kind = Kind.MATRIX if flat else Kind.OTHER
+        piece = Piece(text, MULTIPLY, head, tail, shape, kind=kind, parts=factors if flat else ())
+        return self._signed(piece, left.sign, right.sign)
+
+    def turn(self, piece: Piece) -> Piece:
+        """Write the transpose; of a transpose that is the piece itself."""
+        if piece.turned is not None:
+            return piece.turned
+        base = self.bound(piece.unsigned, ATOM)
+        text = self.style.raised(base.text, self.style.transpose)
+        turned = Piece(text, POWER, base.head, base.tail, piece.shape[::-1], turned=piece)
+        return replace(turned, sign=piece.sign)
+
+    def quotient(self, above: Piece, below: Piece) -> Piece:
+        """Write a quotient, without the operands' signs."""
+        above, below = above.unsigned, below.unsigned
+        form = self.divide
+        parts = [self.bound(above, form.need(0)), self.bound(below, form.need(1))]
+        text = form.fill([part.text for part in parts])
+        spans = not form.need(0)
+        head, tail = (Edge.MARK, Edge.MARK) if spans else (parts[0].head, parts[1].tail)
+        return Piece(text, form.precedence, head, tail, kind=Kind.QUOTIENT, parts=(above, below))
+
+    def divided(self, above: Piece, below: Piece) -> Piece:
+        """Write a quotient with the sign that the operands' signs make."""
+        shape = dims.broadcast(above.shape, below.shape)
+        return replace(self._signed(self.quotient(above, below), above.sign, below.sign), shape=shape)
+
+    def power(self, base: Piece, exponent: str, shape: Shape) -> Piece:
+        """Write a raised whole number."""
+        base = self.bound(base, ATOM)
+        return Piece(self.style.raised(base.text, exponent), POWER, base.head, base.tail, shape)
+
+    # --- what stands between factors --------------------------------------------------------------------------
+
+    def _row(self, factors: Sequence[Piece], *, matrix: bool) -> tuple[str, Edge, Edge]:
+        text = factors[0].text
+        for left, right in pairwise(factors):
+            text += self._between(self._joint(text, left, right, matrix=matrix), right) + right.text
+        return text, factors[0].head, factors[-1].tail
+
+    def _between(self, joint: Joint, right: Piece) -> str:
+        number = joint is Joint.DOT and right.head is Edge.NUMBER
+        return self.style.number_joint if number else self.style.joints[joint]
+
+    def _joint(self, text: str, left: Piece, right: Piece, *, matrix: bool) -> Joint:
+        """Say what must stand between two factors for the row to be read as it is meant."""
+        ends = (left.tail, right.head)
+        if Edge.MARK in ends or left.tail is Edge.CALL or right.head is Edge.NUMBER:
+            return Joint.DOT
+        if right.head is Edge.CALL:
+            return Joint.SPACE
+        if right.head is Edge.PAREN and left.tail in {Edge.LETTER, Edge.WORD} and self._calls(text):
+            return Joint.DOT
+        if Edge.WORD in ends or (ends == (Edge.LETTER, Edge.LETTER) and not self.touching):
+            return Joint.SPACE if matrix else Joint.DOT
+        exponent = left.tail is Edge.NUMBER and re.match(r"[eE]\d", right.text)
+        return Joint.DOT if exponent else Joint.TOUCH
+
+    def _calls(self, text: str) -> bool:
+        run = self.style.run.search(text)
+        return run is not None and run[0] in self.functions
+
+    # --- everything else --------------------------------------------------------------------------------------
+
+    def formed(self, form: Form, operands: Sequence[Piece], shape: Shape) -> Piece:
+        """Fill an op's form."""
+        bound = [self.bound(operand, form.need(position)) for position, operand in enumerate(operands)]
+        text = form.fill([operand.full for operand in bound])
+        head, tail = self._ends(form)
+        if head is None:
+            head = bound[0].head if not bound[0].sign else Edge.MARK
+        if tail is None:
+            tail = bound[0].tail
+        return Piece(text, form.precedence, head, tail, shape)
+
+    def _ends(self, form: Form) -> Ends:
+        template = form.template
+        if self.style.call.match(template):
+            return Ends(Edge.CALL, Edge.CALL if template.endswith(")") else Edge.MARK)
+        if template.startswith(("√", r"\sqrt")):
+            return Ends(Edge.ROOT, Edge.MARK)
+        if form.precedence == POWER and _BASE.fullmatch(template):
+            return Ends(None, None)
+        return Ends(None if template.startswith("$0") else Edge.MARK, Edge.MARK)

@@ -1,0 +1,75 @@
+"""Formulas as Unicode text, in the notation of matrices."""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+
+from symbackprop.expr import Expr
+from symbackprop.printing.formula import Formula, Where, formula
+from symbackprop.printing.names import text_name
+from symbackprop.printing.piece import Joint, Style
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _size(size: str) -> str:
+    return size.replace("*", "·").replace("-", "−")
+
+
+TEXT = Style(
+    notation=attrgetter("text"),
+    name=text_name,
+    minus="−",
+    hadamard=" ⊙ ",
+    joints={Joint.TOUCH: "", Joint.SPACE: " ", Joint.DOT: "·"},
+    number_joint="·",
+    parens=("(", ")"),
+    iverson=("[", "]"),
+    raised=lambda base, exponent: base + exponent,
+    transpose="ᵀ",
+    exponents=lambda number: str(number).translate(_RAISED),
+    half="½",
+    prime="′",
+    call=re.compile(r"\w[\w.]*(?=\()"),
+    run=re.compile(r"[\w\u0300-\u036f′*]+\Z"),
+    size=_size,
+)
+
+
+def text(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 240) -> str:
+    """Give a formula as Unicode text, in the notation of matrices.
+
+    Vectors are columns: ``v @ M`` reads Mᵀv. One-letter names stand side by side, longer ones apart; ⊙ multiplies
+    arrays elementwise; ``[x > 0]`` is 1 where it holds, else 0.
+
+    Args:
+        expr: the expression.
+        simplify: rewrite it first, as `symbackprop.simplify` does.
+        where: write shared parts, and values given a name, on lines of their own: True for all of them, False for
+            none, "auto" if the formula is large otherwise.
+        primes: write the derivatives of the sigmoid and of tanh as σ′(z) and tanh′(z).
+        width: the length beyond which a part gets a line of its own, whatever `where` says.
+
+    >>> import symbackprop as sb
+    >>> X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
+    >>> print(text(sb.sum((X @ w - y)**2)))
+    sum((Xw − y)²)
+    >>> z = (X @ w + b).named("z")
+    >>> print(text(sb.sigmoid(z) * (1 - sb.sigmoid(z)), primes=True))
+    σ′(Xw + b)
+    >>> print(text(z * sb.sigmoid(z), where=True))
+    z ⊙ σ(z)
+      where z = Xw + b
+    """
+    return lines_of(formula(expr, TEXT, simplify=simplify, where=where, primes=primes, width=width))
+
+
+def lines_of(written: Formula) -> str:
+    """Give a formula and the lines of its parts, one below the other."""
+    opening = ["  where ", *["        "] * len(written.lines)]
+    parts = [f"\n{left}{name} = {right}" for left, (name, right) in zip(opening, written.lines, strict=False)]
+    return written.main + "".join(parts)
+
+
+Expr.views["text"] = text
