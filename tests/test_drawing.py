@@ -1,0 +1,288 @@
+"""Pictures: what DOT says, what the figure shows, and that our own layout is sound."""
+
+import random
+import re
+import shutil
+import subprocess
+import time
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import symbackprop as sb
+from symbackprop.errors import ArgumentError, GraphError, SymbackpropError
+from symbackprop.printing import dot, draw
+from symbackprop.printing.layered import Wire, lay_out, layers_of
+from symbackprop.printing.picture import picture
+
+AWKWARD = [
+    'a"b',
+    "back\\slash",
+    "a\\",
+    "<b>bold</b>",
+    "new\nline",
+    "&amp;",
+    "x;import os",
+    "]]>",
+    "\x00\x1b",
+    "θ̂名🎉",
+    "$0",
+]
+GRAPHVIZ = shutil.which("dot")
+
+
+@pytest.fixture(autouse=True)
+def fresh_graph():
+    with sb.Graph():
+        yield
+
+
+def logistic():
+    X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
+    loss = sb.mean((y - sb.sigmoid((X @ w + b).named("z"))) ** 2)
+    return loss, sb.grad(loss, [w, b])
+
+
+def texts(svg):
+    root = ET.fromstring(svg)  # noqa: S314 - what we wrote ourselves
+    return ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
+
+
+def awkward(name):
+    """Bear the name as a symbol where symbols may have it, else as a label."""
+    return sb.sin(sb.symbol("x")).named(name) if re.search(r"\s", name) else sb.symbol(name)
+
+
+# --- DOT ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.lecture("A5")
+def test_gradient_nodes_are_dashed_and_forward_nodes_solid():
+    loss, gradients = logistic()
+    assert "dashed" not in dot(loss)
+    shown = picture([loss, *gradients])
+    lines = [line for line in dot([loss, *gradients]).splitlines() if re.match(r"  n\d+ \[", line)]
+    assert len(lines) == len(shown.boxes)
+    for line, box in zip(lines, shown.boxes, strict=True):
+        assert ("dashed" in line) is box.backward
+    assert any(box.backward for box in shown.boxes)
+
+
+def test_edges_bear_the_operands_shape_and_symbols_name_and_shape():
+    X, w = sb.symbols("X[N,D] w[D]")
+    lines = (X @ w).to_dot().splitlines()
+    assert [line.strip() for line in lines if "->" in line] == [
+        'n0 -> n2:nw [label="[N, D]"]',
+        'n1 -> n2:ne [label="[D]"]',
+    ]
+    assert any(r'label="X\n[N, D]"' in line for line in lines)
+
+
+def test_a_named_node_shows_its_name():
+    assert r'label="z\n+"' in dot(logistic()[0])
+
+
+def test_the_keys_of_a_dictionary_are_titles():
+    x = sb.symbol("x")
+    y = sb.exp(x).named("y")
+    assert r'label="loss = y\nexp"' in dot({"loss": y})
+    assert 'label="a = x"' in dot({"a": x})
+
+
+def test_two_operands_on_one_node_are_two_edges():
+    x = sb.symbol("x")
+    assert dot(x * x).count("n0 -> n1") == 2
+    assert draw(x * x, engine="own").svg.count("h6z") == 2
+
+
+def test_the_order_of_the_operands_shows():
+    x, y = sb.symbols("x y")
+    assert dot(x - y) != dot(y - x)
+    assert draw(x - y, engine="own").svg != draw(y - x, engine="own").svg
+
+
+def test_the_same_expression_gives_the_same_bytes():
+    def build():
+        loss, gradients = logistic()
+        return dot([loss, *gradients]), draw([loss, *gradients], engine="own").svg
+
+    first = build()
+    with sb.Graph():
+        sb.symbol("unrelated")  # numbers in the graph are not ids in the picture
+        assert build() == first
+
+
+def test_only_what_the_outputs_reach_is_shown():
+    x = sb.symbol("x")
+    sb.cos(x)
+    assert len(picture(sb.exp(x)).boxes) == 2
+
+
+@pytest.mark.parametrize("outputs", [[], {}, 3, [3], "x", None])
+def test_what_is_no_expression_is_refused(outputs):
+    with pytest.raises(ArgumentError, match="picture"):
+        dot(outputs)
+
+
+def test_expressions_of_two_graphs_are_refused():
+    x = sb.symbol("x")
+    with sb.Graph():
+        y = sb.symbol("y")
+    with pytest.raises(GraphError, match="different graphs"):
+        draw([x, y])
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_names_stay_inside_their_quotes(name):
+    lines = dot(sb.exp(awkward(name)).named(name)).splitlines()
+    assert len(lines) in (8, 10)  # one edge or two
+    for line in lines[4:-1]:
+        label = re.match(r'  n\d \[label="((?:[^"\\]|\\.)*)"[],]', line)
+        assert label or "->" in line, line
+
+
+@pytest.mark.skipif(not GRAPHVIZ, reason="Graphviz is not installed")
+@pytest.mark.parametrize("name", AWKWARD)
+def test_graphviz_shows_names_as_they_are(name):
+    drawing = draw(awkward(name), engine="graphviz")
+    assert drawing.engine == "graphviz"
+    assert picture(awkward(name)).boxes[-1].title in texts(drawing.svg)
+
+
+# --- figures --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_names_are_shown_by_our_own_figure(name):
+    shown = texts(draw(awkward(name), engine="own").svg)
+    assert "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name) in shown
+
+
+def test_the_figure_shows_names_shapes_and_dashes():
+    loss, gradients = logistic()
+    svg = draw([loss, *gradients], engine="own").svg
+    assert {"X", "[N, D]", "z", "σ", "mean", "gradient", "forward"} <= set(texts(svg))
+    backward = sum(box.backward for box in picture([loss, *gradients]).boxes)
+    assert svg.count("stroke-dasharray") == backward + 2  # the group of arrows, the legend
+    assert "stroke-dasharray" not in draw(loss, engine="own").svg
+
+
+def test_a_drawing_shows_itself_and_saves_itself(tmp_path):
+    drawing = draw(sb.exp(sb.symbol("x")), path=tmp_path / "a.svg", engine="own")
+    assert (tmp_path / "a.svg").read_text(encoding="utf-8") == drawing.svg == drawing._repr_svg_()
+    assert drawing.save(str(tmp_path / "b.SVG")).exists()
+    assert repr(drawing) == "<Drawing of 2 nodes: show it in a notebook, or .save('figure.svg')>"
+    with pytest.raises(ArgumentError, match=r"name the file a\.svg, not 'a\.png'"):
+        drawing.save(tmp_path / "a.png")
+
+
+def test_too_large_a_picture_is_refused_unless_asked_for():
+    x = sb.symbol("x")
+    for _ in range(20):
+        x = sb.sin(x)
+    with pytest.raises(GraphError, match=r"21 nodes make too large a picture \(the limit is 20\)"):
+        draw(x, limit=20)
+    assert draw(x, limit=21, engine="own").svg
+    assert draw(x, limit=None, engine="own").svg
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ArgumentError, match="'auto', 'own' or 'graphviz', not 'neato'"):
+        draw(sb.symbol("x"), engine="neato")
+
+
+def test_without_graphviz_we_draw_ourselves(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert draw(sb.symbol("x")).engine == "own"
+    with pytest.raises(SymbackpropError, match="dot is not installed"):
+        draw(sb.symbol("x"), engine="graphviz")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), subprocess.TimeoutExpired("dot", 5), subprocess.CalledProcessError(1, "dot")]
+)
+def test_where_graphviz_fails_we_draw_ourselves(monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(shutil, "which", lambda _: "/nowhere/dot")
+    monkeypatch.setattr(subprocess, "run", fails)
+    assert draw(sb.symbol("x")).engine == "own"
+    with pytest.raises(SymbackpropError, match="dot failed"):
+        draw(sb.symbol("x"), engine="graphviz")
+
+
+# --- the layout -----------------------------------------------------------------------------------------------
+
+
+def random_figure(seed, count):
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    sizes = [(rng.uniform(20, 120), rng.uniform(20, 40)) for _ in range(count)]
+    wires = [
+        Wire(rng.randrange(max(0, head - 12), head), head, entry, rng.random() < 0.4)
+        for head in range(1, count)
+        for entry in (0.25, 0.75)
+        if rng.random() < 0.8
+    ]
+    return sizes, wires, lay_out(sizes, wires)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_boxes_do_not_overlap_and_arrows_point_down(seed):
+    sizes, wires, figure = random_figure(seed, 5 + 5 * seed)
+    corners = {(spot, 2.0) for way in figure.ways for spot in way}
+    things = sorted([(box, size[0]) for box, size in zip(figure.boxes, sizes, strict=True)] + list(corners))
+    bands = {}
+    for spot, width in things:
+        bands.setdefault(spot.top, []).append((spot, width))
+    for band in bands.values():
+        for (left, left_width), (right, right_width) in pairwise(band):
+            assert right.x - left.x >= (left_width + right_width) / 2 + 13.9
+    tops = sorted({(spot.top, spot.bottom) for spot, _ in things})
+    for (_, bottom), (top, _) in pairwise(tops):
+        assert top - bottom >= 30
+    for wire, way in zip(wires, figure.ways, strict=True):
+        heights = [figure.boxes[wire.tail].y, *(spot.y for spot in way), figure.boxes[wire.head].y]
+        assert heights == sorted(set(heights))
+        passed = [top for top, _ in tops if figure.boxes[wire.tail].top < top < figure.boxes[wire.head].top]
+        assert [spot.top for spot in way] == passed
+    for box, (width, height) in zip(figure.boxes, sizes, strict=True):
+        assert -1e-6 <= box.x - width / 2 <= box.x + width / 2 <= figure.width + 1e-6
+        assert -1e-6 <= box.y - height / 2 <= box.y + height / 2 <= figure.height + 1e-6
+
+
+def test_a_chain_is_a_straight_line():
+    figure = lay_out([(20 + 7 * (at % 3), 20) for at in range(30)], [Wire(at, at + 1) for at in range(29)])
+    assert len({round(box.x, 6) for box in figure.boxes}) == 1
+
+
+def test_a_planar_graph_is_drawn_without_crossings():
+    # Twice two operands whose order of creation crosses.
+    wires = [Wire(0, 4, 0.25), Wire(3, 4, 0.75), Wire(1, 5, 0.25), Wire(2, 5, 0.75), Wire(4, 6, 0.25), Wire(5, 6, 0.75)]
+    figure = lay_out([(20, 20)] * 7, wires)
+    x = [box.x for box in figure.boxes]
+    assert x[0] < x[3] < x[1] < x[2]
+    assert x[4] < x[5]
+
+
+def test_a_source_stands_near_what_it_feeds():
+    assert layers_of(5, [(0, 1), (1, 2), (2, 4), (3, 4)]) == [0, 1, 2, 2, 3]
+
+
+def test_arrows_of_one_kind_share_a_trunk():
+    wires = [Wire(0, 1), Wire(1, 2), Wire(2, 3), Wire(0, 2), Wire(0, 3)]
+    ways = lay_out([(20, 20)] * 4, wires).ways
+    assert ways[4][: len(ways[3])] == ways[3]
+    assert len(ways[4]) == 2
+
+
+def test_a_large_figure_takes_seconds():
+    x, c = sb.symbols("x c")
+    h = x
+    for _ in range(60):
+        h = sb.sin(h * c) + x
+    shown = sb.grad(h, [x, c])
+    start = time.perf_counter()
+    draw(shown, engine="own", limit=None)
+    assert time.perf_counter() - start < 20
