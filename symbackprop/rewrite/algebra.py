@@ -124,7 +124,8 @@ def _algebra() -> tuple[Rule, ...]:
             s * (x * y),
             REAL,
             when=_scalar_times_arrays,
-            where="s is a scalar, x, y are not",
+            where="s is a scalar, x and y are not",
+            arrays="xy",
         ),
         # like terms
         equation("twice", x + x, 2 * x, EXACT),

@@ -20,7 +20,7 @@ from symbackprop.graph import Graph, Node, Origin, attributed
 from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
 from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
-from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.leaf import SYMBOL, symbol
 
 _DEPTH = 40  # rules that call for rules; a chain as long as this is a rule set that does not come to rest
 
@@ -121,6 +121,7 @@ def equation(
     when: Callable[[Bindings], bool] = lambda _: True,
     where: str = "",
     commute: bool = True,
+    arrays: str = "",
 ) -> Rule:
     """State a rule of elementwise algebra by two expressions over wildcards.
 
@@ -134,6 +135,7 @@ def equation(
         when: a further condition on what was matched.
         where: that condition in words.
         commute: whether commutative operands may also stand the other way round.
+        arrays: the wildcards that must be arrays in an example.
     """
     variants = _variants(left) if commute else _variants(left)[:1]
 
@@ -146,8 +148,14 @@ def equation(
                     return instantiate(right, bindings)
         return None
 
+    def examples() -> Sequence[Expr]:
+        if not arrays:
+            return [left]
+        names = {node.params["name"] for node in left.graph.nodes.values() if node.op is SYMBOL}
+        return [instantiate(left, {name: symbol(name, "N" if name in arrays else ()) for name in names})]
+
     text = f"{left.describe(9)} = {right.describe(9)}" + (f" where {where}" if where else "")
-    return Rule(name=name, equation=text, strength=strength, roots=(left.op,), rewrite=rewrite, examples=lambda: [left])
+    return Rule(name=name, equation=text, strength=strength, roots=(left.op,), rewrite=rewrite, examples=examples)
 
 
 class Rewritten(Graph):

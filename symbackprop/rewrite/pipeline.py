@@ -11,6 +11,7 @@ from symbackprop.expr import Expr
 from symbackprop.rewrite.algebra import ALGEBRA
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
+from symbackprop.rewrite.scalar import rebuild_shorter
 from symbackprop.rewrite.stable import STABLE
 from symbackprop.rewrite.tidy import TIDY
 
@@ -23,11 +24,13 @@ class Pass:
         name: for reports, and to leave it out.
         meaning: what it does, in one line.
         rules: its rules; common sub-expressions are shared all along.
+        rebuild: how it copies expressions into its graph.
     """
 
     name: str
     meaning: str
     rules: tuple[Rule, ...] = ()
+    rebuild: Callable[[Sequence[Expr], Rewritten], list[Expr]] = rebuild
 
 
 SHARE = Pass("share", "common sub-expressions become one node")
@@ -39,7 +42,11 @@ PIPELINE: tuple[Pass, ...] = (
 )
 """What `compile` runs; every rule is exact or real."""
 
-FORMULA: tuple[Pass, ...] = (*PIPELINE, Pass("tidy", "scalars and signs come out of sums and products", TIDY))
+FORMULA: tuple[Pass, ...] = (
+    *PIPELINE,
+    Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter),
+    Pass("tidy", "scalars and signs come out of sums and products", TIDY),
+)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
 RULES: tuple[Rule, ...] = tuple(rule for stage in FORMULA for rule in stage.rules)
@@ -106,7 +113,7 @@ def run(
             rule for rule in stage.rules if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
         graph = Rewritten(rules, share=SHARE.name not in skip)
-        current = rebuild(current, graph)
+        current = stage.rebuild(current, graph)
         observe(Stage(stage.name, current, dict(graph.fired)))
     return current
 

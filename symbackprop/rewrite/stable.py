@@ -53,6 +53,28 @@ def _quotient_of_exp(expr: Expr) -> Expr | None:
     return None
 
 
+def _factor_of_quotient(expr: Expr) -> Expr | None:
+    """Join exp(z) with the quotient that divides by its sum."""
+    for quotient, factor in (expr.inputs, expr.inputs[::-1]):
+        if quotient.op is divide and factor.op is exp:
+            axes = _total_of_exp(quotient.inputs[1], factor)
+            if axes is not None:
+                return quotient.inputs[0] * apply(SOFTMAX, factor.inputs[0], axes=axes)
+    return None
+
+
+def _divisor_out_of_sum(expr: Expr) -> Expr | None:
+    """Divide after the sum by what is the same for all its terms."""
+    (quotient,) = expr.inputs
+    axes, keepdims = expr.params["axes"], expr.params["keepdims"]
+    if quotient.op is not divide or not keepdims:
+        return None
+    above, below = quotient.inputs
+    if above.shape != quotient.shape or below.ndim != above.ndim or any(below.shape[axis] != 1 for axis in axes):
+        return None
+    return apply(SUM, above, axes=axes, keepdims=True) / below
+
+
 def _log_of(expr: Expr) -> Expr | None:
     (x,) = expr.inputs
     if x.op is SOFTMAX:
@@ -90,6 +112,7 @@ def _equations() -> tuple[Rule, ...]:
         equation("sigmoid_numerator", y / (1 + exp(-x)), y * sigmoid(x), REAL),
         equation("sigmoid_factor", (y * exp(x)) / (1 + exp(x)), y * sigmoid(x), REAL),
         equation("sigmoid_quotient_factor", (y / (1 + exp(x))) * exp(x), y * sigmoid(x), REAL),
+        equation("sigmoid_square_tail", square(sigmoid(x)) * exp(-x), sigmoid(x) * (1 - sigmoid(x)), REAL),
         equation("sigmoid_tail", sigmoid(x) * exp(-x), 1 - sigmoid(x), REAL),
         equation("sigmoid_tail_factor", (y * sigmoid(x)) * exp(-x), y * (1 - sigmoid(x)), REAL),
         equation("log_sigmoid", log(sigmoid(x)), -softplus(-x), REAL),
@@ -106,6 +129,22 @@ def _procedures() -> tuple[Rule, ...]:
             roots=(divide,),
             rewrite=_quotient_of_exp,
             examples=_softmaxes,
+        ),
+        Rule(
+            name="softmax_factor",
+            equation="(x/sum(exp(z))) ⊙ exp(z) = x ⊙ softmax(z)",
+            strength=REAL,
+            roots=(multiply,),
+            rewrite=_factor_of_quotient,
+            examples=lambda: [(symbol("g", ("N", "K")) / sum_(exp(_matrix()), axis=1)[:, None]) * exp(_matrix())],
+        ),
+        Rule(
+            name="divisor_out_of_sum",
+            equation="sum(x/s, keepdims) = sum(x, keepdims)/s where s is constant along the sum",
+            strength=REAL,
+            roots=(SUM,),
+            rewrite=_divisor_out_of_sum,
+            examples=lambda: [sum_(_matrix() / symbol("s", ("N", 1)), axis=1, keepdims=True)],
         ),
         Rule(
             name="log_softmax",

@@ -1,0 +1,175 @@
+"""Every rewrite rule keeps the value, because it is in the list; the passes keep it on whole expressions."""
+
+import numpy as np
+import pytest
+
+import symbackprop as sb
+from symbackprop.graph import Graph
+from symbackprop.op import CONSTANT
+from symbackprop.ops.leaf import SYMBOL
+from symbackprop.rewrite import FORMULA, PIPELINE, RULES, simplify
+from symbackprop.rewrite.engine import Rewritten, Strength, rebuild
+from symbackprop.rewrite.pipeline import run
+
+
+SIZES = {"N": 3, "D": 2, "K": 4, "M": 2}
+
+
+def symbols_of(exprs):
+    graph = exprs[0].graph
+    numbers = graph.reachable([expr.number for expr in exprs])
+    return [sb.Expr(graph, number) for number in numbers if graph.nodes[number].op is SYMBOL]
+
+
+def sample(exprs, seed, sizes):
+    """Draw values for the symbols; wildcards for numbers (c…, d…) too."""
+    random = np.random.default_rng(seed)
+    values = {}
+    for symbol in symbols_of(exprs):
+        shape = tuple(size if isinstance(size, int) else sizes[size.name] for size in symbol.shape)
+        drawn = random.uniform(0.3, 2.0, shape)
+        values[symbol] = drawn > 1 if symbol.dtype == bool else drawn
+    return values
+
+
+def with_numbers(expr):
+    """Give a rule's example with constants where its wildcards want numbers, negative where a rule asks for c < 0."""
+    for c in (1.7, -1.7):
+        table = {}
+        graph = expr.graph
+        for number in graph.reachable([expr.number]):
+            node = graph.nodes[number]
+            operands = [table[operand] for operand in node.inputs]
+            if node.op is SYMBOL and node.params["name"][0] in "cd" and not node.shape:
+                table[number] = sb.constant(c if node.params["name"] == "c" else 0.4)
+            elif node.op is SYMBOL:
+                table[number] = sb.symbol(node.params["name"], node.shape, node.dtype)
+            elif node.op is CONSTANT:
+                table[number] = sb.constant(node.params["value"].array)
+            elif node.inputs:
+                table[number] = node.op(*operands, **node.params)
+            else:
+                table[number] = sb.size_of(node.params["size"])
+        yield table[expr.number]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_rule_fires_on_its_examples_and_keeps_value_shape_and_dtype(rule):
+    fired = 0
+    for example in rule.examples():
+        with Graph():
+            for expr in with_numbers(example):
+                graph = Rewritten([rule])
+                (after,) = rebuild([expr], graph)
+                fired += graph.fired[rule.name]
+                graph.verify([after.number])
+                assert (after.shape, after.dtype) == (expr.shape, expr.dtype)
+                values = sample([expr], 1, SIZES)
+                named = {symbol.params["name"]: value for symbol, value in values.items()}
+                again = {symbol: named[symbol.params["name"]] for symbol in symbols_of([after])}
+                expected = sb.evaluate(expr, values | all_sizes(expr.graph))
+                found = sb.evaluate(after, again | all_sizes(graph))
+                if rule.strength is Strength.EXACT:
+                    np.testing.assert_array_equal(found, expected)
+                else:
+                    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert fired, "the rule did not fire on any of its examples"
+
+
+def all_sizes(graph):
+    """Give an array that tells every size, also those of symbols that a rule removed."""
+    with graph:
+        return {sb.symbol("sizes", tuple(SIZES)): np.zeros(tuple(SIZES.values()))}
+
+
+def test_rules_have_different_names_and_say_what_they_keep():
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all("=" in rule.equation for rule in RULES)
+
+
+def test_compile_uses_no_rule_that_needs_finite_operands():
+    x = sb.symbol("x")
+    assert float(sb.compile([x], x * 0)(np.nan)) != 0
+    assert sb.simplify(x * 0).op is CONSTANT
+
+
+def test_common_subexpressions_are_shared_and_dead_code_falls_away():
+    x = sb.symbol("x", "N")
+    sb.exp(x) + 17  # reaches no output
+    outputs = [sb.sin(x) * sb.sin(x), sb.sin(x)]
+    report = sb.compile([x], outputs).report()
+    assert [(row.name, row.nodes) for row in report.rows][:2] == [("as built", 5), ("share", 3)]
+
+
+@pytest.mark.parametrize("name", [stage.name for stage in PIPELINE])
+def test_a_pass_can_be_left_out_by_name(name):
+    x = sb.symbol("x", "N")
+    f = sb.compile([x], sb.sin(x) * 2 + sb.sin(x) * 2, skip=[name])
+    assert name not in [row.name for row in f.report().rows] or name == "share"
+    np.testing.assert_allclose(f([1.0, 2.0]), 4 * np.sin([1.0, 2.0]))
+
+
+def test_leaving_sharing_out_keeps_equal_nodes_apart():
+    x = sb.symbol("x", "N")
+    expr = [sb.sin(x), sb.sin(x)]
+    shared = run(expr)
+    assert shared[0] is shared[1]
+    kept = run(expr, skip=["share"])
+    assert kept[0] is not kept[1]
+
+
+def test_an_unknown_pass_is_an_error_with_a_suggestion():
+    x = sb.symbol("x")
+    with pytest.raises(ValueError, match=r"no pass or rule is called 'algbra' \(did you mean 'algebra'\?\)"):
+        sb.compile([x], x, skip=["algbra"])
+
+
+def test_a_rule_can_be_left_out_by_name():
+    x = sb.symbol("x")
+    assert simplify(x + x).op.name == "multiply"
+    assert simplify(x + x, skip=["twice", "scalar"]).op.name == "add"
+
+
+def test_simplify_leaves_the_graph_it_reads_as_it_is():
+    x = sb.symbol("x")
+    expr = x * 1 + 0
+    before = {number: (node.op, node.inputs) for number, node in x.graph.nodes.items()}
+    simplify(expr)
+    assert all((x.graph.nodes[n].op, x.graph.nodes[n].inputs) == was for n, was in before.items())
+
+
+def test_labels_survive():
+    x = sb.symbol("x")
+    z = (x * 1 + sb.sin(x)).named("z")
+    (after,) = run([sb.exp(z)], FORMULA)
+    assert after.inputs[0].name == "z"
+
+
+def test_a_long_chain_is_rewritten_without_recursion():
+    x = sb.symbol("x")
+    expr = x
+    for _ in range(20_000):
+        expr = -(expr + 0.0)
+    assert simplify(expr) is x
+
+
+def test_naive_logistic_gradient_becomes_the_textbook_form():
+    X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
+    p = sb.sigmoid(X @ w + b)
+    loss = -sb.mean(y * sb.log(p) + (1 - y) * sb.log(1 - p))
+    after = simplify(sb.grad(loss, w))
+    assert after.describe(9) == "divide(matmul(subtract(sigmoid(add(matmul(X, w), b)), y), X), size())[D]"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda x: sb.log(1 + sb.exp(x)),
+        lambda x: sb.log(sb.exp(x) + 1),
+        lambda x: sb.log1p(sb.exp(x)),
+    ],
+)
+def test_naive_softplus_is_rewritten(spelling):
+    x = sb.symbol("x", "N")
+    extreme = np.array([-1000.0, -1.0, 0.0, 1.0, 1000.0])
+    np.testing.assert_allclose(sb.compile([x], spelling(x))(extreme), np.logaddexp(0, extreme), rtol=1e-15)
