@@ -280,7 +280,7 @@ tanh = _function(
 _ERF = '''
 def erf(x):
     """Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to x, by Cody's rational approximations (1969)."""
-    x = np.asarray(x, dtype=np.result_type(x, np.float32))
+    x = np.asarray(x, dtype=np.promote_types(np.result_type(x, 1.0), np.float32))
     a = np.abs(x)
     s = np.minimum(a, 0.46875) ** 2
     p = (((0.185777706184603153 * s + 3.16112374387056560) * s + 113.864154151050156) * s + 377.485237685302021) * s
@@ -392,8 +392,14 @@ def step(x: Operand, at_zero: float = 0.0) -> Expr:
     return STEP(x, at_zero=float(at_zero))
 
 
+def _relu_vjp(g: Expr, _y: Expr, x: Expr, *, slope_at_zero: float) -> Expr:
+    if slope_at_zero in {0.0, 1.0}:
+        return g * (x >= 0 if slope_at_zero else x > 0)
+    return g * step(x, slope_at_zero)
+
+
 RELU = _elementwise(
-    "relu", "Give max(0, x).", lambda g, _y, x, *, slope_at_zero: g * step(x, slope_at_zero),
+    "relu", "Give max(0, x).", _relu_vjp,
     numpy=Form("np.maximum($0, 0.0)"), text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
     dtype=real, kinks=(0.0,), options={"slope_at_zero": 0.0},
 )  # fmt: skip
@@ -450,7 +456,7 @@ def clip(x: Operand, low: Operand, high: Operand) -> Expr:
 _SIGMOID = '''
 def sigmoid(z):
     """1 / (1 + exp(-z)), written so that nothing overflows."""
-    return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
+    return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(0.0 - np.abs(z)))
 '''
 
 sigmoid = _function(
