@@ -104,7 +104,8 @@ def _checks(program: Program) -> Iterator[str]:
 
 def _statements(program: Program) -> Iterator[str]:
     for statement in program.statements:
-        value = expression(statement.value)
+        in_place = not isinstance(statement, Assign)
+        value = _weak(statement.value)[0] if in_place and _is_number(statement.value) else expression(statement.value)
         if isinstance(statement, Assign):
             yield f"{statement.target} = {_copied(statement.value, value) if statement.copy else value}"
         elif isinstance(statement, Accumulate):

@@ -7,6 +7,7 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 
 from __future__ import annotations
 
+from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, scalar_value
 from symbackprop.ops import abs as abs_
@@ -26,6 +27,11 @@ def _x_free(found: Bindings) -> bool:
 
 def _xy_free(found: Bindings) -> bool:
     return not _is_number(found, "x") and not _is_number(found, "y")
+
+
+def _alike(found: Bindings) -> bool:
+    """Tell whether both are arrays or both scalars, so that a number costs the same wherever it stands."""
+    return _xy_free(found) and bool(found["x"].shape) == bool(found["y"].shape)
 
 
 def _negative(found: Bindings) -> bool:
@@ -88,8 +94,8 @@ def _algebra() -> tuple[Rule, ...]:
             (c * x) * y,
             c * (x * y),
             REAL,
-            when=_xy_free,
-            where="x, y are no numbers",
+            when=_alike,
+            where="x, y are no numbers, both arrays or both scalars",
             commute=False,
         ),
         equation(
@@ -97,13 +103,25 @@ def _algebra() -> tuple[Rule, ...]:
             x * (c * y),
             c * (x * y),
             REAL,
-            when=_xy_free,
-            where="x, y are no numbers",
+            when=_alike,
+            where="x, y are no numbers, both arrays or both scalars",
             commute=False,
         ),
-        equation("number_out_of_quotient", (c * x) / y, c * (x / y), REAL, when=_xy_free, where="x, y are no numbers"),
         equation(
-            "number_out_of_divisor", x / (c * y), (1 / c) * (x / y), REAL, when=_xy_free, where="x, y are no numbers"
+            "number_out_of_quotient",
+            (c * x) / y,
+            c * (x / y),
+            REAL,
+            when=_alike,
+            where="x, y are no numbers, both arrays or both scalars",
+        ),
+        equation(
+            "number_out_of_divisor",
+            x / (c * y),
+            (1 / c) * (x / y),
+            REAL,
+            when=_alike,
+            where="x, y are no numbers, both arrays or both scalars",
         ),
         equation("collect_divisors", (x / c) / d, x / (c * d), REAL),
         equation("number_over_number", c * (x / d), (c / d) * x, REAL),
@@ -111,13 +129,6 @@ def _algebra() -> tuple[Rule, ...]:
         equation("number_times_quotient", c * (d / x), (c * d) / x, REAL),
         equation("square_of_scaled", square(c * x), (c * c) * square(x), REAL),
         # scalars outside
-        equation(
-            "divisor_out_left", (x / s) * y, (x * y) / s, REAL, when=_scalar, where="s is a scalar", commute=False
-        ),
-        equation(
-            "divisor_out_right", x * (y / s), (x * y) / s, REAL, when=_scalar, where="s is a scalar", commute=False
-        ),
-        equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
         equation(
             "scalar_left",
             x * (s * y),
@@ -127,6 +138,12 @@ def _algebra() -> tuple[Rule, ...]:
             where="s is a scalar, x and y are not",
             arrays="xy",
         ),
+        equation("times_reciprocal", (1 / s) * x, x / s, REAL, when=_scalar, where="s is a scalar"),
+        equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
+        equation("common_factor_sum", s * x + s * y, s * (x + y), REAL, when=_scalar, where="s is a scalar"),
+        equation("common_factor_difference", s * x - s * y, s * (x - y), REAL, when=_scalar, where="s is a scalar"),
+        equation("common_divisor_sum", x / s + y / s, (x + y) / s, REAL, when=_scalar, where="s is a scalar"),
+        equation("common_divisor_difference", x / s - y / s, (x - y) / s, REAL, when=_scalar, where="s is a scalar"),
         # like terms
         equation("twice", x + x, 2 * x, EXACT),
         equation("times_itself", x * x, square(x), EXACT),
@@ -141,5 +158,34 @@ def _algebra() -> tuple[Rule, ...]:
     )
 
 
+def _scalars_and_array(found: Bindings) -> bool:
+    return not found["s"].shape and not found["t"].shape and bool(found["x"].shape)
+
+
+def _gather() -> tuple[Rule, ...]:
+    x, s, t = (symbol(name) for name in "xst")
+
+    def rule(name: str, left: Expr, right: Expr) -> Rule:
+        where = "s, t are scalars, x is an array"
+        return equation(name, left, right, REAL, when=_scalars_and_array, where=where, arrays="x")
+
+    return (
+        rule("gather_factors", s * (t * x), (s * t) * x),
+        rule("gather_divisor", (s * x) / t, (s / t) * x),
+        rule("gather_factor", s * (x / t), (s / t) * x),
+    )
+
+
+def _tidy() -> tuple[Rule, ...]:
+    x, y, s = (symbol(name) for name in "xys")
+    where = "s is a scalar"
+    return (
+        equation("divisor_out_left", (x / s) * y, (x * y) / s, REAL, when=_scalar, where=where, commute=False),
+        equation("divisor_out_right", x * (y / s), (x * y) / s, REAL, when=_scalar, where=where, commute=False),
+    )
+
+
 with Graph(scratch=True):
     ALGEBRA: tuple[Rule, ...] = _algebra()
+    GATHER: tuple[Rule, ...] = _gather()
+    OUTWARD: tuple[Rule, ...] = _tidy()

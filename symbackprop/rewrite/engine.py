@@ -9,9 +9,10 @@ reaches is never copied: dead code falls away.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -44,6 +45,7 @@ class Rule:
         roots: the ops at whose nodes it is tried.
         rewrite: gives the replacement for a node, or None where the rule does not fit.
         examples: makes expressions that the rule rewrites, for the tests.
+        fits: whether it is worth trying on operands made by these ops; asked once for each combination.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Rule:
     roots: tuple[Op, ...]
     rewrite: Callable[[Expr], Expr | None]
     examples: Callable[[], Sequence[Expr]]
+    fits: Callable[[tuple[Op, ...]], bool] = lambda _: True
 
 
 Bindings: TypeAlias = dict[str, Expr]
@@ -66,6 +69,11 @@ class _Pattern:
     operands: tuple[_Pattern, ...] = ()
     name: str = ""
     value: float | None = None
+
+    @property
+    def needed(self) -> Op | None:
+        """The op that a node must have to match; None if any will do."""
+        return CONSTANT if self.value is not None or self.name[:1] in {"c", "d"} else self.op
 
 
 def _variants(expr: Expr) -> list[_Pattern]:
@@ -140,13 +148,20 @@ def equation(
     variants = _variants(left) if commute else _variants(left)[:1]
 
     def rewrite(expr: Expr) -> Expr | None:
+        graph, number = expr.graph, expr.number
         for pattern in variants:
             found: dict[str, int] = {}
-            if _match(pattern, expr.graph, expr.number, found):
-                bindings = {name: Expr(expr.graph, number) for name, number in found.items()}
+            if _match(pattern, graph, number, found):
+                bindings = {name: Expr(graph, number) for name, number in found.items()}
                 if when(bindings):
                     return instantiate(right, bindings)
         return None
+
+    def fits(ops: tuple[Op, ...]) -> bool:
+        return any(
+            all(part.needed in {None, op} for part, op in zip(pattern.operands, ops, strict=True))
+            for pattern in variants
+        )
 
     def examples() -> Sequence[Expr]:
         if not arrays:
@@ -155,7 +170,42 @@ def equation(
         return [instantiate(left, {name: symbol(name, "N" if name in arrays else ()) for name in names})]
 
     text = f"{left.describe(9)} = {right.describe(9)}" + (f" where {where}" if where else "")
-    return Rule(name=name, equation=text, strength=strength, roots=(left.op,), rewrite=rewrite, examples=examples)
+    return Rule(
+        name=name,
+        equation=text,
+        strength=strength,
+        roots=(left.op,),
+        rewrite=rewrite,
+        examples=examples,
+        fits=fits,
+    )
+
+
+class RuleSet:
+    """Rules by the op of a node and the ops of its operands; combinations are looked up once."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Take the rules, the ones to be tried first first."""
+        self._by_op: dict[Op, list[Rule]] = {}
+        for rule in rules:
+            for op in rule.roots:
+                self._by_op.setdefault(op, []).append(rule)
+        self._found: dict[tuple[Op, ...], tuple[Rule, ...]] = {}
+
+    def at(self, node: Node, nodes: Mapping[int, Node]) -> tuple[Rule, ...]:
+        """Give the rules that may fit a node."""
+        key = (node.op, *[nodes[operand].op for operand in node.inputs])
+        found = self._found.get(key)
+        if found is None:
+            rules = self._by_op.get(node.op, ())
+            found = self._found[key] = tuple(rule for rule in rules if rule.fits(key[1:]))
+        return found
+
+
+@lru_cache(maxsize=64)
+def rule_set(rules: tuple[Rule, ...]) -> RuleSet:
+    """Give the set of these rules, the same for the same rules."""
+    return RuleSet(rules)
 
 
 class Rewritten(Graph):
@@ -172,10 +222,7 @@ class Rewritten(Graph):
         self._share = share
         self._known: dict[object, int] = {}
         self._depth = 0
-        self._rules: dict[Op, list[Rule]] = {}
-        for rule in rules:
-            for op in rule.roots:
-                self._rules.setdefault(op, []).append(rule)
+        self._rules = rule_set(tuple(rules))
 
     def add(self, node: Node) -> int:
         """Append a node, or give the equal one that is there, or what the rules make of it."""
@@ -184,8 +231,8 @@ class Rewritten(Graph):
         number = self._known.get(key) if shared else None
         if number is None:
             number = super().add(node)
-            rules = self._rules.get(node.op)
-            if rules and self._depth < _DEPTH:
+            rules = self._rules.at(node, self.nodes) if self._depth < _DEPTH else ()
+            if rules:
                 number = self._improved(number, node, rules)
             if shared:
                 self._known[key] = number

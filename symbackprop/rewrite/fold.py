@@ -72,9 +72,7 @@ def _inverse_axes(expr: Expr) -> Expr | None:
 
 def _broadcast_operand(expr: Expr) -> Expr | None:
     """Leave to the op the broadcasting that its other operands bring about anyway."""
-    node, nodes = expr.node, expr.graph.nodes
-    if len(node.inputs) < 2 or not any(nodes[operand].op is BROADCAST_TO for operand in node.inputs):
-        return None
+    node = expr.node
     operands = list(expr.inputs)
     for position, operand in enumerate(operands):
         if operand.op is BROADCAST_TO:
@@ -91,9 +89,13 @@ def _late_broadcast(expr: Expr) -> Expr | None:
     """Compute on few elements first, and repeat the result."""
     node = expr.node
     (x,) = expr.inputs
-    if x.op is not BROADCAST_TO:
-        return None
     return broadcast_to(apply(node.op, x.inputs[0], **node.params), node.shape)
+
+
+def _layout_of_copies(expr: Expr) -> Expr | None:
+    """Move copies of a scalar by copying it to where they end."""
+    (x,) = expr.inputs
+    return broadcast_to(x.inputs[0], expr.shape) if not x.inputs[0].shape else None
 
 
 def _sum_of_none(expr: Expr) -> Expr | None:
@@ -118,6 +120,7 @@ FOLD: tuple[Rule, ...] = (
         roots=tuple(op for op in TABLE if op not in _LEAVES),
         rewrite=_fold,
         examples=_example_fold,
+        fits=lambda ops: all(op is CONSTANT for op in ops),
     ),
     Rule(
         name="merge_layout",
@@ -145,6 +148,7 @@ FOLD: tuple[Rule, ...] = (
         strength=Strength.EXACT,
         roots=_ELEMENTWISE,
         rewrite=_broadcast_operand,
+        fits=lambda ops: len(ops) > 1 and BROADCAST_TO in ops,
         examples=lambda: [broadcast_to(symbol("a"), "N") * _x("N")],
     ),
     Rule(
@@ -153,7 +157,17 @@ FOLD: tuple[Rule, ...] = (
         strength=Strength.EXACT,
         roots=tuple(op for op in _ELEMENTWISE if len(op.vjps) == 1),
         rewrite=_late_broadcast,
+        fits=lambda ops: ops == (BROADCAST_TO,),
         examples=lambda: [-broadcast_to(symbol("a"), "N")],
+    ),
+    Rule(
+        name="layout_of_copies",
+        equation="expand_dims(broadcast(s)) = broadcast(s) for a scalar s",
+        strength=Strength.EXACT,
+        roots=(EXPAND_DIMS, SQUEEZE, RESHAPE, TRANSPOSE),
+        rewrite=_layout_of_copies,
+        examples=lambda: [expand_dims(broadcast_to(_x(), "N"), -1), broadcast_to(_x(), ("N", "D")).T],
+        fits=lambda ops: ops == (BROADCAST_TO,),
     ),
     Rule(
         name="sum_of_none",

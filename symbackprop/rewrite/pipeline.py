@@ -8,7 +8,7 @@ from typing import overload
 
 from symbackprop.errors import did_you_mean
 from symbackprop.expr import Expr
-from symbackprop.rewrite.algebra import ALGEBRA
+from symbackprop.rewrite.algebra import ALGEBRA, GATHER, OUTWARD
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.scalar import rebuild_shorter
@@ -34,22 +34,24 @@ class Pass:
 
 
 SHARE = Pass("share", "common sub-expressions become one node")
-PIPELINE: tuple[Pass, ...] = (
+_COMMON: tuple[Pass, ...] = (
     SHARE,
     Pass("fold", "operations on constants and idle layout steps go", FOLD),
     Pass("stable", "formulas that overflow get a form that does not", STABLE),
     Pass("algebra", "scalar algebra in canonical form", ALGEBRA),
 )
+PIPELINE: tuple[Pass, ...] = (*_COMMON, Pass("gather", "scalars are multiplied before they meet an array", GATHER))
 """What `compile` runs; every rule is exact or real."""
 
 FORMULA: tuple[Pass, ...] = (
-    *PIPELINE,
+    *_COMMON,
     Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter),
-    Pass("tidy", "scalars and signs come out of sums and products", TIDY),
+    Pass("tidy", "scalars and signs come out of sums and products", (*OUTWARD, *TIDY)),
 )
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
-RULES: tuple[Rule, ...] = tuple(rule for stage in FORMULA for rule in stage.rules)
+PASSES: tuple[Pass, ...] = tuple(dict.fromkeys((*PIPELINE, *FORMULA)))
+RULES: tuple[Rule, ...] = tuple(rule for stage in PASSES for rule in stage.rules)
 """Every rewrite rule there is."""
 
 
@@ -74,7 +76,7 @@ def check_names(skip: Collection[str]) -> None:
     Raises:
         ValueError: one is neither.
     """
-    known = [stage.name for stage in FORMULA] + [rule.name for rule in RULES]
+    known = [stage.name for stage in PASSES] + [rule.name for rule in RULES]
     for name in skip:
         if name not in known:
             msg = f"no pass or rule is called {name!r}{did_you_mean(name, known)}"
