@@ -7,7 +7,7 @@ over depth; a piece that grows too long gets a name and a line of its own, so th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
@@ -77,6 +77,10 @@ def _build_formed(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piec
     piece = scribe.formed(form, operands, node.shape)
     number = form.precedence in {COMPARE, LOGIC} and node.dtype.kind != "b"  # a comparison that counts
     return scribe.enclosed(piece) if number else piece
+
+
+def _build_flat(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return _build_formed(scribe, replace(node, params={**node.params, "keepdims": False}, shape=()), operands)
 
 
 def _build_constant(scribe: Scribe, node: Node, _operands: Sequence[Piece]) -> Piece:
@@ -171,49 +175,57 @@ class _Views:
         self.primes = primes
         self.plain: dict[int, int] = {}  # the node under the broadcasts
         self.fan = Counter(operand for number in order for operand in self.nodes[number].inputs)
+        self.flat: set[int] = set()  # reductions to one element, shown as scalars
         for number in order:
             node = self.nodes[number]
             self.plain[number] = self.plain[node.inputs[0]] if node.op is BROADCAST_TO else number
+            if node.params.get("keepdims") and len(node.params["axes"]) == len(node.shape):
+                self.flat.add(number)
+            elif not self._takes_scalars(node):
+                self.flat.difference_update(node.inputs)
+        self.flat.discard(order[-1])
+
+    def _takes_scalars(self, node: Node) -> bool:
+        """Tell whether the node would be the same if one-element operands were scalars."""
+        if not node.op.elementwise:
+            return node.op is BROADCAST_TO
+        return dims.broadcast(*map(self._shape, node.inputs)) == node.shape
+
+    def _shape(self, number: int) -> Shape:
+        return () if number in self.flat else self.nodes[number].shape
 
     def of(self, number: int) -> View:
         """Give the view of one node."""
         node = self.nodes[number]
         operands = self._unbroadcast(node) if node.op.elementwise else node.inputs
+        found = self._special(number, node, operands)
+        return found or View(_build_flat if number in self.flat else _BUILDERS.get(node.op, _build_formed), operands)
+
+    def _special(self, number: int, node: Node, operands: tuple[int, ...]) -> View | None:
+        """Give the view of a node that is not shown by its op alone."""
         if node.op is multiply:
-            return self._product(number, node, operands)
-        if node.op is subtract and self.primes:
-            found = self._tanh_prime(operands, node.shape)
-            if found is not None:
-                return found
+            outer = self._outer(node)
+            primes = self._sigmoid_primes(number) if self.primes and outer is None else None
+            return View(_build_outer, outer) if outer else primes
+        if node.op is subtract:
+            return self._tanh_prime(operands, node.shape) if self.primes else None
         if node.op is power:
             exponent = self._whole(node.inputs[1])
-            if exponent is not None:
-                return View(partial(_build_power, exponent), operands[:1])
+            return None if exponent is None else View(partial(_build_power, exponent), operands[:1])
         if node.op is TRANSPOSE and len(node.shape) == 2 and node.params["axes"] == (-1, -2):
             return View(_build_transpose, operands)
-        if node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f":
-            return View(_build_truth, operands)
-        return View(_BUILDERS.get(node.op, _build_formed), operands)
+        truth = node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f"
+        return View(_build_truth, operands) if truth else None
 
     def _unbroadcast(self, node: Node) -> tuple[int, ...]:
         """Give the operands without broadcasts that the op would do anyway."""
         bare = tuple(self.plain[operand] for operand in node.inputs)
-        shapes = [self.nodes[operand].shape for operand in bare]
+        shapes = map(self._shape, bare)
         return bare if bare != node.inputs and dims.broadcast(*shapes) == node.shape else node.inputs
 
     def _whole(self, number: int) -> int | None:
         value = scalar_value(Expr(self.graph, self.plain[number]))
         return int(value) if value is not None and float(value).is_integer() and abs(value) < 100 else None
-
-    def _product(self, number: int, node: Node, operands: tuple[int, ...]) -> View:
-        outer = self._outer(node)
-        if outer is not None:
-            return View(_build_outer, outer)
-        if self.primes:
-            found = self._sigmoid_primes(number)
-            if found is not None:
-                return found
-        return View(_build_product, operands)
 
     def _outer(self, node: Node) -> tuple[int, int] | None:
         """Give a and b where the node is a[:, None] * b[None, :]."""
@@ -275,7 +287,14 @@ class _Views:
 
 
 def formula(
-    expr: Expr, style: Style, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 240
+    expr: Expr,
+    style: Style,
+    *,
+    simplify: bool = True,
+    where: Where = "auto",
+    primes: bool = False,
+    width: int = 240,
+    taken: Collection[str] = (),
 ) -> Formula:
     """Write an expression in one style, with the lines for the parts that are listed.
 
@@ -286,14 +305,15 @@ def formula(
         where: list shared and named parts: all of them, none, or those of a large formula.
         primes: show the derivatives of activations as σ′(z).
         width: the length beyond which a part gets a line of its own.
+        taken: names that no such part may have.
     """
     shown = _Shown(simplified(expr) if simplify else expr, primes=primes)
-    if where == "auto" and shown.sizes[shown.root] > _LARGE:
-        return _Writer(shown, style, width, shown.parts(trivial=False)).write()
-    written = _Writer(shown, style, width, shown.parts(trivial=True) if where is True else set()).write()
-    if where == "auto" and written.lines:
-        return _Writer(shown, style, width, shown.parts(trivial=False)).write()
-    return written
+    large = where == "auto" and shown.sizes[shown.root] > _LARGE
+    if not large:
+        listed = shown.parts(trivial=True) if where is True else set()
+        written = _Writer(shown, style, width, listed, taken).write()
+        large = where == "auto" and bool(written.lines)
+    return _Writer(shown, style, width, shown.parts(trivial=False), taken).write() if large else written
 
 
 class _Shown:
@@ -359,8 +379,8 @@ class _Shown:
 class _Writer:
     """Writes what is shown of an expression, with some of its nodes listed."""
 
-    def __init__(self, shown: _Shown, style: Style, width: int, listed: set[int]) -> None:
-        """Take what is shown, the notation, the length of a line, and the nodes that get one."""
+    def __init__(self, shown: _Shown, style: Style, width: int, listed: set[int], taken: Collection[str]) -> None:
+        """Take what is shown, the notation, the length of a line, the nodes that get one, and names not to use."""
         self.shown = shown
         self.width = width
         self.listed = listed
@@ -372,8 +392,8 @@ class _Writer:
         self.scribe = Scribe(style, self._names, ops)
         sizes = {name for number in shown.order for name in dims.names_of(shown.nodes[number].shape)}
         labels = {shown.nodes[number].label or "" for number in listed}
-        taken = self._names | self.scribe.functions | sizes | labels
-        self._fresh = {matrix: fresh_names(taken, matrix=matrix) for matrix in (False, True)}
+        used = {*taken, *self._names, *self.scribe.functions, *sizes, *labels}
+        self._fresh = {matrix: fresh_names(used, matrix=matrix) for matrix in (False, True)}
 
     def write(self) -> Formula:
         """Write each node from the pieces of its operands."""

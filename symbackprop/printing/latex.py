@@ -35,7 +35,7 @@ LATEX = Style(
     exponents=str,
     half=r"\frac{1}{2}",
     prime="'",
-    call=re.compile(r"\\?[a-zA-Z]+(\{[\w ]*\})?(_\{[^}]*\})?(?=\\left\()"),
+    call=re.compile(r"\\?[a-zA-Z]+(\{[\w ]*\})?(_\{[^}]*\})?'*(?=\\left\()"),
     run=re.compile(r"\\?[a-zA-Z]+\Z"),
     size=_size,
 )

@@ -48,12 +48,16 @@ _MATRIX_LETTERS = "UVWPQRSTABCEFGHKLMZ"
 
 
 def bar(name: str) -> str:
-    """Give the name of the error signal of a value: the name under a bar.
+    """Give the name of the error signal of a value: the name under a bar, its subscript left out.
 
-    >>> bar("z")
-    'z̄'
+    >>> bar("z"), bar("W2"), bar("L_reg")
+    ('z̄', 'W̄2', 'L̄_reg')
     """
-    return unicodedata.normalize("NFC", name + MACRON)
+    letters = re.match(rf"([^\W\d_][{_MARKS}]*)+", name)
+    if letters is None:
+        return f"{name}{MACRON}"
+    barred = re.sub(rf"[^\W\d_][{_MARKS}]*", rf"\g<0>{MACRON}", letters[0])
+    return unicodedata.normalize("NFC", barred + name[letters.end() :])
 
 
 def _is_plain(name: str) -> bool:
@@ -94,14 +98,8 @@ def latex_name(name: str) -> tuple[str, bool]:
     """
     if not _is_plain(name):
         return rf"\mathrm{{{_escaped(name)}}}", False
-    core = unicodedata.normalize("NFD", name.rstrip("′*"))
     above = "*" * name.count("*") + r"\prime" * name.count("′")
-    accents = ""
-    while core[-1] in _ACCENTS:
-        accents, core = accents + core[-1], core[:-1]
-    text, single = _subscripted(core)
-    for accent in accents:
-        text = f"{_ACCENTS[accent]}{{{text}}}"
+    text, single = _subscripted(unicodedata.normalize("NFD", name.rstrip("′*")))
     return (f"{text}^{{{above}}}" if above else text), single
 
 
@@ -123,6 +121,9 @@ def _letters(part: str) -> tuple[str, bool]:
         return greek, True
     if part.isdigit() or len(part) == 1:
         return part, True
+    plain = part.replace(MACRON, "")
+    if part.count(MACRON) > 1 and unicodedata.normalize("NFC", part) == bar(plain):
+        return rf"\overline{{{_letters(plain)[0]}}}", False
     letter = _accented(part)
     return (letter, True) if letter else (rf"\mathrm{{{_escaped(part)}}}", False)
 

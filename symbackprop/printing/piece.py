@@ -147,6 +147,7 @@ class Ends(NamedTuple):
 
 
 _RESERVED = {"mod", "size", "where"}
+_RAISED = {Edge.WORD: Edge.PAREN, Edge.CALL: Edge.PAREN}  # what ends on an exponent cannot run on
 _BASE = re.compile(r"\{?\$0\}?[^$]*")
 
 
@@ -159,6 +160,13 @@ def _functions(style: Style, ops: frozenset[Op]) -> frozenset[str]:
         match = style.call.match(notation.template) if isinstance(notation, Form) else None
         found.add(match[0] if match else op.name)
     return frozenset(found) | {name + style.prime for name in found} | _RESERVED
+
+
+def primed(form: Form, style: Style) -> Form:
+    """Give the form of a function's derivative."""
+    name = style.call.match(form.template)
+    at = name.end() if name else len(form.template)
+    return form._replace(template=form.template[:at] + style.prime + form.template[at:])
 
 
 class Scribe:
@@ -212,9 +220,7 @@ class Scribe:
     def primed(self, op: Op, operand: Piece) -> Piece:
         """Write the derivative of a function at an operand."""
         form = op.form(self.style.notation(op), {}, (operand.shape,))
-        name = self.style.call.match(form.template)
-        prime = f"{name[0]}{self.style.prime}{form.template[name.end() :]}" if name else form.template
-        return self.formed(form._replace(template=prime), [operand], operand.shape)
+        return self.formed(primed(form, self.style), [operand], operand.shape)
 
     def enclosed(self, piece: Piece) -> Piece:
         """Put a piece in brackets: Iverson's for a truth value, round ones for the rest."""
@@ -327,7 +333,7 @@ class Scribe:
             return piece.turned
         base = self.bound(piece.unsigned, ATOM)
         text = self.style.raised(base.text, self.style.transpose)
-        turned = Piece(text, POWER, base.head, base.tail, piece.shape[::-1], turned=piece)
+        turned = Piece(text, POWER, base.head, _RAISED.get(base.tail, base.tail), piece.shape[::-1], turned=piece)
         return replace(turned, sign=piece.sign)
 
     def quotient(self, above: Piece, below: Piece) -> Piece:
@@ -348,7 +354,8 @@ class Scribe:
     def power(self, base: Piece, exponent: str, shape: Shape) -> Piece:
         """Write a raised whole number."""
         base = self.bound(base, ATOM)
-        return Piece(self.style.raised(base.text, exponent), POWER, base.head, base.tail, shape)
+        tail = _RAISED.get(base.tail, base.tail)
+        return Piece(self.style.raised(base.text, exponent), POWER, base.head, tail, shape)
 
     # --- what stands between factors --------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ TEXT = Style(
     exponents=lambda number: str(number).translate(_RAISED),
     half="½",
     prime="′",
-    call=re.compile(r"\w[\w.]*(?=\()"),
+    call=re.compile(r"\w[\w.]*′*(?=\()"),
     run=re.compile(r"[\w\u0300-\u036f′*]+\Z"),
     size=_size,
 )
