@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from symbackprop.errors import GraphError, Where
@@ -33,7 +33,8 @@ _SWEEP_FLOOR = 4096  # graphs below this size are not worth a sweep
 class Node:
     """One operation applied: what the graph knows about one of its nodes.
 
-    Nothing but `label`, the user's name for the value, and `hint`, a name for it in generated code, ever changes.
+    Nothing ever changes but `label`, the user's name for the value, `hint`, a name for it in generated code, and
+    `facts`, what the user has declared about it.
     """
 
     op: Op
@@ -45,6 +46,7 @@ class Node:
     backward: bool = False
     label: str | None = None
     hint: str | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -150,19 +152,24 @@ class Graph:
             if self._dag is not None:
                 self._dag.nodes[number]["label"] = label
 
-    def reachable(self, outputs: Iterable[int]) -> list[int]:
+    def reachable(self, outputs: Iterable[int], *, known: Container[int] = ()) -> list[int]:
         """Give the numbers that the outputs are computed from, themselves included, in topological order.
 
         Costs what the outputs reach, never what the graph holds.
+
+        Args:
+            outputs: the numbers to start from.
+            known: numbers behind which not to look.
         """
         nodes = self.nodes
         found = set(outputs)
-        stack = list(found)
+        stack = [number for number in found if number not in known]
         while stack:
             for operand in nodes[stack.pop()].inputs:
                 if operand not in found:
                     found.add(operand)
-                    stack.append(operand)
+                    if operand not in known:
+                        stack.append(operand)
         return sorted(found)
 
     def verify(self, outputs: Iterable[int] | None = None) -> None:

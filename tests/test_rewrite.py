@@ -28,6 +28,8 @@ def sample(exprs, seed, sizes):
     for symbol in symbols_of(exprs):
         shape = tuple(size if isinstance(size, int) else sizes[size.name] for size in symbol.shape)
         drawn = random.uniform(0.3, 2.0, shape)
+        if "rows_sum_to" in symbol.node.facts:
+            drawn *= symbol.node.facts["rows_sum_to"] / drawn.sum(axis=-1, keepdims=True)
         values[symbol] = drawn > 1 if symbol.dtype == bool else drawn
     return values
 
@@ -44,6 +46,7 @@ def with_numbers(expr):
                 table[number] = sb.constant(c if node.params["name"] == "c" else 0.4)
             elif node.op is SYMBOL:
                 table[number] = sb.symbol(node.params["name"], node.shape, node.dtype)
+                table[number].node.facts = node.facts
             elif node.op is CONSTANT:
                 table[number] = sb.constant(node.params["value"].array)
             elif node.inputs:

@@ -55,7 +55,7 @@ from symbackprop.ops.layout import (
     transpose,
     zeros_like,
 )
-from symbackprop.ops.leaf import as_expr, constant, size_of, symbol, symbols
+from symbackprop.ops.leaf import as_expr, assume, constant, size_of, symbol, symbols
 from symbackprop.ops.reduce import (
     log_softmax,
     logsumexp,
@@ -83,6 +83,7 @@ __all__ = [
     "abs",
     "add",
     "as_expr",
+    "assume",
     "astype",
     "broadcast_to",
     "clip",

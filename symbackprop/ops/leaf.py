@@ -9,7 +9,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, ShapeLike, Size
-from symbackprop.errors import ShapeError
+from symbackprop.errors import GraphError, ShapeError
 from symbackprop.expr import Expr, Operand, user_line
 from symbackprop.graph import Graph, Node, current_graph
 from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
@@ -93,6 +93,32 @@ def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
         msg = "symbols: no name given; write for example 'X[N,D] w[D] b'"
         raise ShapeError(msg)
     return tuple(found)
+
+
+def assume(x: Expr, *, rows_sum_to: float) -> Expr:
+    """Declare what is known of a symbol, for simplification to use; gives the symbol itself.
+
+    What is declared is believed, not checked: compiled functions rely on it too.
+
+    Args:
+        x: a symbol.
+        rows_sum_to: the sum over its last axis: 1 for one-hot targets and other probabilities.
+
+    Raises:
+        GraphError: x is no symbol.
+        ShapeError: x is a scalar, so it has no rows.
+
+    >>> import symbackprop as sb
+    >>> Y = sb.assume(symbol("Y", ("N", "K")), rows_sum_to=1)
+    >>> print(sb.simplify(sb.sum(Y, axis=-1, keepdims=True) * sb.symbol("s")))
+    broadcast_to(s, (N, 1))
+    """
+    if x.op is not SYMBOL:
+        raise GraphError(f"assume: {x.describe()} is no symbol; declare what is known of the symbols it is made of")
+    if not x.shape:
+        raise ShapeError(f"assume: {x.describe()} is a scalar and has no rows")
+    x.node.facts = {**x.node.facts, "rows_sum_to": rows_sum_to}
+    return x
 
 
 def constant(value: object, dtype: Any = None) -> Expr:

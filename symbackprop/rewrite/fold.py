@@ -19,11 +19,12 @@ from symbackprop.ops.layout import (
     TRANSPOSE,
     broadcast_to,
     expand_dims,
+    full_like,
     permute,
     reshape,
     squeeze,
 )
-from symbackprop.ops.leaf import ARANGE, SIZE, SYMBOL, constant, symbol
+from symbackprop.ops.leaf import ARANGE, SIZE, SYMBOL, assume, constant, symbol
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
@@ -102,6 +103,16 @@ def _sum_of_none(expr: Expr) -> Expr | None:
     return astype(expr.inputs[0], expr.dtype) if not expr.params["axes"] else None
 
 
+def _declared_sum(expr: Expr) -> Expr | None:
+    total = expr.inputs[0].node.facts.get("rows_sum_to")
+    return None if total is None or expr.params["axes"] != (-1,) else full_like(expr, total)
+
+
+def _declared() -> Sequence[Expr]:
+    Y = assume(_x("N", "K"), rows_sum_to=1)
+    return [apply(SUM, Y, axes=(-1,), keepdims=True)]
+
+
 def _x(*shape: str | int) -> Expr:
     return symbol("x", shape)
 
@@ -176,5 +187,14 @@ FOLD: tuple[Rule, ...] = (
         roots=(SUM,),
         rewrite=_sum_of_none,
         examples=lambda: [apply(SUM, _x(), axes=(), keepdims=False)],
+    ),
+    Rule(
+        name="declared_sum",
+        equation="sum(Y, axis=-1) = what `assume` declared",
+        strength=Strength.REAL,
+        roots=(SUM,),
+        rewrite=_declared_sum,
+        examples=_declared,
+        fits=lambda ops: ops == (SYMBOL,),
     ),
 )
