@@ -31,6 +31,7 @@ LAYERS = (
     ("op",),
     ("expr",),
     ("ops",),
+    ("language",),
     ("autodiff",),
     ("rewrite",),
     ("lower", "printing"),
