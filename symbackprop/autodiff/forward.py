@@ -52,7 +52,7 @@ def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict
     graph = common_graph([*outputs, *values], "evaluate")
     sizes = bind_sizes(values)
     known = {expr.number: _as_dtype(expr, value) for expr, value in values.items()}
-    for number in graph.reachable([expr.number for expr in outputs]):
+    for number in graph.reachable([expr.number for expr in outputs], known=known):
         if number in known:
             continue
         node = graph.nodes[number]

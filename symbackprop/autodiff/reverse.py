@@ -170,7 +170,7 @@ def backpropagate(z: Expr, targets: Sequence[Expr], seed: Expr) -> GradTable:
 
 def _warn_of_steps(G_prime: Pruned) -> None:
     for op, at in G_prime.blocked.items():
-        if op.name in {"step", "sign"}:
+        if op.name in {"step", "sign"} and not at.node.backward:  # in a gradient they are the derivative of a kink
             message = (
                 f"the derivative of {op.name} is zero almost everywhere: nothing is learnt through {at.describe()}"
             )

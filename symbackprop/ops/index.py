@@ -25,14 +25,13 @@ class Run(NamedTuple):
 
     def text(self, size: Size) -> str:
         """Write the slice as Python does, for an axis of this size."""
-        stop = self.start + self.length * self.step
         if self.step < 0:
+            stop = self.start + (self.length - 1) * self.step - 1
             start = "" if self.start == size - 1 else str(self.start)
             if isinstance(stop, Dim):  # counted from the end it is negative whatever the size: N - 4 could be -1
                 stop -= size
             return f"{start}:{'' if stop == -1 else stop}:{self.step}"
-        if self.step > 1:
-            stop = self.start + (self.length - 1) * self.step + 1
+        stop = self.start + (self.length - 1) * self.step + 1
         ends = stop == size or (self.step > 1 and self.length == (size - self.start + self.step - 1) // self.step)
         step = f":{self.step}" if self.step > 1 else ""
         return f"{self.start or ''}:{'' if ends else stop}{step}"
@@ -91,7 +90,7 @@ SLICE = Op(
     doc="Take a regular run of elements from each axis.",
     shape=_slice_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, x, *, runs: apply(UNSLICE, g, runs=runs, sizes=x.shape[x.ndim - len(runs) :]),),
+    vjps=(lambda g, _y, x, *, runs: apply(UNSLICE, g, runs=runs, into=x.shape[x.ndim - len(runs) :]),),
     numpy=_slice_form,
     text=_slice_form,
     latex=_slice_form,
@@ -105,8 +104,8 @@ SLICE = Op(
 )
 
 
-def _unslice_shape(g: Shape, *, runs: tuple[Run, ...], sizes: Shape) -> Shape:
-    return g[: len(g) - len(runs)] + sizes
+def _unslice_shape(g: Shape, *, runs: tuple[Run, ...], into: Shape) -> Shape:
+    return g[: len(g) - len(runs)] + into
 
 
 _UNSLICE = '''
@@ -119,7 +118,7 @@ def put(values, shape, index):
 
 
 def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
-    whole = shapes[0][: len(shapes[0]) - len(params["runs"])] + params["sizes"]
+    whole = shapes[0][: len(shapes[0]) - len(params["runs"])] + params["into"]
     return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
 
 
@@ -128,14 +127,14 @@ UNSLICE: Op = Op(
     doc="Put elements back where a slice took them, among zeros.",
     shape=_unslice_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, _x, *, runs, sizes: apply(SLICE, g, runs=runs),),
+    vjps=(lambda g, _y, _x, *, runs, into: apply(SLICE, g, runs=runs),),
     numpy=_unslice_form,
     text=_unslice_form,
     latex=_unslice_form,
     helper=_UNSLICE,
     cost=free,
-    cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "sizes": (5,)}),),
-    options={"runs": (), "sizes": ()},
+    cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "into": (5,)}),),
+    options={"runs": (), "into": ()},
 )
 
 

@@ -325,7 +325,8 @@ _LOG_SOFTMAX = '''
 def log_softmax(z, axis):
     """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
     s = z - z.max(axis=axis, keepdims=True, initial=-np.inf)
-    return s - np.log(np.exp(s).sum(axis=axis, keepdims=True))
+    with np.errstate(divide="ignore"):  # log(0) of no elements
+        return s - np.log(np.exp(s).sum(axis=axis, keepdims=True))
 '''
 _LOGSUMEXP = '''
 def logsumexp(z, axis=None, keepdims=False):
