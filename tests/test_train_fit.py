@@ -85,6 +85,31 @@ def test_the_recipe_takes_few_lines():
     assert history.metrics["accuracy"][-1] == 1.0
 
 
+@pytest.mark.lecture("L7")
+@pytest.mark.parametrize(("error", "centre"), [("square", np.mean), ("absolute", np.median)])
+def test_a_table_learns_the_conditional_mean_or_median(error, centre):
+    group, noise = RNG.integers(0, 3, 300), RNG.exponential(size=300)
+    yv = np.array([1.0, -2.0, 4.0])[group] + noise
+    G, y, table = sb.symbols("G[N,3] y[N] table[3]")
+    output = G @ table
+    loss = train.quadratic(output, y) if error == "square" else sb.mean(sb.abs(output - y))
+    history = train.fit(
+        loss,
+        {table: np.zeros(3)},
+        {G: train.one_hot(group, 3), y: yv},
+        optimiser=train.SGD(train.Cosine(1.0, 2000)),
+        epochs=2000,
+        progress=False,
+    )
+    expected = [centre(yv[group == g]) for g in range(3)]
+    # Between the two middle values of an even number every point is a median.
+    room = [
+        0 if error == "square" else np.ptp(np.sort(yv[group == g])[[(n - 1) // 2, n // 2]])
+        for g, n in enumerate(np.bincount(group))
+    ]
+    assert (np.abs(history.params[table] - expected) <= np.array(room) + 1e-3).all()
+
+
 def test_the_same_seed_gives_the_same_training_and_another_seed_another():
     first, again, other = (run(batch_size=4, seed=seed).losses for seed in (1, 1, 2))
     assert first == again
@@ -385,6 +410,7 @@ def test_the_history_draws_itself():
     np.testing.assert_array_equal(left.lines[0].get_xdata(), range(1, 6))
     np.testing.assert_array_equal(left.lines[0].get_ydata(), history.losses)
     assert left.get_yscale() == "log"
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["loss", "val_loss", "bias", "val_bias"]
     _, own = plt.subplots()
     assert history.plot(own) is own
     plt.close("all")

@@ -65,6 +65,21 @@ def test_any_depth_activation_and_regulariser(depth, activation, omega, examples
         np.testing.assert_allclose(gradient, slopes[param], rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.lecture("A4")
+@pytest.mark.parametrize(
+    ("batch", "start"),
+    [((), "h1 (W3 (a3 − t) ⊙ (1 − h2²))ᵀ + "), (("N",), "h1ᵀ((a3 − t) W3ᵀ ⊙ (1 − h2²))/N + ")],
+)
+def test_the_printed_gradient_has_the_factors_of_the_algorithm(batch, start):
+    x, t, lam = sb.symbol("x", (*batch, 3)), sb.symbol("t", (*batch, 2)), sb.symbol("lam")
+    net = train.mlp(x, [4, 4, 2])
+    J = train.quadratic(net.output, t, reduction="mean" if batch else "sum") + lam * train.l2(net.weights)
+    formula = sb.grad(J, net.weights[1]).text(where=True).splitlines()[0]
+    assert formula.startswith(start)
+    assert "lam" in formula.removeprefix(start)
+    assert "W2" in formula.removeprefix(start)
+
+
 def test_values_and_parameters_are_named():
     X = sb.symbol("X", ("N", 3))
     net = train.mlp(X, [5, 4, 2], sb.relu, sb.softmax)

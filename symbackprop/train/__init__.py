@@ -24,7 +24,7 @@ from symbackprop.train.losses import (
     softmax_cross_entropy,
     squared_error,
 )
-from symbackprop.train.models import MLP, mlp
+from symbackprop.train.models import MLP, Activation, mlp
 from symbackprop.train.optimisers import SGD, Adam, AdamW, Momentum, Nesterov, Optimiser, RMSProp
 from symbackprop.train.schedules import (
     Constant,
@@ -40,6 +40,7 @@ from symbackprop.train.schedules import (
 __all__ = [
     "MLP",
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
     "Constant",

@@ -408,7 +408,7 @@ def _bar(total: int, *, wanted: bool) -> Iterator[Show]:
     if tqdm is None:
         yield lambda _steps, _text: None
         return
-    with tqdm(total=total, unit="step") as bar:
+    with tqdm(total=total, unit="step", mininterval=0.5) as bar:
 
         def show(steps: int, text: str) -> None:
             bar.set_postfix_str(text, refresh=False)

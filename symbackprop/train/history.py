@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from symbackprop.expr import Expr
     from symbackprop.lower import Function
@@ -85,25 +86,31 @@ class History:
         """
         try:
             import matplotlib.pyplot as plt  # noqa: PLC0415  (an extra, imported where it is used)
+            from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
         except ImportError:
             message = "History.plot needs matplotlib: python -m pip install 'symbackprop[plot]'"
             raise ImportError(message) from None
         left: Axes = plt.subplots()[1] if ax is None else ax
-        losses = {name for name in self.records if name.removeprefix("val_") == "loss"}
-        self._draw(left, losses, "loss", first_colour=0)
+        losses = [name for name in self.records if name.removeprefix("val_") == "loss"]
+        metrics = [name for name in self.records if name not in losses]
+        lines = self._draw(left, losses, "loss", "-")
         if log:
             left.set_yscale("log")
-        if len(losses) < len(self.records):
-            self._draw(left.twinx(), self.records.keys() - losses, "metrics", first_colour=len(losses))
+        if metrics:
+            lines += self._draw(left.twinx(), metrics, "metrics", "--", first=len(losses))
         left.set_xlabel("epoch")
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        # Above the curves, because those of both axes go everywhere.
+        left.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
         return left
 
-    def _draw(self, ax: Axes, names: set[str], label: str, *, first_colour: int) -> None:
-        chosen = [name for name in self.records if name in names]
-        for position, name in enumerate(chosen, start=first_colour):
-            ax.plot(range(1, self.epochs + 1), self.records[name], label=name, color=f"C{position}")
+    def _draw(self, ax: Axes, names: list[str], label: str, style: str, *, first: int = 0) -> list[Line2D]:
         ax.set_ylabel(label)
-        ax.legend(loc="upper right" if label == "loss" else "lower right")
+        epochs = range(1, self.epochs + 1)
+        return [
+            ax.plot(epochs, self.records[name], style, label=name, color=f"C{position}")[0]
+            for position, name in enumerate(names, start=first)
+        ]
 
     def __repr__(self) -> str:
         """Give a small table: the first and the last epochs."""

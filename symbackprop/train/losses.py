@@ -223,7 +223,7 @@ def l2(params: Expr | Iterable[Expr]) -> Expr:
     >>> sb.evaluate(l2([w, v]), {w: [3.0, 4.0], v: [0.0, 1.0]}).item()
     13.0
     """
-    return _total("l2", [0.5 * sum_of(square(w)) for w in _listed(params)])
+    return 0.5 * _total("l2", [sum_of(square(w)) for w in _listed(params)])
 
 
 def _listed(params: Expr | Iterable[Expr]) -> list[Expr]:

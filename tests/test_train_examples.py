@@ -1,0 +1,61 @@
+"""The examples that train, run as a user runs them: what they print and their exit status."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def output_of(name, *arguments):
+    """Run an example on one BLAS thread; small matrices gain nothing from more."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.lecture("D10")
+@pytest.mark.lecture("D11")
+def test_xor():
+    printed = output_of("xor.py", "--epochs", "300")
+    assert "least squares gives w = 0, b = ½, the same answer for every point: True" in printed
+    assert "mean squared error there 0.25, gradient [0. 0. 0.]" in printed
+    assert "gives [0. 1. 1. 0.], J = 0.0, gradient all zero: True" in printed
+    two_units, eight_units = map(int, re.findall(r"below 1e-6: (\d+) of 20", printed))
+    assert eight_units >= 18
+    assert two_units < 10, "two units get stuck: the loss is not convex"
+
+
+def test_breast_cancer_agrees_with_scikit_learn():
+    pytest.importorskip("sklearn")
+    printed = output_of("breast_cancer.py")
+    assert float(re.search(r"largest difference (\S+);", printed)[1]) <= 1e-4
+    assert "dJ/dw = Xᵀ(σ(Xw + b) − y) + " in printed
+
+
+def test_digits_are_read():
+    pytest.importorskip("sklearn")
+    printed = output_of("digits.py")
+    assert float(re.search(r"test accuracy (\S+)%", printed)[1]) >= 97
+    assert "dJ/dW2 = h1ᵀ((softmax(a3) − T) W3ᵀ ⊙ [a2 > 0])/N" in printed
+
+
+def test_few_epochs_are_enough_to_run():
+    pytest.importorskip("sklearn")
+    assert "test accuracy" in output_of("digits.py", "--epochs", "1")
+    assert "below 1e-6" in output_of("xor.py", "--epochs", "1", "--seeds", "1")
+
+
+def test_fashion_mnist_says_how_to_get_the_data(tmp_path):
+    assert "apt-get install dataset-fashion-mnist" in output_of("fashion_mnist.py", "--data", str(tmp_path))
