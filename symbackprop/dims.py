@@ -16,7 +16,6 @@ D*N + D
 from __future__ import annotations
 
 import ast
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -88,11 +87,20 @@ class Dim:
         Raises:
             KeyError: a named size is missing.
         """
-        total = 0
+        found = self.replaced(sizes)
+        if isinstance(found, Dim):
+            raise KeyError(min(found.names))
+        return found
+
+    def replaced(self, sizes: Mapping[str, Size]) -> Size:
+        """Give the size with other sizes in place of some of its names."""
+        total: Size = 0
         for monomial, coefficient in self._terms:
-            total += coefficient * math.prod(
-                sizes[atom] if isinstance(atom, str) else atom[0].value(sizes) // atom[1] for atom in monomial
-            )
+            factors = [
+                sizes.get(atom, Dim.named(atom)) if isinstance(atom, str) else atom[0].replaced(sizes) // atom[1]
+                for atom in monomial
+            ]
+            total = product(factors) * coefficient + total
         return total
 
     def __add__(self, other: Size) -> Size:
@@ -239,14 +247,14 @@ def bind(shape: Iterable[Size], sizes: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(size.value(sizes) if isinstance(size, Dim) else size for size in shape)
 
 
-def bound(param: Any, sizes: Mapping[str, int]) -> Any:
-    """Give an op's parameter with numbers in place of named sizes, however deep in tuples they stand.
+def bound(param: Any, sizes: Mapping[str, Size]) -> Any:
+    """Give an op's parameter with numbers, or other sizes, in place of named sizes, however deep they stand in tuples.
 
     >>> bound(((Dim.named("N"), 1), "axis"), {"N": 4})
     ((4, 1), 'axis')
     """
     if isinstance(param, Dim):
-        return param.value(sizes)
+        return param.replaced(sizes)
     if isinstance(param, tuple):
         parts = [bound(part, sizes) for part in param]
         return type(param)(*parts) if hasattr(param, "_fields") else tuple(parts)

@@ -27,6 +27,7 @@ from symbackprop.rewrite.pipeline import run
 Outputs: TypeAlias = Expr | Sequence[Expr] | Mapping[str, Expr]
 
 _RESERVED = frozenset({"np", *dir(builtins), *(op.name for op in TABLE if op.helper), "put"})
+_MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
 
 
@@ -82,21 +83,19 @@ class Function:
     def _arranged(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         names = list(self._positions)
         if len(args) > len(names):
-            msg = f"{self.name} takes {len(names)} arrays ({', '.join(names)}), not {len(args)}"
-            raise ArgumentError(msg)
+            raise ArgumentError(f"{self.name} takes {len(names)} arrays ({', '.join(names)}), not {len(args)}")
         found = dict(zip(names, args, strict=False))
         for name, value in named.items():
             if name not in self._positions:
-                msg = f"{self.name} has no input {name!r}{did_you_mean(name, names)}; it takes {', '.join(names)}"
-                raise ArgumentError(msg)
+                raise ArgumentError(
+                    f"{self.name} has no input {name!r}{did_you_mean(name, names)}; it takes {', '.join(names)}"
+                )
             if name in found:
-                msg = f"{self.name}: {name} is given twice, by position and by name"
-                raise ArgumentError(msg)
+                raise ArgumentError(f"{self.name}: {name} is given twice, by position and by name")
             found[name] = value
         missing = [self.inputs[self._positions[name]].describe() for name in names if name not in found]
         if missing:
-            msg = f"{self.name}: no array for {', '.join(missing)}"
-            raise ArgumentError(msg)
+            raise ArgumentError(f"{self.name}: no array for {', '.join(missing)}")
         return tuple(found[name] for name in names)
 
     def _converted(self, position: int, value: Any) -> Any:
@@ -106,45 +105,42 @@ class Function:
             self._check_updated(symbol, value, dtype)
             return value
         if isinstance(value, Expr):
-            msg = f"{self.name}: {symbol.describe()} wants an array, not the expression {value.describe()}"
-            raise ArgumentError(msg)
+            raise ArgumentError(
+                f"{self.name}: {symbol.describe()} wants an array, not the expression {value.describe()}"
+            )
         array = np.asarray(value)
         plain = isinstance(value, float | int | list | tuple) and array.dtype.kind in "biuf"
         if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind" if plain else "safe"):
-            msg = (
+            raise DtypeError(
                 f"{self.name}: {symbol.describe()} wants {dtype}, and the array has {array.dtype}; "
                 f"convert it with .astype({dtype.name!r}), or declare the symbol with dtype={array.dtype.name!r}"
             )
-            raise DtypeError(msg)
         array = array.astype(dtype, copy=False)
         return array if axes or array.ndim else array[()]
 
     def _check_updated(self, symbol: Expr, value: Any, dtype: np.dtype[Any]) -> None:
         if not isinstance(value, np.ndarray):
-            msg = (
+            raise DtypeError(
                 f"{self.name}: {symbol.describe()} is updated in place, so it must be a NumPy array, "
                 f"not {type(value).__name__}; a scalar is np.array(0.0)"
             )
-            raise DtypeError(msg)
         if value.dtype != dtype:
-            msg = f"{self.name}: {symbol.describe()} is updated in place and wants {dtype}, not {value.dtype}"
-            raise DtypeError(msg)
+            raise DtypeError(
+                f"{self.name}: {symbol.describe()} is updated in place and wants {dtype}, not {value.dtype}"
+            )
         if not value.flags.writeable:
-            msg = f"{self.name}: {symbol.describe()} is updated in place, and its array is read-only"
-            raise DtypeError(msg)
+            raise DtypeError(f"{self.name}: {symbol.describe()} is updated in place, and its array is read-only")
 
     def _explain_shapes(self, arrays: Sequence[Any]) -> None:
         """Raise the error that names symbols, axes and sizes, where the shapes are to blame."""
         try:
             sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
         except ShapeError as error:
-            msg = f"{self.name}: {error}"
-            raise ShapeError(msg) from None
+            raise ShapeError(f"{self.name}: {error}") from None
         for requirement in self.program.requirements:
             if dims.names_of((requirement.size,)) <= sizes.keys() and requirement.size.value(sizes) < 0:
                 found = ", ".join(f"{name} = {sizes[name]}" for name in sorted(requirement.size.names))
-                msg = f"{self.name}: {requirement.reason} needs {requirement.size} >= 0, and {found}"
-                raise ShapeError(msg)
+                raise ShapeError(f"{self.name}: {requirement.reason} needs {requirement.size} >= 0, and {found}")
 
     def save(self, path: str | Path) -> None:
         """Write the generated module to a file; it imports NumPy alone."""
@@ -205,8 +201,7 @@ def compile(
     new = dict(updates or {})
     values = [*flat, *new.values()]
     if not name.isidentifier():
-        msg = f"compile: {name!r} cannot name a function; use an identifier"
-        raise GraphError(msg)
+        raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
     _check_inputs(inputs, values)
     _check_updates(inputs, new)
     rewritten = run([*inputs, *new, *values], skip=skip)
@@ -220,58 +215,70 @@ def compile(
         form=form,
         updates=dict(zip(targets, results[len(flat) :], strict=True)),
         reserved=_RESERVED | {name},
+        notes=_formulas(flat, keys, results),
     )
     return Function(lower(request), inputs, values, skip)
 
 
-def _flattened(outputs: Outputs) -> tuple[list[Expr], list[str | None], str]:
-    if isinstance(outputs, Expr):
-        return [outputs], [None], "one"
+def _formulas(outputs: Sequence[Expr], keys: Sequence[str | None], results: Sequence[Expr]) -> list[str]:
+    """Give the formulas of the outputs that have a name, as far as they are short enough to be read."""
+    write = Expr.views.get("text")
+    if write is None:
+        return []
+    lines = []
+    for output, key, result in zip(outputs, keys, results, strict=False):
+        name = key or output.name or output.node.hint
+        if name and result.inputs and len(result.graph.reachable([result.number])) <= _MOST_NODES:
+            line = f"{name} = {write(result, simplify=False, where=False)}"
+            if len(line) <= _LONGEST and line.isprintable() and not {'"', "\\"} & set(line):
+                lines.append(line)
+    return lines
+
+
+def _flattened(outputs: Any) -> tuple[list[Expr], list[str | None], str]:
+    """Give the outputs in a row, their names, and how they are to be returned."""
+    flat: list[Any]
     if isinstance(outputs, Mapping):
-        flat, keys, form = list(outputs.values()), [*map(str, outputs)], "dict"
+        flat, form = list(outputs.values()), "dict"
     elif isinstance(outputs, list | tuple):
         flat, form = list(outputs), "list" if isinstance(outputs, list) else "tuple"
-        keys = [None] * len(flat)  # type: ignore[list-item]
     else:
-        flat, keys, form = [outputs], [], ""  # type: ignore[list-item]
+        flat, form = [outputs], "one"
     for position, output in enumerate(flat):
         if not isinstance(output, Expr):
-            msg = f"compile: output {position} is {type(output).__name__}, not an expression; wrap it in sb.constant"
-            raise GraphError(msg)
-    return flat, keys, form  # type: ignore[return-value]
+            what = type(output).__name__
+            raise GraphError(f"compile: output {position} is {what}, not an expression; wrap it in sb.constant")
+    return flat, [*map(str, outputs)] if form == "dict" else [None] * len(flat), form
 
 
-def _check_inputs(inputs: Sequence[Expr], values: Sequence[Expr]) -> None:
+def _check_inputs(inputs: Sequence[Any], values: Sequence[Expr]) -> None:
     for position, expr in enumerate(inputs):
         if not isinstance(expr, Expr) or expr.op is not SYMBOL:
             what = expr.describe() if isinstance(expr, Expr) else repr(expr)
-            msg = f"compile: input {position} is {what}, not a symbol; inputs are made by sb.symbol"
-            raise GraphError(msg)
+            raise GraphError(f"compile: input {position} is {what}, not a symbol; inputs are made by sb.symbol")
     if not inputs and not values:
-        msg = "compile: no inputs and no outputs"
-        raise GraphError(msg)
+        raise GraphError("compile: no inputs and no outputs")
     graph = common_graph([*inputs, *values], "compile")
     used = [Expr(graph, number) for number in graph.reachable([expr.number for expr in values])]
     given = dict.fromkeys(inputs)
     if len(given) < len(inputs):
         twice = next(expr for position, expr in enumerate(inputs) if expr in inputs[:position])
-        msg = f"compile: {twice.describe()} is among the inputs twice"
-        raise GraphError(msg)
+        raise GraphError(f"compile: {twice.describe()} is among the inputs twice")
     symbols = dict.fromkeys([*inputs, *(expr for expr in used if expr.op is SYMBOL)])
     named: dict[str, Expr] = {}
     for symbol in symbols:
         other = named.setdefault(symbol.params["name"], symbol)
         if other is not symbol:
-            msg = (
+            raise GraphError(
                 f"compile: two different symbols are called {symbol.params['name']}: "
                 f"{_placed(other)} and {_placed(symbol)}; rename one, or rebuild what uses the older one"
             )
-            raise GraphError(msg)
     missing = [symbol for symbol in symbols if symbol not in given]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        msg = f"compile: the outputs need {', '.join(map(_placed, missing))}, which {verb} not among the inputs"
-        raise GraphError(msg)
+        raise GraphError(
+            f"compile: the outputs need {', '.join(map(_placed, missing))}, which {verb} not among the inputs"
+        )
 
 
 def _placed(symbol: Expr) -> str:
@@ -279,18 +286,14 @@ def _placed(symbol: Expr) -> str:
     return f"{symbol.describe()} of {symbol.dtype}" + (f" (made at {where})" if where else "")
 
 
-def _check_updates(inputs: Sequence[Expr], updates: Mapping[Expr, Expr]) -> None:
+def _check_updates(inputs: Sequence[Any], updates: Mapping[Any, Any]) -> None:
     for symbol, value in updates.items():
         if not isinstance(symbol, Expr) or symbol not in inputs:
             what = symbol.describe() if isinstance(symbol, Expr) else repr(symbol)
-            msg = f"compile: {what} has an update and is not among the inputs"
-            raise GraphError(msg)
+            raise GraphError(f"compile: {what} has an update and is not among the inputs")
         if not isinstance(value, Expr):
-            msg = f"compile: the update of {symbol.describe()} is {type(value).__name__}, not an expression"
-            raise GraphError(msg)
+            raise GraphError(f"compile: the update of {symbol.describe()} is {type(value).__name__}, not an expression")
         if value.shape != symbol.shape:
-            msg = f"compile: the update of {symbol.describe()} has shape {dims.show(value.shape) or '()'}"
-            raise ShapeError(msg)
+            raise ShapeError(f"compile: the update of {symbol.describe()} has shape {dims.show(value.shape) or '()'}")
         if value.dtype != symbol.dtype:
-            msg = f"compile: the update of {symbol.describe()} has dtype {value.dtype}, not {symbol.dtype}"
-            raise DtypeError(msg)
+            raise DtypeError(f"compile: the update of {symbol.describe()} has dtype {value.dtype}, not {symbol.dtype}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 
 from symbackprop.dims import Dim, Shape
 from symbackprop.lower.program import Accumulate, Assign, Call, Output, Program, Ref, Store, Term
-from symbackprop.op import ATOM, CONSTANT
+from symbackprop.op import ATOM, CONSTANT, SIZE, Op
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.layout import shape_text
-from symbackprop.ops.leaf import SIZE
 
 _SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
+_WIDTH = 100
 
 
 def source(program: Program) -> str:
@@ -36,30 +38,43 @@ def source(program: Program) -> str:
     <BLANKLINE>
     """
     helpers = dict.fromkeys(call.op.helper.strip() for call in program.calls() if call.op.helper)
-    parameters = ", ".join(parameter.name for parameter in program.inputs)
     lines = ["import numpy as np", "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
-    lines.append(f"def {program.name}({parameters}):")
-    body = [*_docstring(program), *_checks(program), *_statements(program), _returned(program)]
+    lines += _listed(f"def {program.name}(", [parameter.name for parameter in program.inputs], "):")
+    body = [*_docstring(program), *_checks(program), *_statements(program), *_returned(program)]
     return "\n".join(lines + [_INDENT + line if line else "" for line in body]) + "\n"
+
+
+def _listed(opening: str, parts: Sequence[str], closing: str) -> list[str]:
+    """Write a list on one line, or, where it is too long for that, on lines of its own."""
+    line = f"{opening}{', '.join(parts)}{closing}"
+    if len(line) <= _WIDTH:
+        return [line]
+    return [opening, *(_INDENT + filled for filled in _filled(", ".join(parts) + ",")), closing]
+
+
+def _filled(text: str) -> list[str]:
+    """Break a text into lines, but not between the sizes of a shape."""
+    kept = re.sub(r"\[[^\]]*\]|\([^)]*\)", lambda sizes: sizes[0].replace(" ", "\0"), text)
+    return [line.replace("\0", " ") for line in textwrap.wrap(kept, _WIDTH - len(_INDENT), break_long_words=False)]
 
 
 def _docstring(program: Program) -> Iterator[str]:
     results = ", ".join(output.key or _name(output) for output in program.outputs)
     updated = ", ".join(parameter.name for parameter in program.inputs if parameter.updated)
     taken = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
-    does = " and ".join(
-        part for part in (results and f"compute {results}", updated and f"update {updated} in place") if part
-    )
-    does = does or "do nothing"
-    first = f"{does[0].upper()}{does[1:]}{taken and f' from {taken}'}."
-    if not program.notes:
-        yield f'"""{first}"""'
+    sentences = [f"Compute {results} from {taken}." if results else f"From {taken}." if taken else "Do nothing."]
+    sentences += [f"Update {updated} in place."] if updated else []
+    text = [line for sentence in sentences for line in _filled(sentence)]
+    if len(text) == 1 and not program.notes:
+        yield f'"""{text[0]}"""'
         return
-    yield f'"""{first}'
-    yield ""
-    yield from program.notes
+    yield f'"""{text[0]}'
+    yield from text[1:]
+    if program.notes:
+        yield ""
+        yield from program.notes
     yield '"""'
 
 
@@ -68,38 +83,62 @@ def _described(name: str, shape: Shape) -> str:
 
 
 def _name(output: Output) -> str:
-    return output.value.name if isinstance(output.value, Ref) else "the result"
+    return output.value.name if isinstance(output.value, Ref) else expression(output.value)
 
 
 def _checks(program: Program) -> Iterator[str]:
     """Learn the sizes from the first arrays that have them, and compare all other shapes."""
     known: set[str] = set()
     compared: list[tuple[str, str]] = []
-    learnt: list[str] = []
     for parameter in program.inputs:
         names = [size.name if isinstance(size, Dim) else None for size in parameter.shape]
-        new = [name for name in names if name and name not in known]
-        if new and len(set(new)) == len(names):
-            learnt.append(f"{', '.join(new)}{',' * (len(new) == 1)} = {parameter.name}.shape")
+        new = {name: axis for axis, name in reversed([*enumerate(names)]) if name and name not in known}
+        if names and len(new) == len(names):
+            yield f"{', '.join(str(name) for name in names)}{',' * (len(names) == 1)} = {parameter.name}.shape"
         else:
-            for axis, name in enumerate(names):
-                if name and name not in known and name in new[: new.index(name) + 1]:
-                    learnt.append(f"{name} = {parameter.name}.shape[{axis}]")
-                    known.add(name)
-            shape = f"{parameter.name}.shape" if parameter.shape else f"np.shape({parameter.name})"
-            compared.append((shape, shape_text(parameter.shape)))
+            for name, axis in sorted(new.items(), key=lambda item: item[1]):
+                yield f"{name} = {parameter.name}.shape[{axis}]"
+            found = f"{parameter.name}.shape" if parameter.shape else f"np.shape({parameter.name})"
+            compared.append((found, shape_text(parameter.shape)))
         known.update(new)
-    yield from learnt
     if compared:
-        found, wanted = (", ".join(column) for column in zip(*compared, strict=True))
-        if len(compared) > 1:
-            found, wanted = f"({found})", f"({wanted})"
+        yield from _compared(compared)
         shapes = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
-        yield f"if {found} != {wanted}:"
-        yield f'{_INDENT}raise ValueError("the shapes must be {shapes}")'
+        yield from _raised(f"the shapes must be {shapes}")
     for requirement in program.requirements:
         yield f"if {requirement.size} < 0:"
-        yield f"{_INDENT}raise ValueError({f'{requirement.reason} needs {requirement.size} >= 0'!r})"
+        yield from _raised(f"{requirement.reason} needs {requirement.size} >= 0")
+
+
+def _compared(shapes: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Write the condition that one of the shapes is another than it must be."""
+    if len(shapes) == 1:
+        yield f"if {shapes[0][0]} != {shapes[0][1]}:"
+        return
+    found, wanted = (", ".join(column) for column in zip(*shapes, strict=True))
+    line = f"if ({found}) != ({wanted}):"
+    if len(line) <= _WIDTH:
+        yield line
+        return
+    alike: dict[str, list[str]] = {}
+    for name, want in shapes:
+        alike.setdefault(want, []).append(name)
+    yield "if ("
+    for position, (want, names) in enumerate(alike.items()):
+        differs = f"{names[0]} != {want}" if len(names) == 1 else f"not {' == '.join(names)} == {want}"
+        yield f"{_INDENT}{'or ' if position else ''}{differs}"
+    yield "):"
+
+
+def _raised(message: str) -> Iterator[str]:
+    lines = _filled(message)
+    if len(lines) == 1:
+        yield f"{_INDENT}raise ValueError({_quoted(message)})"
+        return
+    yield f"{_INDENT}raise ValueError("
+    yield from (f"{_INDENT * 2}{_quoted(line + ' ')}" for line in lines[:-1])
+    yield f"{_INDENT * 2}{_quoted(lines[-1])}"
+    yield f"{_INDENT})"
 
 
 def _statements(program: Program) -> Iterator[str]:
@@ -118,19 +157,20 @@ def _copied(term: Term, text: str) -> str:
     return f"{text}.copy()" if isinstance(term, Ref) else f"({text}).copy()"
 
 
-def _returned(program: Program) -> str:
+def _returned(program: Program) -> Iterator[str]:
     values = []
     for output in program.outputs:
         text = expression(output.value)
         values.append(_copied(output.value, text) if output.copy else text)
     if program.form == "dict":
-        pairs = [f"{_quoted(output.key or '')}: {value}" for output, value in zip(program.outputs, values, strict=True)]
-        return f"return {{{', '.join(pairs)}}}"
-    if program.form == "one":
-        return f"return {values[0]}"
-    if program.form == "list":
-        return f"return [{', '.join(values)}]"
-    return f"return ({values[0]},)" if len(values) == 1 else f"return {', '.join(values) or '()'}"
+        pairs = zip(program.outputs, values, strict=True)
+        yield from _listed("return {", [f"{_quoted(output.key or '')}: {value}" for output, value in pairs], "}")
+    elif program.form == "list":
+        yield from _listed("return [", values, "]")
+    elif program.form == "tuple":
+        yield from _listed("return (", [f"{values[0]},"] if len(values) == 1 else values, ")")
+    else:
+        yield f"return {values[0]}"
 
 
 def _quoted(text: str) -> str:
@@ -148,10 +188,10 @@ def _written(term: Term) -> tuple[str, int]:
     if term.op is CONSTANT or term.op is SIZE:
         return _strong(term)
     form = term.op.form(term.op.numpy, term.params, tuple(arg.shape for arg in term.args))
-    weak = _takes_weak(term)
+    weak_ops = _weak_ops(term)
     parts = []
     for position, arg in enumerate(term.args):
-        text, precedence = _weak(arg) if weak and _is_number(arg) else _written(arg)
+        text, precedence = _weak(arg) if _is_number(arg) and arg.op in weak_ops else _written(arg)
         parts.append(f"({text})" if precedence < form.need(position) else text)
     return form.fill(parts), form.precedence
 
@@ -160,12 +200,14 @@ def _is_number(term: Term) -> TypeGuard[Call]:
     return isinstance(term, Call) and not term.shape and (term.op is CONSTANT or term.op is SIZE)
 
 
-def _takes_weak(call: Call) -> bool:
-    """Tell whether Python numbers among the operands leave the dtype as it should be."""
-    if not call.op.elementwise or all(_is_number(arg) for arg in call.args):
-        return False
+def _weak_ops(call: Call) -> set[Op]:
+    """Give which numbers among the operands may be Python's, because the dtype and 0-division stay NumPy's."""
+    if not call.op.elementwise:
+        return set()
     kinds: Sequence[object] = [_number_of(arg) if _is_number(arg) else arg.dtype for arg in call.args]
-    return call.op.dtype(*kinds, **call.params) == call.dtype
+    if not all(_is_number(arg) for arg in call.args):
+        return {CONSTANT, SIZE} if call.op.dtype(*kinds, **call.params) == call.dtype else set()
+    return {CONSTANT} if any(_is_number(arg) and arg.op is SIZE for arg in call.args) else set()
 
 
 def _number_of(number: Call) -> object:

@@ -28,11 +28,11 @@ from symbackprop.lower.program import (
     run_requirements,
     safe_sizes,
 )
-from symbackprop.op import CONSTANT, Op
+from symbackprop.op import CONSTANT, SIZE, Op
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.leaf import SIZE, SYMBOL
+from symbackprop.ops.leaf import SYMBOL
 
 _LEAVES = {SYMBOL, CONSTANT, SIZE}
 _VIEWS = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO}
@@ -54,6 +54,7 @@ class Request:
         form: "one", "list", "tuple" or "dict".
         updates: the new values of symbols that are written in place.
         reserved: names that the program must not use.
+        notes: lines for people, beside the code.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Request:
     form: str
     updates: Mapping[Expr, Expr]
     reserved: Iterable[str]
+    notes: Sequence[str] = ()
 
 
 class _Lowering:
@@ -215,6 +217,7 @@ class _Lowering:
             statements=tuple(statements),
             outputs=tuple(self._outputs(home)),
             form=self.request.form,
+            notes=tuple(self.request.notes),
         )
 
     def _inputs(self) -> tuple[Input, ...]:
@@ -256,7 +259,7 @@ class _Lowering:
                 return key
         if node.label or node.hint:
             return node.label or node.hint
-        return "result" if self.request.form == "one" and number in self.results else None
+        return "result" if number in self.results else None
 
     def _outputs(self, home: Mapping[int, int]) -> list[Output]:
         outputs = []

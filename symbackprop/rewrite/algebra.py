@@ -11,7 +11,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, scalar_value
 from symbackprop.ops import abs as abs_
-from symbackprop.ops import constant, exp, log, maximum, minimum, power, sqrt, square, symbol, where
+from symbackprop.ops import constant, exp, log, maximum, minimum, negative, power, sqrt, square, symbol, where
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation
 
 EXACT, REAL, FINITE = Strength
@@ -70,7 +70,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("minus_itself", x - x, constant(0.0), FINITE),
         equation("over_itself", x / x, constant(1.0), FINITE),
         # signs
-        equation("double_negative", -(-x), x, EXACT),
+        equation("double_negative", negative(-x), x, EXACT),
         equation("negative_difference", -(x - y), y - x, REAL, when=_x_free, where="x is no number"),
         equation("negative_left", (-x) * y, -(x * y), EXACT, when=_xy_free, where="y is no number", commute=False),
         equation("negative_right", x * (-y), -(x * y), EXACT, when=_xy_free, where="x is no number", commute=False),

@@ -8,7 +8,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, apply, literal
+from symbackprop.op import CONSTANT, SIZE, apply, literal
 from symbackprop.ops import TABLE
 from symbackprop.ops.elementwise import astype
 from symbackprop.ops.layout import (
@@ -24,7 +24,7 @@ from symbackprop.ops.layout import (
     reshape,
     squeeze,
 )
-from symbackprop.ops.leaf import ARANGE, SIZE, SYMBOL, assume, constant, symbol
+from symbackprop.ops.leaf import ARANGE, SYMBOL, assume, constant, symbol
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 

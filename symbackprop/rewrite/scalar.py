@@ -7,6 +7,7 @@ SymPy is imported when the first cluster that may become shorter is met.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -94,7 +95,7 @@ def _is_arithmetic(graph: Graph, number: int) -> bool:
 
 def _fraction(expr: Expr) -> Fraction | None:
     value = scalar_value(expr)
-    if value is None or value != value or value in {float("inf"), float("-inf")}:
+    if value is None or not math.isfinite(value):
         return None
     fraction = Fraction(value)
     return fraction if fraction.denominator <= _LARGEST_DENOMINATOR else None
@@ -144,8 +145,9 @@ def _from_sympy(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], graph: Gra
     if expr.is_Rational:
         return literal(float(expr), graph=graph)
     if expr.is_Add:
-        positive, opposite = [], []
-        for term in _in_order(expr.args, atoms):
+        positive: list[sympy.Expr] = []
+        opposite: list[sympy.Expr] = []
+        for term in _in_order(expr.args):
             (opposite if term.as_coeff_Mul()[0] < 0 else positive).append(term)
         terms = [_from_sympy(term, atoms, graph) for term in positive]
         total = terms[0] if terms else -_from_sympy(-opposite.pop(0), atoms, graph)
@@ -172,14 +174,14 @@ def _product(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], graph: Graph)
     flipped = [factor for factor in expr.args if factor.is_Add and factor.as_coeff_Add()[0] < 0]
     negative_product = (len(flipped) + bool(expr.as_coeff_Mul()[0] < 0)) % 2
     parts = [-factor if factor in flipped else abs(factor) if factor.is_Number else factor for factor in expr.args]
-    built = [_from_sympy(part, atoms, graph) for part in _in_order(parts, atoms) if part != 1]
+    built = [_from_sympy(part, atoms, graph) for part in _in_order(parts) if part != 1]
     first, *rest = sorted(built, key=lambda factor: len(factor.shape) > 0)
     for factor in rest:
         first = first * factor
     return -first if negative_product else first
 
 
-def _in_order(parts: Sequence[sympy.Expr], atoms: Mapping[sympy.Symbol, Expr]) -> Iterator[sympy.Expr]:
+def _in_order(parts: Sequence[sympy.Expr]) -> Iterator[sympy.Expr]:
     def first(part: sympy.Expr) -> tuple[int, str, str]:
         names = sorted(symbol.name for symbol in part.free_symbols)
         return len(part.args) > 0 and part.is_Add, names[0] if names else "", str(part)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.op import apply, scalar_value
+from symbackprop.op import apply
 from symbackprop.ops import (
     divide,
     exp,
     log,
     log1p,
     log_softmax,
-    logsumexp,
     multiply,
     sigmoid,
     softmax,
@@ -24,7 +23,7 @@ from symbackprop.ops import (
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import EXPAND_DIMS
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX, SUM
-from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation
+from symbackprop.rewrite.engine import Rule, Strength, equation
 
 REAL = Strength.REAL
 

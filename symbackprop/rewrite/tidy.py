@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, apply
+from symbackprop.op import CONSTANT, SIZE, apply
 from symbackprop.ops import broadcast_to, divide, matmul, multiply, negative, symbol
 from symbackprop.ops import mean as mean_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
-from symbackprop.ops.leaf import SIZE, size_of
+from symbackprop.ops.leaf import size_of
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Rule, Strength
-
 
 REAL = Strength.REAL
 
