@@ -283,9 +283,8 @@ def test_a_planar_graph_is_drawn_without_crossings():
 def test_the_order_in_the_layers_is_chosen_for_few_crossings():
     before = after = 0
     for seed in range(10):
-        sizes, wires, _ = random_figure(seed, 40)
-        places = layered._Places(layers_of(40, [wire[:2] for wire in wires]), [20.0] * 40, boxes=40)
-        places.above, places.below = [[] for _ in sizes], [[] for _ in sizes]
+        _, wires, _ = random_figure(seed, 40)
+        places = layered._Places(layers_of(40, [wire[:2] for wire in wires]), [20.0] * 40)
         layered._trunks(places, wires)
         before += layered._crossings(places, layered._first_order(places))
         after += layered._crossings(places, layered._ordered(places))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -64,16 +63,16 @@ class Figure(NamedTuple):
     height: float
 
 
-@dataclass
 class _Places:
     """Boxes and corners together, numbered on; corners come after the boxes."""
 
-    layer: list[int]
-    width: list[float]
-    above: list[list[int]] = field(default_factory=list)
-    below: list[list[int]] = field(default_factory=list)
-    entry: dict[tuple[int, int], float] = field(default_factory=dict)
-    boxes: int = 0
+    def __init__(self, layer: list[int], width: list[float]) -> None:
+        self.boxes = len(layer)
+        self.layer = layer
+        self.width = width
+        self.above: list[list[int]] = [[] for _ in layer]
+        self.below: list[list[int]] = [[] for _ in layer]
+        self.entry: dict[tuple[int, int], float] = {}
 
     def is_corner(self, place: int) -> bool:
         return place >= self.boxes
@@ -118,9 +117,7 @@ def lay_out(sizes: Sequence[tuple[float, float]], wires: Sequence[Wire]) -> Figu
     count = len(sizes)
     links = dict.fromkeys((wire.tail, wire.head) for wire in wires)
     late = {wire.head for wire in wires if wire.late}
-    places = _Places(layers_of(count, links, late), [width for width, _ in sizes], boxes=count)
-    places.above = [[] for _ in range(count)]
-    places.below = [[] for _ in range(count)]
+    places = _Places(layers_of(count, links, late), [width for width, _ in sizes])
     corners = _trunks(places, wires)
     rows = _ordered(places)
     x = _coordinates(places, rows)

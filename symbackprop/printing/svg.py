@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -183,6 +182,10 @@ def _n(*numbers: float) -> str:
     return " ".join(f"{round(number, 1) + 0.0:.1f}".removesuffix(".0") for number in numbers)
 
 
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def _text_width(text: str, size: float) -> float:
     """Guess how wide a text is: no fonts are at hand, so the guess is a generous one."""
     wide = 0.0
@@ -228,11 +231,11 @@ def _box(box: Box, spot: Spot, size: tuple[float, float]) -> str:
     frame = _frame(box, spot.x - width / 2, spot.y - height / 2, width, height)
     title = _text(box.title, spot.x, spot.y + below, f'font-size="{_NOTE if small else _TITLE}" fill="{INK}"{slant}')
     note = _text(box.note, spot.x, spot.y + 12.5, f'font-size="{_NOTE}" fill="{QUIET}"') if box.note else ""
-    return f"<g><title>{escape(f'{box.op}: {box.value}')}</title>{frame}{title}{note}</g>"
+    return f"<g><title>{_escape(f'{box.op}: {box.value}')}</title>{frame}{title}{note}</g>"
 
 
 def _text(text: str, x: float, y: float, attributes: str) -> str:
-    return f'<text x="{_n(x)}" y="{_n(y)}" {attributes}>{escape(text)}</text>'
+    return f'<text x="{_n(x)}" y="{_n(y)}" {attributes}>{_escape(text)}</text>'
 
 
 # --- arrows ---------------------------------------------------------------------------------------------------
