@@ -321,6 +321,8 @@ def _from_ast(node: ast.expr) -> Size:
         return Dim.named(node.id)
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _from_ast(node.operand) * -1
     if isinstance(node, ast.BinOp):
         left, right = _from_ast(node.left), _from_ast(node.right)
         if isinstance(node.op, ast.Add):
