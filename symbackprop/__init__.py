@@ -1,9 +1,42 @@
-"""symbackprop: write array mathematics once; get its derivative as a formula, as a graph, and as NumPy code."""
+"""symbackprop: write array mathematics once; get its derivative as a formula, as a graph, and as NumPy code.
 
+>>> import symbackprop as sb
+>>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+>>> loss = sb.mean((X @ w - y) ** 2)
+>>> print(sb.grad(loss, w))
+2Xᵀ(Xw − y)/N
+"""
+
+from symbackprop import ops
 from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hvp, jvp, vjp
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph
-from symbackprop.ops import *  # noqa: F403  (NumPy's names)
+from symbackprop.language import parse
 from symbackprop.lower import Function, compile
+from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.printing import Drawing, draw, latex, text
 from symbackprop.rewrite import simplify
-from symbackprop.printing import latex, text
+
+__all__ = [
+    "Drawing",
+    "Expr",
+    "Function",
+    "Graph",
+    "backprop",
+    "check_grad",
+    "compile",
+    "current_graph",
+    "draw",
+    "evaluate",
+    "grad",
+    "hvp",
+    "jvp",
+    "latex",
+    "parse",
+    "simplify",
+    "text",
+    "vjp",
+]
+__all__ += ops.__all__
+
+__version__ = "0.1.0"

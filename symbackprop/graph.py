@@ -48,6 +48,12 @@ class Node:
     hint: str | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
+    def copied(self, inputs: tuple[int, ...]) -> Node:
+        """Give the same operation on other operands of the same shapes and dtypes."""
+        copy = Node(self.op, inputs, self.params, self.shape, self.dtype, self.where, self.backward)
+        copy.label, copy.hint, copy.facts = self.label, self.hint, self.facts
+        return copy
+
     @property
     def key(self) -> tuple[object, ...]:
         """What two nodes share exactly when they are common sub-expressions."""

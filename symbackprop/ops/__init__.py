@@ -79,7 +79,6 @@ TABLE: tuple[Op, ...] = (
 """Every operation there is, in the order of the files."""
 
 __all__ = [
-    "TABLE",
     "abs",
     "add",
     "as_expr",

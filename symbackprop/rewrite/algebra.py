@@ -46,6 +46,10 @@ def _scalars(found: Bindings) -> bool:
     return not found["s"].shape and not found["y"].shape and not _is_number(found, "x")
 
 
+def _scalar_times_array(found: Bindings) -> bool:
+    return not found["s"].shape and not _is_number(found, "s") and bool(found["x"].shape)
+
+
 def _scalar_times_arrays(found: Bindings) -> bool:
     return not found["s"].shape and bool(found["x"].shape) and bool(found["y"].shape)
 
@@ -137,6 +141,15 @@ def _algebra() -> tuple[Rule, ...]:
             when=_scalar_times_arrays,
             where="s is a scalar, x and y are not",
             arrays="xy",
+        ),
+        equation(
+            "number_to_scalar",
+            s * (c * x),
+            (c * s) * x,
+            REAL,
+            when=_scalar_times_array,
+            where="s is a scalar but no number, x is an array",
+            arrays="x",
         ),
         equation("times_reciprocal", (1 / s) * x, x / s, REAL, when=_scalar, where="s is a scalar"),
         equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from itertools import product
@@ -268,7 +268,7 @@ def rebuild(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
     with target.lock:
         for number in graph.reachable([expr.number for expr in outputs]):
             node = graph.nodes[number]
-            copy = replace(node, inputs=tuple(placed[operand] for operand in node.inputs))
+            copy = node.copied(tuple(placed[operand] for operand in node.inputs))
             placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
             if not target.scratch:
                 handles.append(Expr(target, placed[number]))

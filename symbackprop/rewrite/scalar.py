@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +206,7 @@ def rebuild_shorter(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
     placed: dict[int, int] = {}
     for number in order:
         node = graph.nodes[number]
-        copy = replace(node, inputs=tuple(placed[operand] for operand in node.inputs))
+        copy = node.copied(tuple(placed[operand] for operand in node.inputs))
         placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
         if number in roots and _is_arithmetic(target, placed[number]):
             cluster = _Cluster(Expr(target, placed[number]))
