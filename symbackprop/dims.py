@@ -16,8 +16,9 @@ D*N + D
 from __future__ import annotations
 
 import ast
+import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from keyword import iskeyword
 from numbers import Integral
@@ -79,7 +80,10 @@ class Dim:
     @property
     def may_be_negative(self) -> bool:
         """Whether some non-negative values of the named sizes could make this one negative."""
-        return any(coefficient < 0 for _, coefficient in self._terms)
+        return any(
+            coefficient < 0 or any(not isinstance(atom, str) and atom[0].may_be_negative for atom in monomial)
+            for monomial, coefficient in self._terms
+        )
 
     def value(self, sizes: Mapping[str, int]) -> int:
         """Give the integer that this size is when the named sizes are those given.
@@ -303,6 +307,14 @@ def as_shape(shape: ShapeLike) -> Shape:
     return tuple(as_size(size) for size in shape)
 
 
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Size]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Size:
     if re.fullmatch(r"[^\W\d]\w*", text):
@@ -323,16 +335,8 @@ def _from_ast(node: ast.expr) -> Size:
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _from_ast(node.operand) * -1
-    if isinstance(node, ast.BinOp):
-        left, right = _from_ast(node.left), _from_ast(node.right)
-        if isinstance(node.op, ast.Add):
-            return left + right
-        if isinstance(node.op, ast.Sub):
-            return left - right
-        if isinstance(node.op, ast.Mult):
-            return left * right
-        if isinstance(node.op, ast.FloorDiv):
-            return left // right
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        return _ARITHMETIC[type(node.op)](_from_ast(node.left), _from_ast(node.right))
     msg = f"{ast.unparse(node)!r} is no size: write a name, an integer, or arithmetic on them such as 'N+1'"
     raise ShapeError(msg)
 
