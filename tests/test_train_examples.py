@@ -41,7 +41,7 @@ def test_breast_cancer_agrees_with_scikit_learn():
     pytest.importorskip("sklearn")
     printed = output_of("breast_cancer.py")
     assert float(re.search(r"largest difference (\S+);", printed)[1]) <= 1e-4
-    assert "dJ/dw = Xᵀ(σ(Xw + b) − y) + " in printed
+    assert "dJ/dw = Xᵀ(σ(Xw + b) − y) + lam·w" in printed
 
 
 def test_digits_are_read():

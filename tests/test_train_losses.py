@@ -135,7 +135,9 @@ def test_l2_adds_lambda_w_to_the_gradient():
     loss = train.quadratic(sb.sigmoid(w * x + b), t)
     values = {x: 2.0, w: 0.7, b: -0.1, t: 1.0, lam: 0.3}
     plain = value(sb.grad(loss, w), values)
-    assert value(sb.grad(loss + lam * train.l2(w), w), values) == pytest.approx(plain + 0.3 * 0.7, rel=1e-14)
+    regularised = sb.grad(loss + lam * train.l2(w), w)
+    assert value(regularised, values) == pytest.approx(plain + 0.3 * 0.7, rel=1e-14)
+    assert str(regularised).endswith(" + lam·w")
 
 
 @pytest.mark.lecture("A3")
