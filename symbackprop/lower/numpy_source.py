@@ -41,6 +41,9 @@ def source(program: Program) -> str:
     lines = ["import numpy as np", "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
+    for constant in program.constants:
+        lines[-1:] = [f"{constant.name} = {expression(constant.value)}", ""]
+    lines += [""] if program.constants else []
     lines += _listed(f"def {program.name}(", [parameter.name for parameter in program.inputs], "):")
     body = [*_docstring(program), *_checks(program), *_statements(program), *_returned(program)]
     return "\n".join(lines + [_INDENT + line if line else "" for line in body]) + "\n"
@@ -64,8 +67,8 @@ def _docstring(program: Program) -> Iterator[str]:
     results = ", ".join(output.key or _name(output) for output in program.outputs)
     updated = ", ".join(parameter.name for parameter in program.inputs if parameter.updated)
     taken = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
-    sentences = [f"Compute {results} from {taken}." if results else f"From {taken}." if taken else "Do nothing."]
-    sentences += [f"Update {updated} in place."] if updated else []
+    sentences = [f"Compute {results}{taken and ' from '}{taken}."] if results else []
+    sentences += [f"Update {updated} in place{'.' if results else f', from {taken}.'}"] if updated else []
     text = [line for sentence in sentences for line in _filled(sentence)]
     if len(text) == 1 and not program.notes:
         yield f'"""{text[0]}"""'

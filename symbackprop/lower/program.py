@@ -80,6 +80,14 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """A known array."""
+
+    name: str
+    value: Call
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """A result; one that shares memory with an input or another result is copied."""
 
@@ -102,8 +110,8 @@ class Program:
 
     Attributes:
         name: the function's name.
-        inputs: its parameters, in order.
-        sizes: the named sizes that it must learn from the parameters' shapes.
+        constants: arrays that all calls share.
+        inputs: its parameters, in order; their shapes tell the named sizes.
         requirements: what it must check about them, beside the shapes themselves.
         statements: what it does, in order.
         outputs: what it returns.
@@ -112,8 +120,8 @@ class Program:
     """
 
     name: str
+    constants: tuple[Constant, ...]
     inputs: tuple[Input, ...]
-    sizes: frozenset[str]
     requirements: tuple[Requirement, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[Output, ...]
@@ -150,7 +158,7 @@ class Names:
 
     def __init__(self, reserved: Iterable[str]) -> None:
         """Take the names that are not to be used."""
-        self._taken = set(reserved)
+        self._taken = dict.fromkeys(reserved, 0)
         self._count = 0
 
     def take(self, wanted: str | None) -> str:
@@ -164,11 +172,11 @@ class Names:
             plain = f"v_{plain}" if plain else "v"
         if keyword.iskeyword(plain) or plain.startswith("__"):
             plain = f"v_{plain.strip('_')}"
-        name, number = plain, 0
+        name = plain
         while name in self._taken:
-            number += 1
-            name = f"{plain}_{number}"
-        self._taken.add(name)
+            self._taken[plain] += 1
+            name = f"{plain}_{self._taken[plain]}"
+        self._taken[name] = 0
         return name
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symbackprop import dims
+from symbackprop.dims import Dim
+from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.lower.program import (
     Accumulate,
     Assign,
     Call,
+    Constant,
     Input,
     Names,
     Output,
@@ -73,19 +76,33 @@ class _Lowering:
         self.graph: Graph = request.inputs[0].graph if request.inputs else request.outputs[0].graph
         self.nodes: Mapping[int, Node] = self.graph.nodes
         self.results = [expr.number for expr in request.outputs]
+        self.keys = dict(zip(self.results[::-1], request.keys[::-1], strict=True))
         self.updates = {symbol.number: value.number for symbol, value in request.updates.items()}
         self.order = self.graph.reachable([*self.results, *self.updates.values()])
         self.base = self._bases()
         self.roots = self._choose_roots()
         self.names = Names(request.reserved)
-        everything = [*self.order, *(symbol.number for symbol in request.inputs)]
-        self.sizes = frozenset().union(
-            *(dims.names_of(self.nodes[number].shape) for number in everything),
-            *(self.nodes[n].params["size"].names for n in self.order if self.nodes[n].op is SIZE),
-        )
-        self.renamed = safe_sizes(self.sizes, self.names)
+        self.renamed = safe_sizes(self._sizes(), self.names)
         self.refs: dict[int, Ref] = {}
-        self.terms: dict[int, Term] = {}
+        self.kept: dict[int, Ref] = {}
+
+    def _sizes(self) -> set[str]:
+        """Give the named sizes, each of which some input must tell."""
+        told = {size.name for symbol in self.request.inputs for size in symbol.shape if isinstance(size, Dim)}
+        found = {name for symbol in self.request.inputs for name in dims.names_of(symbol.shape)}
+        for number in self.order:
+            node = self.nodes[number]
+            sizes = node.params["size"].names if node.op is SIZE else dims.names_of(node.shape)
+            untold = sizes - told
+            if untold:
+                raise ShapeError(
+                    f"compile: no input tells the size {min(untold)} of {Expr(self.graph, number).describe()}: "
+                    f"add a symbol that has {min(untold)} as an axis"
+                )
+            found |= sizes
+        if found - told:
+            raise ShapeError(f"compile: no input has the size {min(found - told)} as an axis, so it cannot be learnt")
+        return found
 
     # --- what gets a name -------------------------------------------------------------------------------------
 
@@ -151,35 +168,27 @@ class _Lowering:
         """
         needs, reads = self._needs()
         roots = [number for number in self.order if number in self.roots]
+        readers: dict[int, set[int]] = {}
+        for root in roots:
+            for symbol in reads[root]:
+                readers.setdefault(symbol, set()).add(root)
         while True:
             before = {root: set(needs[root]) for root in roots}
             for root, symbol in in_place.items():
-                before[root] |= {reader for reader in roots if reader != root and symbol in reads[reader]}
-            after: dict[int, list[int]] = {root: [] for root in roots}
-            for root, earlier in before.items():
-                for each in earlier:
-                    after[each].append(root)
-            missing = {root: len(earlier) for root, earlier in before.items()}
-            ready = [root for root in roots if not missing[root]]
-            done: list[int] = []
-            while ready:
-                root = heapq.heappop(ready)
-                done.append(root)
-                for later in after[root]:
-                    missing[later] -= 1
-                    if not missing[later]:
-                        heapq.heappush(ready, later)
+                before[root] |= readers.get(symbol, set()) - {root}
+            done = _sorted(before)
             if len(done) == len(roots):
                 return done
-            stuck = next(root for root in roots if missing[root] and root in in_place)
-            del in_place[stuck]
+            waiting = in_place.keys() - set(done)
+            del in_place[min(waiting)]
 
     # --- statements -------------------------------------------------------------------------------------------
 
     def _term(self, number: int) -> Term:
         """Give the expression of a node, in terms of the values that have a name."""
-        if number in self.refs:
-            return self.refs[number]
+        return self.refs.get(number) or self._call(number)
+
+    def _call(self, number: int) -> Call:
         node = self.nodes[number]
         params = {name: renamed(param, self.renamed) for name, param in node.params.items()}
         shape = renamed(node.shape, self.renamed)
@@ -188,6 +197,7 @@ class _Lowering:
     def program(self) -> Program:
         """Write the program down."""
         inputs = self._inputs()
+        constants = self._constants()
         home = self._homes()
         order = self._scheduled(home)
         first = self._saved(home)
@@ -201,18 +211,19 @@ class _Lowering:
                 self.refs[number] = Ref(name, value.shape, value.dtype)
             else:
                 target = self.refs[symbol]
-                steps = steps_in_place(value, target)
+                views = {ref.name for view, ref in self.refs.items() if self.base.get(view) == symbol}
+                steps = steps_in_place(value, target, views)
                 statements += [Accumulate(target.name, op, term) for op, term in steps] if steps else []
                 statements += [] if steps else [Store(target.name, value)]
                 self.refs[number] = target
         for symbol, value_number in self.updates.items():
             if home.get(value_number) != symbol:
-                value = self._kept.get(value_number) or self._term(value_number)
+                value = self.kept.get(value_number) or self._term(value_number)
                 statements.append(Store(self.refs[symbol].name, value))
         return Program(
             name=self.request.name,
+            constants=constants,
             inputs=inputs,
-            sizes=frozenset(str(self.renamed.get(name, name)) for name in self.sizes),
             requirements=tuple(dict.fromkeys(self._requirements())),
             statements=tuple(statements),
             outputs=tuple(self._outputs(home)),
@@ -229,6 +240,17 @@ class _Lowering:
             found.append(Input(symbol.params["name"], name, shape, symbol.dtype, symbol.number in self.updates))
         return tuple(found)
 
+    def _constants(self) -> tuple[Constant, ...]:
+        """Give the arrays that the program holds; numbers are written where they are used."""
+        found = []
+        for number in self.order:
+            node = self.nodes[number]
+            if node.op is CONSTANT and node.shape:
+                name = self.names.take(node.label or "CONSTANT")
+                self.refs[number] = Ref(name, node.shape, node.dtype)
+                found.append(Constant(name, self._call(number)))
+        return tuple(found)
+
     def _homes(self) -> dict[int, int]:
         """Give for each new value the symbol whose array it can be computed into."""
         once = Counter(self.updates.values())
@@ -240,7 +262,6 @@ class _Lowering:
 
     def _saved(self, home: Mapping[int, int]) -> list[Statement]:
         """Copy what is returned or stored but lies in arrays that the updates overwrite."""
-        self._kept: dict[int, Ref] = {}
         statements: list[Statement] = []
         wanted = [*self.results, *(value for value in self.updates.values() if value not in home)]
         for number in dict.fromkeys(wanted):
@@ -248,31 +269,25 @@ class _Lowering:
                 term = self._term(number)
                 name = self.names.take(f"old_{self.refs[self.base[number]].name}")
                 statements.append(Assign(name, term, copy=True))
-                self._kept[number] = Ref(name, term.shape, term.dtype)
+                self.kept[number] = Ref(name, term.shape, term.dtype)
         return statements
 
     def _wanted(self, number: int) -> str | None:
         node = self.nodes[number]
-        if number in self.results:
-            key = self.request.keys[self.results.index(number)]
-            if key is not None:
-                return key
-        if node.label or node.hint:
-            return node.label or node.hint
-        return "result" if number in self.results else None
+        return self.keys.get(number) or node.label or node.hint or ("result" if number in self.keys else None)
 
     def _outputs(self, home: Mapping[int, int]) -> list[Output]:
         outputs = []
         returned: set[int] = set()
         for key, number in zip(self.request.keys, self.results, strict=True):
             base = self.base[number]
-            if number in self._kept:
-                value: Term = self._kept[number]
+            if number in self.kept:
+                value: Term = self.kept[number]
                 copy = number in returned
                 returned.add(number)
             else:
                 value = self._term(number)
-                shared = base in home or base in returned or self.nodes[base].op is SYMBOL
+                shared = base in home or base in returned or self.nodes[base].op in {SYMBOL, CONSTANT}
                 copy = (shared or self._repeats(number)) and bool(value.shape or self._is_updated(base, home))
                 returned.add(base)
             outputs.append(Output(value, copy, key))
@@ -299,10 +314,29 @@ class _Lowering:
                 yield from run_requirements(runs, extents, f"slicing {Expr(self.graph, node.inputs[0]).describe()}")
 
 
-def steps_in_place(term: Term, target: Ref) -> list[tuple[Op, Term]] | None:
+def _sorted(before: Mapping[int, Collection[int]]) -> list[int]:
+    """Order numbers so that each stands after those before it, smaller ones first; those on a cycle are missing."""
+    after: dict[int, list[int]] = {number: [] for number in before}
+    for number, earlier in before.items():
+        for each in earlier:
+            after[each].append(number)
+    missing = {number: len(earlier) for number, earlier in before.items()}
+    ready = [number for number, count in missing.items() if not count]
+    heapq.heapify(ready)
+    done: list[int] = []
+    while ready:
+        done.append(heapq.heappop(ready))
+        for later in after[done[-1]]:
+            missing[later] -= 1
+            if not missing[later]:
+                heapq.heappush(ready, later)
+    return done
+
+
+def steps_in_place(term: Term, target: Ref, views: Collection[str]) -> list[tuple[Op, Term]] | None:
     """Give the in-place operations that turn an array into a term of it, or None where there is no such chain.
 
-    The terms of all but the first must not read the array, which has changed by then.
+    The terms of all but the first must not read the array or a view of it, which have changed by then.
     """
     steps: list[tuple[Op, Term]] = []
     while isinstance(term, Call) and term.op in _IN_PLACE:
@@ -317,7 +351,7 @@ def steps_in_place(term: Term, target: Ref) -> list[tuple[Op, Term]] | None:
             term = right
         else:
             return None
-    if term != target or any(target in refs_in(step) for _, step in steps[:-1]):
+    if term != target or any(ref.name in views for _, step in steps[:-1] for ref in refs_in(step)):
         return None
     return steps[::-1]
 
