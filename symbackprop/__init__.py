@@ -14,15 +14,17 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.language import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
-from symbackprop.printing import Drawing, draw, latex, text
+from symbackprop.printing import BackpropTable, Drawing, backprop_table, draw, latex, text
 from symbackprop.rewrite import simplify
 
 __all__ = [
+    "BackpropTable",
     "Drawing",
     "Expr",
     "Function",
     "Graph",
     "backprop",
+    "backprop_table",
     "check_grad",
     "compile",
     "current_graph",

@@ -1,8 +1,9 @@
-"""How expressions are shown: as text, in LaTeX, as DOT and as drawings."""
+"""How expressions are shown: as text, in LaTeX, as forward and backward lines, as DOT and as drawings."""
 
 from symbackprop.printing.dot import dot
 from symbackprop.printing.latex import latex
 from symbackprop.printing.svg import Drawing, draw
+from symbackprop.printing.table import BackpropTable, backprop_table
 from symbackprop.printing.text import text
 
-__all__ = ["Drawing", "dot", "draw", "latex", "text"]
+__all__ = ["BackpropTable", "Drawing", "backprop_table", "dot", "draw", "latex", "text"]

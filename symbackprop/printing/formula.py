@@ -13,10 +13,10 @@ from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
 
 from symbackprop import dims
-from symbackprop.dims import Shape
+from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
-from symbackprop.op import ADD, COMPARE, CONSTANT, LOGIC, SIZE, Op, scalar_value
+from symbackprop.op import ADD, ATOM, COMPARE, CONSTANT, LOGIC, SIZE, Form, Op, scalar_value
 from symbackprop.ops.contract import matmul
 from symbackprop.ops.elementwise import (
     ASTYPE,
@@ -30,7 +30,8 @@ from symbackprop.ops.elementwise import (
     subtract,
     tanh,
 )
-from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style
@@ -39,6 +40,7 @@ from symbackprop.rewrite import simplify as simplified
 Where: TypeAlias = Literal["auto"] | bool
 
 _LARGE = 60  # operators in a formula that is shown without shared parts being listed
+_SHORT = 0.4  # the share of the width that a formula may take without shared parts being listed
 _HUGE = 1 << 30  # where counting the operators of a formula written out stops
 _WRAPPERS = {negative, TRANSPOSE, BROADCAST_TO, EXPAND_DIMS}
 
@@ -84,6 +86,8 @@ def _build_flat(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
 
 
 def _build_constant(scribe: Scribe, node: Node, _operands: Sequence[Piece]) -> Piece:
+    if node.shape:
+        return scribe.array(node.params["value"].array)
     form = node.op.form(scribe.style.notation(node.op), node.params, ())
     return scribe.number(form.template, node.shape)
 
@@ -113,8 +117,16 @@ def _build_square(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piec
     return scribe.power(operands[0], scribe.style.exponents(2), node.shape)
 
 
-def _build_power(exponent: int, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+def _build_whole_power(exponent: int, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     return scribe.power(operands[0], scribe.style.exponents(exponent), node.shape)
+
+
+def _build_power(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.general_power(operands[0], operands[1], node.shape)
+
+
+def _build_item(index: str, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.formed(Form(f"$0[{index}]", ATOM, (ATOM,)), operands, node.shape)
 
 
 def _build_outer(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
@@ -153,6 +165,7 @@ _BUILDERS: dict[Op, Callable[[Scribe, Node, Sequence[Piece]], Piece]] = {
     multiply: _build_product,
     divide: _build_quotient,
     square: _build_square,
+    power: _build_power,
     matmul: _build_matmul,
 }
 
@@ -211,7 +224,9 @@ class _Views:
             return self._tanh_prime(operands, node.shape) if self.primes else None
         if node.op is power:
             exponent = self._whole(node.inputs[1])
-            return None if exponent is None else View(partial(_build_power, exponent), operands[:1])
+            return None if exponent is None else View(partial(_build_whole_power, exponent), operands[:1])
+        if node.op is SQUEEZE and self.nodes[operands[0]].op is SLICE:
+            return self._item(node, self.nodes[operands[0]])
         if node.op is TRANSPOSE and len(node.shape) == 2 and node.params["axes"] == (-1, -2):
             return View(_build_transpose, operands)
         truth = node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f"
@@ -226,6 +241,17 @@ class _Views:
     def _whole(self, number: int) -> int | None:
         value = scalar_value(Expr(self.graph, self.plain[number]))
         return int(value) if value is not None and float(value).is_integer() and abs(value) < 100 else None
+
+    def _item(self, node: Node, cut: Node) -> View:
+        """Give the view of x[i, :, j], which is a slice with axes of size 1 that are dropped."""
+        runs = cut.params["runs"]
+        parts = [":"] * (len(cut.shape) - len(runs))
+        for axis, run in zip(range(-len(runs), 0), runs, strict=True):
+            size = self.nodes[cut.inputs[0]].shape[axis]
+            parts.append(_position(run.start, size) if axis in node.params["axes"] else run.text(size))
+        while parts[-1] == ":":
+            parts.pop()
+        return View(partial(_build_item, ", ".join(parts)), cut.inputs)
 
     def _outer(self, node: Node) -> tuple[int, int] | None:
         """Give a and b where the node is a[:, None] * b[None, :]."""
@@ -283,6 +309,12 @@ class _Views:
         return View(_build_product, base.inputs, (tanh,)) if base.op is tanh and base.shape == shape else None
 
 
+def _position(start: Size, size: Size) -> str:
+    """Write an index; one that is counted from an end that has a name, as Python does."""
+    behind = start - size
+    return str(behind if isinstance(behind, int) and not isinstance(start, int) else start)
+
+
 # --- the walk -------------------------------------------------------------------------------------------------
 
 
@@ -308,12 +340,13 @@ def formula(
         taken: names that no such part may have.
     """
     shown = _Shown(simplified(expr) if simplify else expr, primes=primes)
-    large = where == "auto" and shown.sizes[shown.root] > _LARGE
-    if not large:
-        listed = shown.parts(trivial=True) if where is True else set()
-        written = _Writer(shown, style, width, listed, taken).write()
-        large = where == "auto" and bool(written.lines)
-    return _Writer(shown, style, width, shown.parts(trivial=False), taken).write() if large else written
+    parts = shown.parts(trivial=where is True)
+    inline = where is not True and (where is False or shown.sizes[shown.root] <= _LARGE)
+    written = _Writer(shown, style, width, set() if inline else parts, taken).write()
+    too_long = bool(written.lines) or len(written.main) > width * _SHORT
+    if where == "auto" and inline and parts and too_long:
+        return _Writer(shown, style, width, parts, taken).write()
+    return written
 
 
 class _Shown:

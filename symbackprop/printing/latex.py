@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from operator import attrgetter
 
+import numpy as np
+
 from symbackprop.expr import Expr
+from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, Where, formula
 from symbackprop.printing.names import latex_name
 from symbackprop.printing.piece import Joint, Style
 
-_SIMPLE = re.compile(r"[^\W\d_]|\d+|\\[a-zA-Z]+|\\left\(.*\\right\)")
+_MOST_SHOWN = 9  # elements of a known array
+_SIMPLE = re.compile(r"([^\W\d_]|\\[a-zA-Z]+)(_\{\w+\})?|\d+|\\left\(.*\\right\)")
 
 
 def _raised(base: str, exponent: str) -> str:
@@ -19,6 +23,14 @@ def _raised(base: str, exponent: str) -> str:
 
 def _size(size: str) -> str:
     return size.replace("*", r" \, ")
+
+
+def _array(array: Array) -> str:
+    if array.size > _MOST_SHOWN or array.ndim > 2:
+        return rf"\operatorname{{array}}\left({', '.join(map(str, array.shape))}\right)"
+    rows = array if array.ndim == 2 else array[:, np.newaxis]
+    inside = r" \\ ".join(" & ".join(f"{number:.5g}" for number in row) for row in rows.tolist())
+    return rf"\begin{{bmatrix}}{inside}\end{{bmatrix}}"
 
 
 LATEX = Style(
@@ -33,6 +45,8 @@ LATEX = Style(
     raised=_raised,
     transpose=r"\top",
     exponents=str,
+    caret="",
+    array=_array,
     half=r"\frac{1}{2}",
     prime="'",
     call=re.compile(r"\\?[a-zA-Z]+(\{[\w ]*\})?(_\{[^}]*\})?'*(?=\\left\()"),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
-from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Form, Notation, Op
+from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Array, Form, Notation, Op
 from symbackprop.ops import TABLE
 from symbackprop.ops.elementwise import divide
 from symbackprop.printing.names import can_be_split
@@ -114,6 +114,8 @@ class Style:
         raised: writes a base with an exponent.
         transpose: the exponent that marks a transpose.
         exponents: the exponents that `raised` writes for whole numbers.
+        caret: what stands before an exponent that cannot be raised, or nothing where all can.
+        array: writes a known array.
         half: 0.5 as a first factor.
         prime: the mark of a derivative.
         call: finds the function's name at the beginning of a call.
@@ -132,6 +134,8 @@ class Style:
     raised: Callable[[str, str], str]
     transpose: str
     exponents: Callable[[int], str]
+    caret: str
+    array: Callable[[Array], str]
     half: str
     prime: str
     call: re.Pattern[str]
@@ -217,6 +221,10 @@ class Scribe:
             return piece
         return Piece(f"{opening}{piece.full}{closing}", ATOM, Edge.MARK, Edge.MARK, piece.shape)
 
+    def array(self, array: Array) -> Piece:
+        """Write a known array; a large one by its shape alone."""
+        return Piece(self.style.array(array), ATOM, Edge.CALL, Edge.CALL, array.shape)
+
     def primed(self, op: Op, operand: Piece) -> Piece:
         """Write the derivative of a function at an operand."""
         form = op.form(self.style.notation(op), {}, (operand.shape,))
@@ -238,10 +246,9 @@ class Scribe:
         body = self.bound(piece, HADAMARD_LEVEL)
         return replace(body, sign=self.style.minus, turned=None)
 
-    def _signed(self, piece: Piece, *signs: str) -> Piece:
-        """Give a product the sign that its factors' signs make."""
-        odd = sum(map(bool, signs)) % 2
-        return replace(piece, sign=self.style.minus if odd else "")
+    def _sign_of(self, *factors: Piece) -> str:
+        """Give the sign that a product takes from its factors."""
+        return self.style.minus if sum(bool(factor.sign) for factor in factors) % 2 else ""
 
     # --- sums -------------------------------------------------------------------------------------------------
 
@@ -263,7 +270,7 @@ class Scribe:
         """Write the elementwise product, which is a plain one if a factor is a scalar."""
         written = self.hadamard(left, right) if left.shape and right.shape else self.scaled(left, right)
         shape = dims.broadcast(left.shape, right.shape)
-        return replace(self._signed(written, left.sign, right.sign), shape=shape)
+        return replace(written, sign=self._sign_of(left, right), shape=shape)
 
     def hadamard(self, left: Piece, right: Piece) -> Piece:
         """Write the elementwise product of arrays, without their signs."""
@@ -324,8 +331,8 @@ class Scribe:
         factors = (lead, *(self._factor(factor) for factor in (*first[1:], *rest)))
         text, head, tail = self._row(factors, matrix=True)
         kind = Kind.MATRIX if flat else Kind.OTHER
-        piece = Piece(text, MULTIPLY, head, tail, shape, kind=kind, parts=factors if flat else ())
-        return self._signed(piece, left.sign, right.sign)
+        sign, parts = self._sign_of(left, right), factors if flat else ()
+        return Piece(text, MULTIPLY, head, tail, shape, sign, kind, parts)
 
     def turn(self, piece: Piece) -> Piece:
         """Write the transpose; of a transpose that is the piece itself."""
@@ -349,7 +356,13 @@ class Scribe:
     def divided(self, above: Piece, below: Piece) -> Piece:
         """Write a quotient with the sign that the operands' signs make."""
         shape = dims.broadcast(above.shape, below.shape)
-        return replace(self._signed(self.quotient(above, below), above.sign, below.sign), shape=shape)
+        return replace(self.quotient(above, below), sign=self._sign_of(above, below), shape=shape)
+
+    def general_power(self, base: Piece, exponent: Piece, shape: Shape) -> Piece:
+        """Write a power whose exponent is an expression."""
+        caret = self.style.caret
+        raised = f"{caret}{self.bound(exponent, ATOM).full}" if caret else exponent.full
+        return replace(self.power(base, raised, shape), tail=Edge.MARK)
 
     def power(self, base: Piece, exponent: str, shape: Shape) -> Piece:
         """Write a raised whole number."""

@@ -5,16 +5,26 @@ from __future__ import annotations
 import re
 from operator import attrgetter
 
+import numpy as np
+
 from symbackprop.expr import Expr
+from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, Where, formula
 from symbackprop.printing.names import text_name
 from symbackprop.printing.piece import Joint, Style
 
+_MOST_SHOWN = 9  # elements of a known array
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _size(size: str) -> str:
     return size.replace("*", "·").replace("-", "−")
+
+
+def _array(array: Array) -> str:
+    if array.size > _MOST_SHOWN:
+        return f"array({', '.join(map(str, array.shape))})"
+    return f"array({np.array2string(array, separator=', ')})".replace("\n", "").replace("-", "−")
 
 
 TEXT = Style(
@@ -29,6 +39,8 @@ TEXT = Style(
     raised=lambda base, exponent: base + exponent,
     transpose="ᵀ",
     exponents=lambda number: str(number).translate(_RAISED),
+    caret="^",
+    array=_array,
     half="½",
     prime="′",
     call=re.compile(r"\w[\w.]*′*(?=\()"),
