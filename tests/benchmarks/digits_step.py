@@ -47,11 +47,11 @@ class HandWritten:
         root = np.sqrt(1 - BETA2**self.t)
         rate, eps = RATE * root / (1 - BETA1**self.t), EPS * root
         for w, g, m, v in zip(self.params, grads, self.m, self.v, strict=True):
-            m *= BETA1
-            m += (1 - BETA1) * g
-            v *= BETA2
-            v += (1 - BETA2) * np.square(g)
-            w -= rate * (m / (np.sqrt(v) + eps))
+            m *= BETA1  # noqa: PLW2901  (in place: the arrays are what the loop is for)
+            m += (1 - BETA1) * g  # noqa: PLW2901
+            v *= BETA2  # noqa: PLW2901
+            v += (1 - BETA2) * np.square(g)  # noqa: PLW2901
+            w -= rate * (m / (np.sqrt(v) + eps))  # noqa: PLW2901
         return float(loss)
 
 

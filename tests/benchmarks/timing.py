@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], *, rounds: int = 200, calls: int = 5) -> dict[str, float]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int = 200, calls: int = 5
+) -> dict[str, float]:
     """Give the median seconds of a call for each contender, measured in turns so that all see the same machine."""
     for contender in contenders.values():
         for _ in range(calls):
