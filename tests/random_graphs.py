@@ -14,6 +14,7 @@ import symbackprop as sb
 from symbackprop.autodiff.forward import value_of
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
+from symbackprop.ops import TABLE
 
 LARGEST = 50.0  # results beyond this are thrown away, so that towers of exp do not overflow
 MARGIN = 1e-4  # the least distance from a kink, a tie or a jump
@@ -29,7 +30,7 @@ class Random(NamedTuple):
     values: dict[Expr, np.ndarray]
 
 
-def random_expression(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = sb.TABLE) -> Random:
+def random_expression(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = TABLE) -> Random:
     """Give the loose ends of a random graph of about `size` operations, and values for its symbols.
 
     Args:
@@ -44,7 +45,7 @@ def random_expression(rng: np.random.Generator, size: int, ops: tuple[Op, ...] =
     return _Builder(rng, ops).build(size)
 
 
-def random_loss(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = sb.TABLE) -> tuple[Expr, dict]:
+def random_loss(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = TABLE) -> tuple[Expr, dict]:
     """Give a scalar that depends on all of a random graph, and values for its symbols."""
     outputs, values = random_expression(rng, size, ops)
     loss = sb.sum(outputs[0])

@@ -19,6 +19,7 @@ from symbackprop.dims import Dim, as_shape, bind
 from symbackprop.errors import DtypeError, NotDifferentiableError
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
+from symbackprop.ops import TABLE
 
 LEAVES = {"constant", "symbol", "size", "arange"}
 STEP = 1e-5
@@ -143,7 +144,7 @@ def applications_of(op: Op) -> list[Application]:
     return [Application(op, case.shapes, {**op.options, **case.params}) for case in cases]
 
 
-OPS = [op for op in sb.TABLE if op.name not in LEAVES]
+OPS = [op for op in TABLE if op.name not in LEAVES]
 APPLICATIONS = [application for op in OPS for application in applications_of(op)]
 each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 each_application = pytest.mark.parametrize("app", APPLICATIONS, ids=str)
@@ -198,9 +199,9 @@ def test_the_table_says_where_an_op_can_be_tested(op):
 
 
 def test_names_are_unique():
-    names = [op.name for op in sb.TABLE]
+    names = [op.name for op in TABLE]
     assert len(set(names)) == len(names)
-    assert {op.name for op in sb.TABLE if not op.vjps} == LEAVES
+    assert {op.name for op in TABLE if not op.vjps} == LEAVES
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
