@@ -1,0 +1,70 @@
+"""What ``help`` shows: every public name says what it does and shows it, and what it shows is true."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+
+import pytest
+
+import symbackprop as sb
+from symbackprop import errors
+from symbackprop.op import Op
+from symbackprop.ops import TABLE
+
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+PUBLIC = sorted(sb.__all__)
+RETURNED = {inspect.signature(thing).return_annotation for thing in vars(sb).values() if inspect.isfunction(thing)}
+
+
+def run(doc: str, name: str) -> doctest.TestResults:
+    report: list[str] = []
+    test = doctest.DocTestParser().get_doctest(doc, {}, name, None, 0)
+    with sb.Graph():
+        found = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+    assert not found.failed, "".join(report)
+    return found
+
+
+@pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
+def test_what_an_op_shows_is_true(op):
+    """Ops are instances, so that pytest does not look into their docs."""
+    assert op.doc.strip()
+    assert op.__doc__ == op.doc
+    assert op.doc[0].isupper(), "a sentence"
+    run(op.doc, op.name)
+
+
+@pytest.mark.parametrize("op", [op for op in TABLE if vars(sb).get(op.name) is op], ids=lambda op: op.name)
+def test_an_op_that_is_called_itself_shows_how(op):
+    assert run(op.doc, op.name).attempted
+    assert f"sb.{op.name}(" in op.doc
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_is_documented(name):
+    thing = getattr(sb, name)
+    doc = thing.doc if isinstance(thing, Op) else inspect.getdoc(thing)
+    assert doc
+    assert doc.split("\n\n")[0].rstrip().endswith((".", ":")), "a doc begins with a sentence"
+    if inspect.isclass(thing) and name in RETURNED - {"Expr"}:
+        return  # the function that gives it shows it
+    assert ">>> " in doc, f"sb.{name} shows no example"
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert len(set(sb.__all__)) == len(sb.__all__)
+    from symbackprop import ops  # noqa: PLC0415  (beside the name that it is compared with)
+
+    assert list(ops.__all__) == sorted(ops.__all__)
+    assert set(ops.__all__) <= set(sb.__all__)
+    for op in TABLE:
+        public = getattr(sb, op.name, None)
+        if op.name not in {"product_of_others", "slice", "unslice", "arange", "size"}:
+            assert callable(public), f"the op {op.name} cannot be reached as sb.{op.name}"
+
+
+def test_every_error_says_when_it_is_raised():
+    for name, error in vars(errors).items():
+        if inspect.isclass(error) and issubclass(error, Exception | Warning):
+            assert inspect.getdoc(error), name
