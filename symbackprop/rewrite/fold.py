@@ -38,7 +38,7 @@ def _fold(expr: Expr) -> Expr | None:
     if dims.names_of(node.shape) or not all(nodes[operand].op is CONSTANT for operand in node.inputs):
         return None
     elements = dims.product(node.shape)
-    if not isinstance(elements, int) or elements > _LARGEST or (node.op is BROADCAST_TO and elements > 1):
+    if not isinstance(elements, int) or elements > _LARGEST or node.op is BROADCAST_TO:
         return None
     operands = [nodes[operand].params["value"].array[()] for operand in node.inputs]
     with np.errstate(all="ignore"):
@@ -87,10 +87,11 @@ def _broadcast_operand(expr: Expr) -> Expr | None:
 
 
 def _late_broadcast(expr: Expr) -> Expr | None:
-    """Compute on few elements first, and repeat the result."""
-    node = expr.node
-    (x,) = expr.inputs
-    return broadcast_to(apply(node.op, x.inputs[0], **node.params), node.shape)
+    """Compute once and repeat the result, where all operands are copies of scalars or scalars."""
+    bare = [operand.inputs[0] if operand.op is BROADCAST_TO else operand for operand in expr.inputs]
+    if any(operand.shape for operand in bare):
+        return None
+    return broadcast_to(apply(expr.op, *bare, **expr.params), expr.shape)
 
 
 def _layout_of_copies(expr: Expr) -> Expr | None:
@@ -164,12 +165,12 @@ FOLD: tuple[Rule, ...] = (
     ),
     Rule(
         name="late_broadcast",
-        equation="f(broadcast(x)) = broadcast(f(x))",
+        equation="f(broadcast(x)) = broadcast(f(x)), f(broadcast(s), t) = broadcast(f(s, t)) for scalars s, t",
         strength=Strength.EXACT,
-        roots=tuple(op for op in _ELEMENTWISE if len(op.vjps) == 1),
+        roots=_ELEMENTWISE,
         rewrite=_late_broadcast,
-        fits=lambda ops: ops == (BROADCAST_TO,),
-        examples=lambda: [-broadcast_to(symbol("a"), "N")],
+        fits=lambda ops: BROADCAST_TO in ops,
+        examples=lambda: [-broadcast_to(symbol("a"), "N"), broadcast_to(symbol("a"), "N") * symbol("b")],
     ),
     Rule(
         name="layout_of_copies",

@@ -43,10 +43,12 @@ _COMMON: tuple[Pass, ...] = (
 PIPELINE: tuple[Pass, ...] = (*_COMMON, Pass("gather", "scalars are multiplied before they meet an array", GATHER))
 """What `compile` runs; every rule is exact or real."""
 
+_SCALAR = Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter)
 FORMULA: tuple[Pass, ...] = (
     *_COMMON,
-    Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter),
+    _SCALAR,
     Pass("tidy", "scalars and signs come out of sums and products", (*OUTWARD, *TIDY)),
+    _SCALAR,  # what has come out of sums may cancel
 )
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 

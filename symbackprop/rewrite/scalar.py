@@ -18,6 +18,7 @@ from symbackprop.graph import Graph, Origin, attributed
 from symbackprop.op import literal, scalar_value
 from symbackprop.ops import add, astype, broadcast_to, divide, exp, multiply, negative, power, sigmoid, square, subtract
 from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.reduce import SOFTMAX, SUM
 
 if TYPE_CHECKING:
     import sympy
@@ -52,7 +53,7 @@ class _Cluster:
                 self.atoms.setdefault(number, Expr(graph, number))
                 seen[number] += 1
         related = any(atom.op is exp for atom in self.atoms.values()) and any(
-            atom.op is sigmoid for atom in self.atoms.values()
+            atom.op in {sigmoid, SOFTMAX} for atom in self.atoms.values()
         )
         self.length = seen.total()
         self.promising = self.size <= _MOST_NODES and (related or self.length > len(seen))
@@ -72,19 +73,28 @@ class _Cluster:
         return _from_sympy(best, {names[number]: atom for number, atom in self.atoms.items()}, self.root.graph)
 
     def _related(self, number: int, names: Mapping[int, sympy.Symbol]) -> sympy.Expr:
-        """Write exp(z) and exp(-z) by σ(z) where that is an atom too, so that they cancel."""
+        """Write exp(z) and exp(-z) by σ(z), or by softmax(z) and its divisor, where these are atoms, so they cancel."""
         atom = self.atoms[number]
         if atom.op is exp:
             (z,) = atom.inputs
             for other, candidate in self.atoms.items():
+                p = names[other]
+                if candidate.op is SOFTMAX and candidate.inputs[0] is z:
+                    divisors = [names[at] for at, total in self.atoms.items() if _is_divisor(total, atom, candidate)]
+                    if divisors:
+                        return p * divisors[0]
                 if candidate.op is sigmoid:
-                    p = names[other]
                     (u,) = candidate.inputs
                     if u is z:
                         return p / (1 - p)
                     if (z.op is negative and z.inputs[0] is u) or (u.op is negative and u.inputs[0] is z):
                         return (1 - p) / p
         return names[number]
+
+
+def _is_divisor(total: Expr, numerator: Expr, quotient: Expr) -> bool:
+    """Tell whether this is the sum that a softmax divides exp(z) by."""
+    return total.op is SUM and total.inputs[0] is numerator and total.params["axes"] == quotient.params["axes"]
 
 
 def _is_arithmetic(graph: Graph, number: int) -> bool:
