@@ -128,6 +128,8 @@ MATRICES = texts(
         ("(u @ v) * s", "(uᵀv)s"),
         ("u[:, None] * v[None, :]", "uvᵀ"),
         ("v[None, :] * u[:, None]", "uvᵀ"),
+        ("u[:, None] * v", "uvᵀ"),
+        ("v * u[None, :]", "v ⊙ u[None]"),
         ("(A @ u)[:, None] * (v @ B)[None, :]", "AuvᵀB"),
         ("W1 @ v", "W1 v"),
         ("A @ W1 + b1", "A W1 + b1"),
@@ -303,6 +305,17 @@ def test_an_equation_in_a_line_has_brackets():
     assert text(sb.where(same, x, 0), where=True) == "where(q, x, 0)\n  where q = [x = y]"
 
 
+def test_a_listed_mean_is_a_scalar():
+    v = sb.symbol("v", "N")
+    m = sb.mean(v, keepdims=True).named("m")
+    assert text((v - m) * m, where=True, simplify=False) == "m(v − m)\n  where m = mean(v)"
+
+
+def test_where_is_one_of_three():
+    with pytest.raises(ValueError, match="where is \"auto\", True or False, not 'no'"):
+        text(sb.symbol("x"), where="no")
+
+
 def test_the_formula_of_a_named_value_is_not_its_name():
     x = sb.symbol("x")
     assert text(sb.exp(x).named("y")) == "exp(x)"
@@ -342,8 +355,15 @@ def _doubling(length):
     return x
 
 
+def _product(length):
+    x, y = sb.symbols("x y")
+    for _ in range(length):
+        x = x * sb.sigmoid(y)
+    return x
+
+
 @pytest.mark.parametrize("where", ["auto", True, False])
-@pytest.mark.parametrize("make", [_chain, _tower, _doubling])
+@pytest.mark.parametrize("make", [_chain, _tower, _doubling, _product])
 def test_cost_is_linear_and_lines_are_bounded(make, where, monkeypatch):
     written = []
     built = walk._Writer._built
@@ -351,12 +371,30 @@ def test_cost_is_linear_and_lines_are_bounded(make, where, monkeypatch):
 
     def characters(length):
         written.clear()
-        shown = text(make(length), simplify=False, where=where)
+        shown = text(make(length), simplify=False, where=where, primes=True)
         assert max(map(len, shown.split("\n"))) < 300
         return sum(len(piece.text) for piece in written)
 
     small, large = characters(400), characters(1600)
     assert large <= 4.4 * small + 4000
+
+
+def test_long_products_are_searched_for_primes_once(monkeypatch):
+    looked = []
+    outer = walk._Views._outer
+    monkeypatch.setattr(walk._Views, "_outer", lambda *args: looked.append(args) or outer(*args))
+    text(_product(1000), simplify=False, primes=True)
+    assert len(looked) <= 3000
+
+
+def test_many_operands_are_named_in_few_rounds(monkeypatch):
+    rounds = []
+    built = walk._Writer._built
+    monkeypatch.setattr(walk._Writer, "_built", lambda *args: rounds.append(args) or built(*args))
+    x = sb.symbol("x", 1)
+    joined = sb.concatenate([sb.sin(x * number) for number in range(1000)])
+    text(joined, simplify=False, where=False)
+    assert len(rounds) < 3100
 
 
 def test_a_chain_of_50000_nodes_is_printed():

@@ -42,6 +42,7 @@ Where: TypeAlias = Literal["auto"] | bool
 _LARGE = 60  # operators in a formula that is shown without shared parts being listed
 _SHORT = 0.4  # the share of the width that a formula may take without shared parts being listed
 _HUGE = 1 << 30  # where counting the operators of a formula written out stops
+_MOST_FACTORS = 64  # of a product that is searched for derivatives of sigmoids
 _WRAPPERS = {negative, TRANSPOSE, BROADCAST_TO, EXPAND_DIMS}
 
 
@@ -186,6 +187,7 @@ class _Views:
         self.nodes = graph.nodes
         self.graph = graph
         self.primes = primes
+        self.without_primes: set[int] = set()  # products in which no derivative of a sigmoid was found
         self.plain: dict[int, int] = {}  # the node under the broadcasts
         self.fan = Counter(operand for number in order for operand in self.nodes[number].inputs)
         self.flat: set[int] = set()  # reductions to one element, shown as scalars
@@ -258,40 +260,55 @@ class _Views:
         found: dict[object, int] = {}
         for operand in node.inputs:
             factor = self.nodes[operand]
-            if factor.op is not EXPAND_DIMS or len(factor.shape) != 2:
-                return None
-            found[factor.params["axes"]] = factor.inputs[0]
+            if len(factor.shape) == 1:
+                found[(-2,)] = operand
+            elif factor.op is EXPAND_DIMS and len(factor.shape) == 2:
+                found[factor.params["axes"]] = factor.inputs[0]
         return (found[(-1,)], found[(-2,)]) if len(found) == 2 and found.keys() == {(-1,), (-2,)} else None
 
-    def _factors(self, number: int) -> list[int]:
-        """Give the factors of a product, through the products in it that nothing else uses."""
-        found: list[int] = []
+    def _factors(self, number: int) -> tuple[list[int], list[int]]:
+        """Give the factors of a product, through the products in it that nothing else uses, and those products."""
+        factors: list[int] = []
+        products: list[int] = []
         stack = [number]
         while stack:
             at = stack.pop()
             node = self.nodes[at]
-            if node.op is multiply and (at == number or self.fan[at] == 1) and self._outer(node) is None:
+            inside = at == number or (self.fan[at] == 1 and not node.label)
+            if node.op is multiply and inside and self._outer(node) is None:
+                products.append(at)
                 stack += [self.plain[operand] for operand in reversed(node.inputs)]
             else:
-                found.append(at)
-        return found
+                factors.append(at)
+        return factors, products
 
     def _sigmoid_primes(self, number: int) -> View | None:
         """Find s and 1 - s among the factors, where s is a sigmoid: together they are its derivative."""
-        factors = self._factors(number)
+        if number in self.without_primes:
+            return None
+        factors, products = self._factors(number)
+        pairs = self._pairs(factors) if len(factors) <= _MOST_FACTORS else {}
         shape = dims.broadcast(*(self.nodes[factor].shape for factor in factors))
-        primed: list[Op | None] = [None] * len(factors)
+        if not pairs or shape != self.nodes[number].shape:
+            self.without_primes.update(products)
+            return None
+        mates = set(pairs.values())
+        kept = [at for at in range(len(factors)) if at not in mates]
+        shown = [self.nodes[factors[pairs[at]]].inputs[0] if at in pairs else factors[at] for at in kept]
+        return View(_build_product, tuple(shown), tuple(sigmoid if at in pairs else None for at in kept))
+
+    def _pairs(self, factors: Sequence[int]) -> dict[int, int]:
+        """Give the places of the factors 1 - s, each with the place of its s."""
+        places: dict[int, list[int]] = {}
+        for at, factor in enumerate(factors):
+            if self.nodes[factor].op is sigmoid:
+                places.setdefault(factor, []).append(at)
+        pairs = {}
         for at, factor in enumerate(factors):
             base = self._one_minus(factor)
-            mate = factors.index(base) if base in factors else None
-            if base is None or mate is None or self.nodes[base].op is not sigmoid or primed[at] or primed[mate]:
-                continue
-            factors[at], primed[at] = self.nodes[base].inputs[0], sigmoid
-            factors[mate] = -1
-        if not any(primed) or shape != self.nodes[number].shape:
-            return None
-        kept = [at for at, factor in enumerate(factors) if factor >= 0]
-        return View(_build_product, tuple(factors[at] for at in kept), tuple(primed[at] for at in kept))
+            if base is not None and places.get(base):
+                pairs[at] = places[base].pop()
+        return pairs
 
     def _one_minus(self, number: int) -> int | None:
         """Give x where the node is 1 - x."""
@@ -338,7 +355,13 @@ def formula(
         primes: show the derivatives of activations as σ′(z).
         width: the length beyond which a part gets a line of its own.
         taken: names that no such part may have.
+
+    Raises:
+        ValueError: `where` is something else.
     """
+    if where not in ("auto", True, False):
+        msg = f'where is "auto", True or False, not {where!r}'
+        raise ValueError(msg)
     shown = _Shown(simplified(expr) if simplify else expr, primes=primes)
     parts = shown.parts(trivial=where is True)
     inline = where is not True and (where is False or shown.sizes[shown.root] <= _LARGE)
@@ -441,13 +464,14 @@ class _Writer:
             return self.scribe.name(self.shown.names[number], self.shown.nodes[number].shape)
         piece = self._built(number)
         if len(piece.text) > self.width:
-            operands = sorted({*self.shown.views[number].operands} - self._named)
-            for operand in sorted(operands, key=lambda operand: -len(self.pieces[operand].text)):
-                if len(piece.text) <= self.width:
-                    break
-                if self.shown.nodes[operand].inputs:
+            operands = {operand for operand in self.shown.views[number].operands if self.shown.nodes[operand].inputs}
+            longest = sorted(operands - self._named, key=lambda operand: (-len(self.pieces[operand].text), operand))
+            count = 1
+            while longest and len(piece.text) > self.width:
+                for operand in longest[:count]:
                     self._list(operand)
-                    piece = self._built(number)
+                piece = self._built(number)
+                longest, count = longest[count:], 2 * count
         return piece
 
     def _built(self, number: int) -> Piece:
@@ -464,7 +488,7 @@ class _Writer:
             return
         self._named.add(number)
         node = self.shown.nodes[number]
-        name = self.scribe.name(self._own_name(node), node.shape)
+        name = self.scribe.name(self._own_name(node), self.pieces[number].shape)
         self.lines.append((name.text, self.scribe.bound(self.pieces[number], ADD).full))
         self.pieces[number] = name
 

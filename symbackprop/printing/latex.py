@@ -68,6 +68,9 @@ def latex(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: b
         primes: write the derivatives of the sigmoid and of tanh as ``\sigma'(z)`` and ``\tanh'(z)``.
         width: the length beyond which a part gets a line of its own, whatever `where` says.
 
+    Raises:
+        ValueError: `where` is something else.
+
     >>> import symbackprop as sb
     >>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
     >>> print(latex(sb.mean((X @ w - y)**2)))

@@ -150,6 +150,7 @@ class Ends(NamedTuple):
     tail: Edge | None
 
 
+_KNOWN = frozenset(TABLE)
 _RESERVED = {"mod", "size", "where"}
 _RAISED = {Edge.WORD: Edge.PAREN, Edge.CALL: Edge.PAREN}  # what ends on an exponent cannot run on
 _BASE = re.compile(r"\{?\$0\}?[^$]*")
@@ -186,7 +187,7 @@ class Scribe:
         """Take the style and what the formula's names allow."""
         self.style = style
         self.names = names
-        self.functions = _functions(style, frozenset(TABLE)) | _functions(style, frozenset(ops))
+        self.functions = _functions(style, _KNOWN) | _functions(style, frozenset(ops))
         self.touching = not can_be_split(names)
         self.divide = divide.form(style.notation(divide), {}, ())
 

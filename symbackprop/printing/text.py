@@ -63,6 +63,9 @@ def text(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bo
         primes: write the derivatives of the sigmoid and of tanh as σ′(z) and tanh′(z).
         width: the length beyond which a part gets a line of its own, whatever `where` says.
 
+    Raises:
+        ValueError: `where` is something else.
+
     >>> import symbackprop as sb
     >>> X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
     >>> print(text(sb.sum((X @ w - y)**2)))
