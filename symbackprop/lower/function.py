@@ -55,7 +55,10 @@ class Function:
         self._outputs = tuple(outputs)
         self._skip = frozenset(skip)
         self._positions = {expr.params["name"]: position for position, expr in enumerate(inputs)}
-        self._wanted = [(parameter.dtype, bool(parameter.shape), parameter.updated) for parameter in program.inputs]
+        self._wanted = [
+            (np.ndarray if each.shape or each.updated else each.dtype.type, each.dtype, each.updated)
+            for each in program.inputs
+        ]
         self._kernel = _loaded(self)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -70,9 +73,9 @@ class Function:
             args = self._arranged(args, named)
         arrays = [
             arg
-            if type(arg) is np.ndarray and arg.dtype == dtype and axes and (not updated or arg.flags.writeable)
+            if type(arg) is kind and arg.dtype == dtype and (not updated or arg.flags.writeable)
             else self._converted(position, arg)
-            for position, (arg, (dtype, axes, updated)) in enumerate(zip(args, self._wanted, strict=True))
+            for position, (arg, (kind, dtype, updated)) in enumerate(zip(args, self._wanted, strict=True))
         ]
         try:
             return self._kernel(*arrays)
@@ -100,7 +103,7 @@ class Function:
 
     def _converted(self, position: int, value: Any) -> Any:
         """Make an argument what its symbol says, where nothing is lost by that."""
-        symbol, (dtype, axes, updated) = self.inputs[position], self._wanted[position]
+        symbol, (kind, dtype, updated) = self.inputs[position], self._wanted[position]
         if updated:
             self._check_updated(symbol, value, dtype)
             return value
@@ -116,7 +119,7 @@ class Function:
                 f"convert it with .astype({dtype.name!r}), or declare the symbol with dtype={array.dtype.name!r}"
             )
         array = array.astype(dtype, copy=False)
-        return array if axes or array.ndim else array[()]
+        return array if kind is np.ndarray or array.ndim else array[()]
 
     def _check_updated(self, symbol: Expr, value: Any, dtype: np.dtype[Any]) -> None:
         if not isinstance(value, np.ndarray):
