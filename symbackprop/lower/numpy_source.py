@@ -54,7 +54,11 @@ def _listed(opening: str, parts: Sequence[str], closing: str) -> list[str]:
     line = f"{opening}{', '.join(parts)}{closing}"
     if len(line) <= _WIDTH:
         return [line]
-    return [opening, *(_INDENT + filled for filled in _filled(", ".join(parts) + ",")), closing]
+    lines = [opening]
+    for part in parts:
+        fits = len(lines) > 1 and len(lines[-1]) + len(part) + 2 <= _WIDTH
+        lines[-1:] = [f"{lines[-1]} {part},"] if fits else [lines[-1], f"{_INDENT}{part},"]
+    return [*lines, closing]
 
 
 def _filled(text: str) -> list[str]:
@@ -64,7 +68,7 @@ def _filled(text: str) -> list[str]:
 
 
 def _docstring(program: Program) -> Iterator[str]:
-    results = ", ".join(output.key or _name(output) for output in program.outputs)
+    results = ", ".join(_name(output) for output in program.outputs)
     updated = ", ".join(parameter.name for parameter in program.inputs if parameter.updated)
     taken = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
     sentences = [f"Compute {results}{taken and ' from '}{taken}."] if results else []
@@ -86,6 +90,9 @@ def _described(name: str, shape: Shape) -> str:
 
 
 def _name(output: Output) -> str:
+    """Give the user's name for a result, unless it could end a docstring or hide in it."""
+    if output.key and output.key.isprintable() and not {'"', "\\"} & set(output.key):
+        return output.key
     return output.value.name if isinstance(output.value, Ref) else expression(output.value)
 
 

@@ -288,7 +288,8 @@ class _Lowering:
             else:
                 value = self._term(number)
                 shared = base in home or base in returned or self.nodes[base].op in {SYMBOL, CONSTANT}
-                copy = (shared or self._repeats(number)) and bool(value.shape or self._is_updated(base, home))
+                array = value.shape or base != number or self._is_updated(base, home)  # else it is a NumPy scalar
+                copy = bool(array) and (shared or self._repeats(number))
                 returned.add(base)
             outputs.append(Output(value, copy, key))
         return outputs
