@@ -335,11 +335,16 @@ def _position(start: Size, size: Size) -> str:
 # --- the walk -------------------------------------------------------------------------------------------------
 
 
+def _holds_derivative(expr: Expr) -> bool:
+    nodes = expr.graph.nodes
+    return any(nodes[number].backward for number in expr.graph.reachable([expr.number]))
+
+
 def formula(
     expr: Expr,
     style: Style,
     *,
-    simplify: bool = True,
+    simplify: bool | None = None,
     where: Where = "auto",
     primes: bool = False,
     width: int = 240,
@@ -350,7 +355,7 @@ def formula(
     Args:
         expr: the expression.
         style: the notation.
-        simplify: rewrite it first.
+        simplify: rewrite it first; None does so where it holds a derivative.
         where: list shared and named parts: all of them, none, or those of a large formula.
         primes: show the derivatives of activations as σ′(z).
         width: the length beyond which a part gets a line of its own.
@@ -362,7 +367,8 @@ def formula(
     if where not in ("auto", True, False):
         msg = f'where is "auto", True or False, not {where!r}'
         raise ValueError(msg)
-    shown = _Shown(simplified(expr) if simplify else expr, primes=primes)
+    wanted = _holds_derivative(expr) if simplify is None else simplify
+    shown = _Shown(simplified(expr) if wanted else expr, primes=primes)
     parts = shown.parts(trivial=where is True)
     inline = where is not True and (where is False or shown.sizes[shown.root] <= _LARGE)
     written = _Writer(shown, style, width, set() if inline else parts, taken).write()

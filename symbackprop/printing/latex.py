@@ -55,14 +55,17 @@ LATEX = Style(
 )
 
 
-def latex(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 480) -> str:
+def latex(
+    expr: Expr, *, simplify: bool | None = None, where: Where = "auto", primes: bool = False, width: int = 480
+) -> str:
     r"""Give a formula in LaTeX, for math mode.
 
     Names become ``W_{1}``, ``\theta`` and ``\mathrm{lr}``; what is no identifier is escaped.
 
     Args:
         expr: the expression.
-        simplify: rewrite it first, as `symbackprop.simplify` does.
+        simplify: rewrite it first, as `symbackprop.simplify` does; unless told, only what `grad` made is rewritten, and
+            what the user wrote is shown as written.
         where: write shared parts, and values given a name, on lines of their own: True for all of them, False for
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as ``\sigma'(z)`` and ``\tanh'(z)``.

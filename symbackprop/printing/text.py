@@ -49,7 +49,9 @@ TEXT = Style(
 )
 
 
-def text(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bool = False, width: int = 240) -> str:
+def text(
+    expr: Expr, *, simplify: bool | None = None, where: Where = "auto", primes: bool = False, width: int = 240
+) -> str:
     """Give a formula as Unicode text, in the notation of matrices.
 
     Vectors are columns: ``v @ M`` reads Mᵀv. One-letter names stand side by side, longer ones apart; ⊙ multiplies
@@ -57,7 +59,8 @@ def text(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bo
 
     Args:
         expr: the expression.
-        simplify: rewrite it first, as `symbackprop.simplify` does.
+        simplify: rewrite it first, as `symbackprop.simplify` does; unless told, only what `grad` made is rewritten, and
+            what the user wrote is shown as written.
         where: write shared parts, and values given a name, on lines of their own: True for all of them, False for
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as σ′(z) and tanh′(z).
@@ -71,7 +74,8 @@ def text(expr: Expr, *, simplify: bool = True, where: Where = "auto", primes: bo
     >>> print(text(sb.sum((X @ w - y)**2)))
     sum((Xw − y)²)
     >>> z = (X @ w + b).named("z")
-    >>> print(text(sb.sigmoid(z) * (1 - sb.sigmoid(z)), primes=True))
+    >>> s = sb.sigmoid(z)
+    >>> print(text(s * (1 - s), primes=True))
     σ′(Xw + b)
     >>> print(text(z * sb.sigmoid(z), where=True))
     z ⊙ σ(z)
