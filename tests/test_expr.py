@@ -318,6 +318,7 @@ def test_values_are_equal_by_dtype_shape_and_bytes():
     for one, other in [
         (np.array(0.0), np.array(-0.0)),
         (np.array(1.0), np.array(1)),
+        (np.array(0.0), np.array(0)),
         (np.array(1.0), np.array([1.0])),
         (np.float32(0.1), np.float64(np.float32(0.1))),
         (np.zeros((0, 2)), np.zeros((2, 0))),

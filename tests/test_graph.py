@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -281,6 +282,15 @@ def test_verify_finds_a_wrong_node():
 # --- threads --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _impatient():
+    """Let the interpreter change threads as often as it can, so that a race shows."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 def in_threads(work, count=8):
     barrier = threading.Barrier(count)
 
@@ -292,6 +302,7 @@ def in_threads(work, count=8):
         return list(pool.map(start, range(count)))
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_threads_append_to_one_graph():
     graph = sb.Graph()
 
@@ -313,6 +324,7 @@ def test_threads_append_to_one_graph():
         np.testing.assert_allclose(sb.evaluate(g, values), sb.backprop(z, values)[w], rtol=1e-12)
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_threads_sweep_and_draw_one_graph():
     graph = sb.Graph()
 
@@ -330,6 +342,7 @@ def test_threads_sweep_and_draw_one_graph():
     assert {expr.number for expr in kept} <= set(graph.nodes)
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_threads_get_one_handle():
     for _ in range(100):
         with sb.Graph() as graph:
