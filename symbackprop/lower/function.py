@@ -61,7 +61,7 @@ class Function:
         ]
         self._kernel = _loaded(self)
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Compute the outputs.
 
         Raises:
@@ -205,8 +205,8 @@ def compile(
     values = [*flat, *new.values()]
     if not name.isidentifier():
         raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
-    _check_inputs(inputs, values)
     _check_updates(inputs, new)
+    _check_inputs(inputs, values)
     rewritten = run([*inputs, *new, *values], skip=skip)
     symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
     results = rewritten[len(inputs) + len(new) :]

@@ -73,7 +73,7 @@ def _docstring(program: Program) -> Iterator[str]:
     taken = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
     sentences = [f"Compute {results}{taken and ' from '}{taken}."] if results else []
     sentences += [f"Update {updated} in place{'.' if results else f', from {taken}.'}"] if updated else []
-    text = [line for sentence in sentences for line in _filled(sentence)]
+    text = [line for sentence in sentences or ["Check the shapes."] for line in _filled(sentence)]
     if len(text) == 1 and not program.notes:
         yield f'"""{text[0]}"""'
         return
