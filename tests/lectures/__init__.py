@@ -1,0 +1,1 @@
+"""The lectures, row by row."""
