@@ -25,6 +25,7 @@ from symbackprop.ops.elementwise import astype
 from symbackprop.ops.layout import broadcast_to, ones_like, zeros_like
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import SUM
+from symbackprop.rewrite.before import stabilised
 
 GradTable = dict[int, Expr]
 
@@ -201,7 +202,7 @@ def _pulled(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: 
         _check_target(z, target, position, what)
         for position, target in enumerate([wrt] if isinstance(wrt, Expr) else wrt)
     ]
-    grad_table = backpropagate(z, targets, seed)
+    grad_table = backpropagate(stabilised(z, targets), targets, seed)
     extra = seed.shape[: seed.ndim - z.ndim]
     gradients = []
     for target in targets:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.op import CONSTANT, scalar_value
+from symbackprop.op import CONSTANT, apply, scalar_value
 from symbackprop.ops import abs as abs_
-from symbackprop.ops import constant, exp, log, maximum, minimum, negative, power, sqrt, square, symbol, where
+from symbackprop.ops import constant, exp, log, maximum, mean, minimum, negative, power, sqrt, square, symbol, where
+from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation
 
 EXACT, REAL, FINITE = Strength
@@ -52,6 +53,13 @@ def _scalar_times_array(found: Bindings) -> bool:
 
 def _scalar_times_arrays(found: Bindings) -> bool:
     return not found["s"].shape and bool(found["x"].shape) and bool(found["y"].shape)
+
+
+_ALIKE = "s is a scalar, x and y are arrays of one shape"
+
+
+def _alike_arrays(found: Bindings) -> bool:
+    return not found["s"].shape and bool(found["x"].shape) and found["x"].shape == found["y"].shape
 
 
 def _algebra() -> tuple[Rule, ...]:
@@ -153,6 +161,9 @@ def _algebra() -> tuple[Rule, ...]:
         ),
         equation("times_reciprocal", (1 / s) * x, x / s, REAL, when=_scalar, where="s is a scalar"),
         equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
+        equation(
+            "divisor_out_of_arrays", (x / s) * y, (x * y) / s, REAL, when=_alike_arrays, where=_ALIKE, arrays="xy"
+        ),
         equation("common_factor_sum", s * x + s * y, s * (x + y), REAL, when=_scalar, where="s is a scalar"),
         equation("common_factor_difference", s * x - s * y, s * (x - y), REAL, when=_scalar, where="s is a scalar"),
         equation("common_divisor_sum", x / s + y / s, (x + y) / s, REAL, when=_scalar, where="s is a scalar"),
@@ -198,7 +209,21 @@ def _tidy() -> tuple[Rule, ...]:
     )
 
 
+def _negative_summand(expr: Expr) -> Expr:
+    return -apply(expr.op, expr.inputs[0].inputs[0], **expr.params)
+
+
+SIGN_OUT_OF_SUM = Rule(
+    name="sign_out_of_sum",
+    equation="sum(−x) = −sum(x), mean(−x) = −mean(x)",
+    strength=EXACT,
+    roots=(SUM, MEAN),
+    rewrite=_negative_summand,
+    examples=lambda: [apply(SUM, -symbol("x", ("N", "D")), axes=(-1,), keepdims=False), mean(-symbol("x", "N"))],
+    fits=lambda ops: ops == (negative,),
+)
+
 with Graph(scratch=True):
-    ALGEBRA: tuple[Rule, ...] = _algebra()
+    ALGEBRA: tuple[Rule, ...] = (*_algebra(), SIGN_OUT_OF_SUM)
     GATHER: tuple[Rule, ...] = _gather()
     OUTWARD: tuple[Rule, ...] = _tidy()

@@ -52,9 +52,8 @@ class _Cluster:
             elif _fraction(Expr(graph, number)) is None:
                 self.atoms.setdefault(number, Expr(graph, number))
                 seen[number] += 1
-        related = any(atom.op is exp for atom in self.atoms.values()) and any(
-            atom.op in {sigmoid, SOFTMAX} for atom in self.atoms.values()
-        )
+        ops = Counter(atom.op for atom in self.atoms.values())
+        related = ops[sigmoid] > 1 or bool(ops[exp] and (ops[sigmoid] or ops[SOFTMAX]))
         self.length = seen.total()
         self.promising = self.size <= _MOST_NODES and (related or self.length > len(seen))
         self.root = root
@@ -73,23 +72,30 @@ class _Cluster:
         return _from_sympy(best, {names[number]: atom for number, atom in self.atoms.items()}, self.root.graph)
 
     def _related(self, number: int, names: Mapping[int, sympy.Symbol]) -> sympy.Expr:
-        """Write exp(z) and exp(-z) by σ(z), or by softmax(z) and its divisor, where these are atoms, so they cancel."""
+        """Write σ(-z), exp(z) and exp(-z) by σ(z), or exp(z) by softmax(z) and its divisor, where these are atoms."""
         atom = self.atoms[number]
-        if atom.op is exp:
-            (z,) = atom.inputs
-            for other, candidate in self.atoms.items():
-                p = names[other]
-                if candidate.op is SOFTMAX and candidate.inputs[0] is z:
-                    divisors = [names[at] for at, total in self.atoms.items() if _is_divisor(total, atom, candidate)]
-                    if divisors:
-                        return p * divisors[0]
-                if candidate.op is sigmoid:
-                    (u,) = candidate.inputs
-                    if u is z:
-                        return p / (1 - p)
-                    if (z.op is negative and z.inputs[0] is u) or (u.op is negative and u.inputs[0] is z):
-                        return (1 - p) / p
+        if atom.op not in {exp, sigmoid}:
+            return names[number]
+        (z,) = atom.inputs
+        for other, candidate in self.atoms.items():
+            p = names[other]
+            if atom.op is exp and candidate.op is SOFTMAX and candidate.inputs[0] is z:
+                divisors = [names[at] for at, total in self.atoms.items() if _is_divisor(total, atom, candidate)]
+                if divisors:
+                    return p * divisors[0]
+            if candidate.op is sigmoid:
+                (u,) = candidate.inputs
+                if atom.op is sigmoid and z.op is negative and z.inputs[0] is u:
+                    return 1 - p
+                if atom.op is exp and u is z:
+                    return p / (1 - p)
+                if atom.op is exp and _opposite(u, z):
+                    return (1 - p) / p
         return names[number]
+
+
+def _opposite(u: Expr, z: Expr) -> bool:
+    return (z.op is negative and z.inputs[0] is u) or (u.op is negative and u.inputs[0] is z)
 
 
 def _is_divisor(total: Expr, numerator: Expr, quotient: Expr) -> bool:
