@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -174,12 +174,19 @@ def _check_symbols(outputs: Mapping[str, Expr], params: Mapping[Expr, Any], data
         raise ArgumentError("fit: there are no params to train")
     common_graph([*outputs.values(), *params, *data], "fit")
     needed = free_symbols(list(outputs.values()))
+    for symbol in params:
+        if symbol in data:
+            raise ArgumentError(f"fit: {symbol.describe()} is in params and in data; it can be only one of them")
     for symbol in needed:
-        if (symbol in params) == (symbol in data):
-            raise ArgumentError(_which_array(symbol, [*params, *data], twice=symbol in params))
-    for symbol in params.keys() - set(free_symbols([outputs["loss"]])):
+        if symbol not in params and symbol not in data:
+            near = did_you_mean(symbol.describe(), [other.describe() for other in [*params, *data]])
+            raise ArgumentError(
+                f"fit: the loss or a metric needs {symbol.describe()}, which is neither in params nor in data{near}"
+            )
+    trained = set(free_symbols([outputs["loss"]]))
+    for symbol in [each for each in params if each not in trained]:
         raise ArgumentError(f"fit: the loss does not depend on the parameter {symbol.describe()}")
-    for symbol in data.keys() - set(needed):
+    for symbol in [each for each in data if each not in needed]:
         raise ArgumentError(f"fit: data has {symbol.describe()}, which neither the loss nor a metric uses")
 
 
@@ -189,14 +196,6 @@ def _check_keys(what: str, given: Iterable[object]) -> None:
             raise ArgumentError(f"fit: the keys of {what} are symbols, and {key!r} is none")
         if key.op.name != "symbol":
             raise ArgumentError(f"fit: the keys of {what} are symbols, and {key.describe()} is none")
-
-
-def _which_array(symbol: Expr, given: Sequence[Expr], *, twice: bool) -> str:
-    name = symbol.describe()
-    if twice:
-        return f"fit: {name} is in params and in data; it can be only one of them"
-    near = did_you_mean(name, [other.describe() for other in given])
-    return f"fit: the loss or a metric needs {name}, which is neither in params nor in data{near}"
 
 
 def _epochs(epochs: object) -> int:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -148,6 +149,15 @@ class Optimiser(ABC):
                 )
 
 
+def rest(share: float) -> float:
+    """Give ``1 - share`` as the decimal number that people mean by it.
+
+    >>> 1 - 0.9, rest(0.9)
+    (0.09999999999999998, 0.1)
+    """
+    return float(1 - Decimal(repr(float(share))))
+
+
 def free_symbols(exprs: Sequence[Expr]) -> list[Expr]:
     """Give the symbols that expressions are computed from, in the order in which they were made.
 
@@ -272,7 +282,7 @@ class RMSProp(Optimiser):
     def rule(self, w: Expr, g: Expr, *memory: Expr, t: Expr) -> tuple[Expr, ...]:
         """Give the new w and r."""
         (r,) = memory
-        r = self.decay * r + (1 - self.decay) * square(g)
+        r = self.decay * r + rest(self.decay) * square(g)
         return w - self.rate(w, t) * (g / (sqrt(r) + self.eps)), r
 
 
@@ -315,8 +325,8 @@ class Adam(Optimiser):
     def _move(self, w: Expr, g: Expr, *memory: Expr, t: Expr) -> tuple[Expr, Expr, Expr]:
         """Give the new moments, and what is to be taken from w."""
         m, v = memory
-        m = self.beta1 * m + (1 - self.beta1) * g
-        v = self.beta2 * v + (1 - self.beta2) * square(g)
+        m = self.beta1 * m + rest(self.beta1) * g
+        v = self.beta2 * v + rest(self.beta2) * square(g)
         # The scalars are computed in float64 and rounded once: in float32, 1 − β₂ᵗ has no more than four digits.
         root = sqrt(1 - power(self.beta2, t + 1))
         rate = self.lr(t) if callable(self.lr) else self.lr
