@@ -70,7 +70,7 @@ def test_cross_entropy_of_a_sigmoid_is_as_simple_as_the_quadratic_loss(sigmoid):
 @pytest.mark.lecture("L2")
 def test_the_sigmoids_own_slope_cancels_where_it_underflows():
     a, t = sb.symbol("a"), sb.symbol("y*")
-    slope = sb.compile([a, t], sb.simplify(sb.grad(likelihood(1 / (1 + sb.exp(-a)), t), a)))
+    slope = sb.compile([a, t], sb.grad(likelihood(1 / (1 + sb.exp(-a)), t), a))
     assert [slope(av, tv) for av, tv in [(1000.0, 0.0), (-1000.0, 1.0), (1000.0, 1.0)]] == [-1, 1, 0]
 
 
