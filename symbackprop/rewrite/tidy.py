@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, SIZE, apply
-from symbackprop.ops import broadcast_to, divide, matmul, multiply, negative, symbol
+from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
+from symbackprop.ops import broadcast_to, divide, matmul, multiply, negative, subtract, symbol
 from symbackprop.ops import mean as mean_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
@@ -14,6 +14,8 @@ from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
 REAL = Strength.REAL
+_LINEAR = {matmul, multiply, divide, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE}
+_DEEPEST = 8  # how far down a sign is carried: formulas are written to be read
 
 
 def _factored(expr: Expr, position: int) -> Expr | None:
@@ -40,6 +42,30 @@ def _linear(expr: Expr) -> Expr | None:
         if found is not None:
             return found
     return None
+
+
+def _turned(expr: Expr, depth: int = _DEEPEST) -> Expr | None:
+    """Give the negative of an expression by turning a difference in it round, or None where it has none."""
+    if expr.op is subtract:
+        return None if scalar_value(expr.inputs[0]) is not None else expr.inputs[1] - expr.inputs[0]
+    if depth == 0 or expr.op not in _LINEAR:
+        return None
+    operands = list(expr.inputs)
+    for position in range(1 if expr.op is divide else len(operands)):
+        turned = _turned(operands[position], depth - 1)
+        if turned is not None:
+            operands[position] = turned
+            return apply(expr.op, *operands, **expr.params)
+    return None
+
+
+def _absorb_sign(expr: Expr) -> Expr | None:
+    if expr.op is negative:
+        return _turned(expr.inputs[0])
+    factor, x = expr.inputs
+    number = scalar_value(factor)
+    turned = _turned(x) if number is not None and number < 0 else None
+    return None if turned is None or number is None else -number * turned
 
 
 def _sum_of_constant(expr: Expr) -> Expr | None:
@@ -71,7 +97,23 @@ def _scaled() -> Expr:
     return symbol("s") * symbol("A", ("N", "D"))
 
 
+def _error() -> Expr:
+    return symbol("t", "N") - symbol("y", "N")
+
+
 TIDY: tuple[Rule, ...] = (
+    Rule(
+        name="sign_into_difference",
+        equation="−f(t − y) = f(y − t), −2·f(t − y) = 2·f(y − t) for f linear",
+        strength=REAL,
+        roots=(negative, multiply),
+        rewrite=_absorb_sign,
+        examples=lambda: [
+            -(symbol("X", ("D", "N")) @ _error()),
+            -2.0 * (symbol("m", "N") * _error()),
+            -(sum_(_error()) / symbol("s")),
+        ],
+    ),
     Rule(
         name="scalar_out",
         equation="f(s·x) = s·f(x), f(x/s) = f(x)/s, f(−x) = −f(x) for f linear",
