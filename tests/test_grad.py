@@ -502,3 +502,9 @@ def test_a_rule_of_the_wrong_shape_is_named():
     with pytest.raises(GraphError) as caught:
         sb.grad(sb.sum(apply(wrong, x)), x)
     assert str(caught.value) == "the derivative rule of wrong gave (6,) for an operand of shape (3,)"
+
+
+def test_the_vector_of_hvp_may_depend_on_the_variable_and_is_not_differentiated():
+    x = sb.symbol("x", 3)
+    at = np.array([0.5, -1.0, 2.0])
+    np.testing.assert_allclose(sb.evaluate(sb.hvp(sb.sum(sb.exp(x)), x, x), {x: at}), np.exp(at) * at)

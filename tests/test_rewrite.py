@@ -11,7 +11,6 @@ from symbackprop.rewrite import FORMULA, PIPELINE, RULES, simplify
 from symbackprop.rewrite.engine import Rewritten, Strength, rebuild
 from symbackprop.rewrite.pipeline import run
 
-
 SIZES = {"N": 3, "D": 2, "K": 4, "M": 2}
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from symbackprop.autodiff.reverse import grad, vjp
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.ops.elementwise import multiply
 from symbackprop.ops.layout import zeros_like
 from symbackprop.ops.leaf import as_expr
-from symbackprop.ops.reduce import sum as sum_
 
 
 def jvp(y: Expr, x: Expr, tangent: Operand) -> Expr:
@@ -44,7 +42,10 @@ def jvp(y: Expr, x: Expr, tangent: Operand) -> Expr:
 
 
 def hvp(f: Expr, x: Expr, vector: Operand) -> Expr:
-    """Give the Hessian-vector product of a scalar: the gradient of ``∇f · v`` (Pearlmutter, 1994).
+    """Give the Hessian-vector product of a scalar, without the Hessian: the gradient of ``∇f · v`` for a fixed v.
+
+    B. Pearlmutter, *Fast exact multiplication by the Hessian* (1994). The vector may depend on x: it is not
+    differentiated.
 
     Args:
         f: a scalar expression.
@@ -67,5 +68,4 @@ def hvp(f: Expr, x: Expr, vector: Operand) -> Expr:
     if direction.shape != x.shape:
         msg = f"hvp: the vector {direction.describe()} does not have the shape of {x.describe()}"
         raise ShapeError(msg)
-    slope = sum_(multiply(grad(f, x), direction))
-    return grad(slope, x, unused="zeros")
+    return vjp(grad(f, x), x, direction, unused="zeros")

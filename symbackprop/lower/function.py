@@ -243,6 +243,9 @@ def _flattened(outputs: Any) -> tuple[list[Expr], list[str | None], str]:
     flat: list[Any]
     if isinstance(outputs, Mapping):
         flat, form = list(outputs.values()), "dict"
+        for key in outputs:
+            if not isinstance(key, str):
+                raise GraphError(f"compile: the keys of outputs are names, and {key!r} is none")
     elif isinstance(outputs, list | tuple):
         flat, form = list(outputs), "list" if isinstance(outputs, list) else "tuple"
     else:
@@ -251,7 +254,7 @@ def _flattened(outputs: Any) -> tuple[list[Expr], list[str | None], str]:
         if not isinstance(output, Expr):
             what = type(output).__name__
             raise GraphError(f"compile: output {position} is {what}, not an expression; wrap it in sb.constant")
-    return flat, [*map(str, outputs)] if form == "dict" else [None] * len(flat), form
+    return flat, [*outputs] if form == "dict" else [None] * len(flat), form
 
 
 def _check_inputs(inputs: Sequence[Any], values: Sequence[Expr]) -> None:

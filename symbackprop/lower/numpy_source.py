@@ -23,16 +23,8 @@ def source(program: Program) -> str:
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
-    >>> print(sb.compile([x], {"norm": sb.sum(x * x)}, name="f").source)
-    import numpy as np
-    <BLANKLINE>
-    <BLANKLINE>
-    def f(x):
-        \"""Compute norm from x[N].
-    <BLANKLINE>
-        norm = sum(x²)
-        \"""
-        N, = x.shape
+    >>> print(sb.compile([x], {"norm": sb.sum(x * x)}, name="f").source.partition("N, = ")[2])
+    x.shape
         norm = np.square(x).sum()
         return {"norm": norm}
     <BLANKLINE>

@@ -200,22 +200,17 @@ class _Lowering:
         constants = self._constants()
         home = self._homes()
         order = self._scheduled(home)
-        first = self._saved(home)
-        statements: list[Statement] = list(first)
+        statements = self._saved(home)
         for number in order:
-            value = self._term(number)
-            symbol = home.get(number)
-            if symbol is None:
+            if number in self.kept:
+                self.refs[number] = self.kept[number]
+            elif number in home:
+                statements += self._stored(number, home[number])
+            else:
+                value = self._term(number)
                 name = self.names.take(self._wanted(number))
                 statements.append(Assign(name, value))
                 self.refs[number] = Ref(name, value.shape, value.dtype)
-            else:
-                target = self.refs[symbol]
-                views = {ref.name for view, ref in self.refs.items() if self.base.get(view) == symbol}
-                steps = steps_in_place(value, target, views)
-                statements += [Accumulate(target.name, op, term) for op, term in steps] if steps else []
-                statements += [] if steps else [Store(target.name, value)]
-                self.refs[number] = target
         for symbol, value_number in self.updates.items():
             if home.get(value_number) != symbol:
                 value = self.kept.get(value_number) or self._term(value_number)
@@ -230,6 +225,16 @@ class _Lowering:
             form=self.request.form,
             notes=tuple(self.request.notes),
         )
+
+    def _stored(self, number: int, symbol: int) -> list[Statement]:
+        """Compute a new value into the array that it replaces."""
+        value, target = self._term(number), self.refs[symbol]
+        views = {ref.name for view, ref in self.refs.items() if self.base.get(view) == symbol}
+        steps = steps_in_place(value, target, views)
+        self.refs[number] = target
+        if steps is None:
+            return [Store(target.name, value)]
+        return [Accumulate(target.name, op, term) for op, term in steps]
 
     def _inputs(self) -> tuple[Input, ...]:
         found = []
