@@ -731,3 +731,32 @@ def test_ten_thousand_losses_compiled_and_dropped_leave_nothing_behind():
     assert megabytes <= 20
     assert nodes < 20_000
     assert pages <= 10
+
+
+INTEGER_FORMS = {
+    "square": lambda x, y: x * x,
+    "twice": lambda x, y: x + x,
+    "minus one": lambda x, y: x * -1,
+    "like terms": lambda x, y: 2 * x + 3 * x,
+    "signs": lambda x, y: x - (-y),
+    "a sum of negatives": lambda x, y: sb.sum(-x),
+    "a size": lambda x, y: abs(-x),
+    "powers": lambda x, y: sb.power(x, 1) + sb.power(y, 0),
+    "quotients": lambda x, y: x / 2 / 3 * y,
+    "masks": lambda x, y: (x > 0) * y,
+}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "float32"])
+@pytest.mark.parametrize("form", INTEGER_FORMS)
+def test_rules_keep_to_the_arithmetic_of_every_dtype(form, dtype):
+    x, y = sb.symbol("x", "N", dtype), sb.symbol("y", "N", dtype)
+    try:
+        expr = INTEGER_FORMS[form](x, y)
+    except DtypeError:
+        assert dtype in {"bool", "uint8"}  # NumPy has no - for bools, and no -1 in uint8
+        return
+    values = {x: np.array([0, 1, 1]).astype(dtype), y: np.array([1, 1, 0]).astype(dtype)}
+    found, expected = sb.compile([x, y], expr)(*values.values()), sb.evaluate(expr, values)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -22,6 +22,10 @@ def _is_number(found: Bindings, name: str) -> bool:
     return found[name].op is CONSTANT and not found[name].shape
 
 
+def _signed(found: Bindings) -> bool:
+    return found["x"].dtype.kind != "u"
+
+
 def _x_free(found: Bindings) -> bool:
     return not _is_number(found, "x")
 
@@ -97,7 +101,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("add_negative_multiple", x + c * y, x - (-c) * y, EXACT, when=_negative, where="c < 0"),
         equation("subtract_negative_multiple", x - c * y, x + (-c) * y, EXACT, when=_negative, where="c < 0"),
         equation("square_of_negative", square(-x), square(x), EXACT),
-        equation("abs_of_negative", abs_(-x), abs_(x), EXACT),
+        equation("abs_of_negative", abs_(-x), abs_(x), EXACT, when=_signed, where="x has a sign"),
         # numbers to the left, and together
         equation("number_left", x * c, c * x, EXACT, when=_x_free, where="x is no number", commute=False),
         equation("collect_numbers", c * (d * x), (c * d) * x, REAL),
@@ -209,8 +213,11 @@ def _tidy() -> tuple[Rule, ...]:
     )
 
 
-def _negative_summand(expr: Expr) -> Expr:
-    return -apply(expr.op, expr.inputs[0].inputs[0], **expr.params)
+def _negative_summand(expr: Expr) -> Expr | None:
+    (summand,) = expr.inputs
+    if summand.dtype != expr.dtype:  # small integers are summed as large ones, whose negatives are others
+        return None
+    return -apply(expr.op, summand.inputs[0], **expr.params)
 
 
 SIGN_OUT_OF_SUM = Rule(

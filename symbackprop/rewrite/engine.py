@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
+from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
 from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
@@ -154,7 +155,10 @@ def equation(
             if _match(pattern, graph, number, found):
                 bindings = {name: Expr(graph, number) for name, number in found.items()}
                 if when(bindings):
-                    return instantiate(right, bindings)
+                    try:
+                        return instantiate(right, bindings)
+                    except DtypeError:  # such as -x for a bool: the rule is not for this dtype
+                        return None
         return None
 
     def fits(ops: tuple[Op, ...]) -> bool:
