@@ -186,7 +186,7 @@ def compile(
         updates: new values for symbols among the inputs; their arrays are written in place, after everything has been
             computed from the old values.
         name: the name of the generated function.
-        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", or a rule.
+        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "gather", or a rule.
 
     Raises:
         GraphError: an input is no symbol, one is missing, or two different symbols have one name.
