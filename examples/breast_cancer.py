@@ -50,7 +50,7 @@ def fitted(Xv: Any, yv: Any, penalty: float, steps: int) -> Any:
 def main() -> int:
     """Fit both, print both; the exit status is 1 if they differ by more than 1e-4."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=1000, help="steps of L-BFGS at most (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of L-BFGS at most (default: %(default)s)")
     parser.add_argument("--penalty", type=float, default=1.0, help="λ, scikit-learn's 1/C (default: %(default)s)")
     args = parser.parse_args()
     data = load_breast_cancer()
@@ -58,7 +58,7 @@ def main() -> int:
     yv = data.target.astype(float)
     print(f"{len(yv)} tumours, {Xv.shape[1]} measurements each, {int(yv.sum())} benign\n")
 
-    ours = fitted(Xv, yv, args.penalty, args.epochs)
+    ours = fitted(Xv, yv, args.penalty, args.steps)
     reference = LogisticRegression(C=1 / args.penalty, tol=1e-10, max_iter=10_000).fit(Xv, yv)
     theirs = np.append(reference.coef_[0], reference.intercept_)
 
