@@ -6,8 +6,7 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.op import Op, Params
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A use of a named value."""
 
     name: str
@@ -25,8 +23,7 @@ class Ref:
     dtype: np.dtype[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """An operation on terms; nested calls are one expression of the target language."""
 
     op: Op
@@ -39,8 +36,7 @@ class Call:
 Term: TypeAlias = Ref | Call
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(NamedTuple):
     """Give a name to a new value; to a copy of it where it is a view of an array that will change."""
 
     target: str
@@ -48,8 +44,7 @@ class Assign:
     copy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Accumulate:
+class Accumulate(NamedTuple):
     """Combine an array in place with a term: ``target op= value``."""
 
     target: str
@@ -57,8 +52,7 @@ class Accumulate:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """Overwrite the elements of an array: ``target[...] = value``."""
 
     target: str
@@ -68,8 +62,7 @@ class Store:
 Statement: TypeAlias = Assign | Accumulate | Store
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A parameter of the function: the user's name, the name in the program, and what the array must be."""
 
     symbol: str
@@ -79,16 +72,14 @@ class Input:
     updated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     """A known array."""
 
     name: str
     value: Call
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A result; one that shares memory with an input or another result is copied."""
 
     value: Term
@@ -96,16 +87,14 @@ class Output:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """A size that must not be negative, and what for."""
 
     size: Dim
     reason: str
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A function: parameters, statements on named values, results.
 
     Attributes:
@@ -126,7 +115,7 @@ class Program:
     statements: tuple[Statement, ...]
     outputs: tuple[Output, ...]
     form: str
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def calls(self) -> Iterator[Call]:
         """Give every operation, in the order of execution."""
