@@ -175,3 +175,87 @@ def test_naive_softplus_is_rewritten(spelling):
     x = sb.symbol("x", "N")
     extreme = np.array([-1000.0, -1.0, 0.0, 1.0, 1000.0])
     np.testing.assert_allclose(sb.compile([x], spelling(x))(extreme), np.logaddexp(0, extreme), rtol=1e-15)
+
+
+def values_of_rewritten(build, **arrays):
+    """Give what an expression is worth as built, compiled and simplified."""
+    symbols = [sb.symbol(name, array.shape, array.dtype) for name, array in arrays.items()]
+    values = dict(zip(symbols, arrays.values(), strict=True))
+    expr = build(*symbols)
+    with np.errstate(over="ignore"):  # exp of a byte is a float16
+        return [
+            sb.evaluate(expr, values),
+            sb.compile(symbols, expr)(*arrays.values()),
+            sb.evaluate(sb.simplify(expr), values),
+        ]
+
+
+BYTES = np.array([1, 5, 200], np.uint8)
+SHORT = np.array([-128, 3, 100], np.int8)
+FLOATS = np.array([-2.0, 0.5, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("build", "arrays"),
+    [
+        (lambda x, s: (x > 0) * s + (x > -5) * s, {"x": FLOATS, "s": np.array(3.0)}),
+        (lambda x, s: (x > 0) * x / s + (x < 9) * x / s, {"x": FLOATS, "s": np.array(3.0)}),
+        (lambda x, s: x / s + x / s, {"x": SHORT, "s": np.array(3.0)}),
+        (lambda x, s: (x / s) * (x / s), {"x": SHORT, "s": np.array(3.0)}),
+        (lambda x, y: x + (-y), {"x": FLOATS, "y": BYTES}),
+        (lambda x, y: (-x) * y, {"x": BYTES, "y": FLOATS}),
+        (lambda x, y: x - (-y), {"x": np.array([1, 2, 3]), "y": BYTES}),
+        (lambda x, y: (2 * x) / y, {"x": SHORT, "y": BYTES}),
+        (lambda x: x * 2 / 3, {"x": BYTES}),
+        (lambda x: abs(-x), {"x": BYTES}),
+        (lambda x: sb.sqrt(sb.square(x)), {"x": BYTES}),
+        (lambda x: sb.power(x, 0.5), {"x": BYTES}),
+        (lambda x: 1 / (1 + sb.exp(-x)), {"x": BYTES}),
+        (lambda x: sb.sum(2 * x), {"x": BYTES}),
+        (lambda x: sb.mean(-x), {"x": SHORT}),
+        (lambda x, y: -sb.sum(x - y), {"x": SHORT, "y": SHORT[::-1].copy()}),
+        (lambda x: 100 * x + 100 * x, {"x": SHORT > 0}),
+        (lambda x, y: x / (100 * y), {"x": FLOATS, "y": FLOATS.astype("float16")}),
+    ],
+)
+def test_rules_of_real_numbers_leave_masks_and_integers_that_wrap_around_alone(build, arrays):
+    built, *rewritten = values_of_rewritten(build, **arrays)
+    for found in rewritten:
+        np.testing.assert_allclose(found, built, rtol=1e-12)
+
+
+def test_masks_that_meet_in_a_gradient_add_up_as_numbers():
+    x, s = sb.symbols("x[N] s")
+    slope = sb.grad(s * sb.sum(sb.relu(x) + sb.relu(x - 1)), x)
+    at = np.array([2.0, 0.5, -1.0])
+    np.testing.assert_array_equal(sb.compile([x, s], slope)(at, 3.0), [6.0, 3.0, 0.0])
+    np.testing.assert_array_equal(sb.evaluate(sb.simplify(slope), {x: at, s: 3.0}), [6.0, 3.0, 0.0])
+
+
+def test_integers_of_one_signed_dtype_are_simplified_still():
+    n, m = sb.symbols("n m", dtype="int64")
+    assert str(sb.simplify(n + 2 * n)) == "3n"
+    assert str(sb.simplify(n - (-m))) == "n + m"
+
+
+def test_the_formula_of_float32_has_no_other_dtype_in_it():
+    x = sb.symbol("x", "N", dtype="float32")
+    after = sb.simplify(x * sb.exp(x) + 2 * x)
+    assert str(after) == "x ⊙ (2 + exp(x))"
+    dtypes = {after.graph.nodes[number].dtype for number in after.graph.reachable([after.number])}
+    assert dtypes == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("build", "x", "expected"),
+    [
+        (lambda x: 1e200 * (1e200 * x), 1e-300, 1e100),
+        (lambda x: 1e-200 * (1e-200 * x), 1e300, 1e-100),
+        (lambda x: x / 1e300 / 1e300, 1e308, 1e-292),
+        (lambda x: sb.square(1e-200 * x), 1e150, 1e-100),
+    ],
+)
+def test_numbers_are_not_put_together_beyond_what_floats_hold(build, x, expected):
+    symbol = sb.symbol("x")
+    np.testing.assert_allclose(sb.compile([symbol], build(symbol))(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(sb.evaluate(sb.simplify(build(symbol)), {symbol: x}), expected, rtol=1e-12)

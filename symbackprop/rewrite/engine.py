@@ -8,22 +8,26 @@ reaches is never copied: dead code falls away.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
-from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
+from symbackprop.op import CONSTANT, Dtype, Op, apply, literal, scalar_value
 from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, symbol
 
+_LIMITS = {0.0, math.inf, -math.inf}  # numbers that stay what they are among other numbers
 _DEPTH = 40  # rules that call for rules; a chain as long as this is a rule set that does not come to rest
 
 
@@ -105,20 +109,67 @@ def _match(pattern: _Pattern, graph: Graph, number: int, bindings: dict[str, int
     return bindings.setdefault(pattern.name, number) == number
 
 
+def _matched(pattern: _Pattern, graph: Graph, number: int) -> Iterator[Dtype]:
+    """Give the dtypes of the operations in a match."""
+    if pattern.op is not None:
+        node = graph.nodes[number]
+        yield node.dtype
+        for part, operand in zip(pattern.operands, node.inputs, strict=True):
+            yield from _matched(part, graph, operand)
+
+
 def instantiate(template: Expr, bindings: Bindings) -> Expr:
     """Build a right-hand side with expressions in place of its symbols; its numbers are weak."""
+    return _instance(template, bindings)[0]
+
+
+def _instance(template: Expr, bindings: Bindings) -> tuple[Expr, list[Expr]]:
+    """Build a right-hand side, and give the results of its operations beside it."""
     done: dict[int, Any] = {}
+    made: list[Expr] = []
     graph = template.graph
+    integers = all(expr.dtype.kind == "i" for expr in bindings.values())
     for number in graph.reachable([template.number]):
         node = graph.nodes[number]
         if node.op is SYMBOL:
             done[number] = bindings[node.params["name"]]
         elif node.op is CONSTANT:
-            done[number] = node.params["value"].array.item()
+            value = node.params["value"].array.item()
+            done[number] = int(value) if integers and value == int(value) else value
         else:
             done[number] = apply(node.op, *(done[operand] for operand in node.inputs), **node.params)
+            made.append(done[number])
     result = done[template.number]
-    return result if isinstance(result, Expr) else literal(result, graph=next(iter(bindings.values())).graph)
+    return result if isinstance(result, Expr) else literal(result, graph=next(iter(bindings.values())).graph), made
+
+
+def one_arithmetic(dtypes: Iterable[Dtype]) -> bool:
+    """Tell whether equations of real numbers hold for operations whose results have these dtypes.
+
+    They hold for floats, and within one signed integer dtype, which wraps around alike on both sides. They do not
+    where an integer becomes another or a float: for ``x`` of uint8, ``-x`` is ``256 - x``.
+
+    >>> one_arithmetic([np.dtype("float32"), np.dtype("float64")]), one_arithmetic([np.dtype("int8")] * 2)
+    (True, True)
+    >>> one_arithmetic([np.dtype("float64"), np.dtype("int64")]), one_arithmetic([np.dtype("uint8")])
+    (False, False)
+    """
+    found = set(dtypes)
+    return {dtype.kind for dtype in found} <= {"f"} or (len(found) == 1 and found.pop().kind == "i")
+
+
+def _spoilt(given: Iterable[Expr], made: Iterable[Expr]) -> bool:
+    """Tell whether numbers that were put together became infinite or lost their digits: 1e200*(1e200*x)."""
+    return any(map(is_extreme, made)) and not any(scalar_value(number) in _LIMITS for number in given)
+
+
+def is_extreme(expr: Expr) -> bool:
+    """Tell whether this is a float number that is zero, infinite, NaN, or so small that digits are lost."""
+    value = scalar_value(expr)
+    if value is None or expr.dtype.kind != "f":
+        return False
+    limits = np.finfo(expr.dtype)
+    return not limits.smallest_normal <= abs(value) <= limits.max
 
 
 def equation(
@@ -149,16 +200,19 @@ def equation(
     variants = _variants(left) if commute else _variants(left)[:1]
 
     def rewrite(expr: Expr) -> Expr | None:
-        graph, number = expr.graph, expr.number
+        graph, number, dtype = expr.graph, expr.number, expr.dtype
         for pattern in variants:
             found: dict[str, int] = {}
             if _match(pattern, graph, number, found):
                 bindings = {name: Expr(graph, number) for name, number in found.items()}
                 if when(bindings):
                     try:
-                        return instantiate(right, bindings)
+                        better, made = _instance(right, bindings)
                     except DtypeError:  # such as -x for a bool: the rule is not for this dtype
                         return None
+                    # What is made keeps the dtype, or a sum of bools would be a bool, and 1/c lose its digits.
+                    same = one_arithmetic(_matched(pattern, graph, number)) and {part.dtype for part in made} <= {dtype}
+                    return better if same and not _spoilt(bindings.values(), made) else None
         return None
 
     def fits(ops: tuple[Op, ...]) -> bool:

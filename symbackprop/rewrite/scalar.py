@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from symbackprop.op import literal, scalar_value
 from symbackprop.ops import add, astype, broadcast_to, divide, exp, multiply, negative, power, sigmoid, square, subtract
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import SOFTMAX, SUM
+from symbackprop.rewrite.engine import is_extreme
 
 if TYPE_CHECKING:
     import sympy
@@ -69,7 +70,8 @@ class _Cluster:
         best = min((sympy.factor(cancelled), cancelled), key=_length)
         if _length(best) >= self.length:
             return None
-        return _from_sympy(best, {names[number]: atom for number, atom in self.atoms.items()}, self.root.graph)
+        found = _from_sympy(best, {names[number]: atom for number, atom in self.atoms.items()}, self.root)
+        return found if best.is_Rational or _is_sound(found, self.atoms) else None
 
     def _related(self, number: int, names: Mapping[int, sympy.Symbol]) -> sympy.Expr:
         """Write σ(-z), exp(z) and exp(-z) by σ(z), or exp(z) by softmax(z) and its divisor, where these are atoms."""
@@ -116,6 +118,16 @@ def _fraction(expr: Expr) -> Fraction | None:
     return fraction if fraction.denominator <= _LARGEST_DENOMINATOR else None
 
 
+def _is_sound(expr: Expr, atoms: Collection[int]) -> bool:
+    """Tell whether all above the atoms is done in floats, and no number left their range.
+
+    Bools and small integers add up otherwise: True + True is True.
+    """
+    numbers = expr.graph.reachable([expr.number], known=atoms)
+    inner = [Expr(expr.graph, number) for number in numbers if number not in atoms]
+    return all(part.dtype.kind == "f" and not is_extreme(part) for part in inner)
+
+
 def _to_sympy(root: Expr, atoms: Mapping[int, sympy.Expr]) -> sympy.Expr:
     import sympy  # noqa: PLC0415
 
@@ -153,43 +165,43 @@ def _length(expr: sympy.Expr) -> int:
     return sum(part.is_Symbol for part in sympy.preorder_traversal(expr))
 
 
-def _from_sympy(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], graph: Graph) -> Expr:
+def _from_sympy(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], root: Expr) -> Expr:
     """Build what SymPy found: positive terms first, scalars left, one division."""
     if expr.is_Symbol:
         return atoms[expr]
     if expr.is_Rational:
-        return literal(float(expr), graph=graph)
+        return literal(float(expr), root.dtype, graph=root.graph)
     if expr.is_Add:
         positive: list[sympy.Expr] = []
         opposite: list[sympy.Expr] = []
         for term in _in_order(expr.args):
             (opposite if term.as_coeff_Mul()[0] < 0 else positive).append(term)
-        terms = [_from_sympy(term, atoms, graph) for term in positive]
-        total = terms[0] if terms else -_from_sympy(-opposite.pop(0), atoms, graph)
+        terms = [_from_sympy(term, atoms, root) for term in positive]
+        total = terms[0] if terms else -_from_sympy(-opposite.pop(0), atoms, root)
         for term in terms[1:]:
             total = total + term
         for term in opposite:
-            total = total - _from_sympy(-term, atoms, graph)
+            total = total - _from_sympy(-term, atoms, root)
         return total
     if expr.is_Mul:
-        return _product(expr, atoms, graph)
+        return _product(expr, atoms, root)
     above, below = expr.as_numer_denom()
     if below != 1:
-        return _from_sympy(above, atoms, graph) / _from_sympy(below, atoms, graph)
+        return _from_sympy(above, atoms, root) / _from_sympy(below, atoms, root)
     base, exponent = expr.as_base_exp()
-    inner = _from_sympy(base, atoms, graph)
+    inner = _from_sympy(base, atoms, root)
     return square(inner) if exponent == 2 else power(inner, float(exponent))
 
 
-def _product(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], graph: Graph) -> Expr:
+def _product(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], root: Expr) -> Expr:
     """Build a product: its sign outside, ``1 - p`` rather than ``p - 1``, numbers and scalars before arrays."""
     above, below = expr.as_numer_denom()
     if below != 1:
-        return _from_sympy(above, atoms, graph) / _from_sympy(below, atoms, graph)
+        return _from_sympy(above, atoms, root) / _from_sympy(below, atoms, root)
     flipped = [factor for factor in expr.args if factor.is_Add and factor.as_coeff_Add()[0] < 0]
     negative_product = (len(flipped) + bool(expr.as_coeff_Mul()[0] < 0)) % 2
     parts = [-factor if factor in flipped else abs(factor) if factor.is_Number else factor for factor in expr.args]
-    built = [_from_sympy(part, atoms, graph) for part in _in_order(parts) if part != 1]
+    built = [_from_sympy(part, atoms, root) for part in _in_order(parts) if part != 1]
     first, *rest = sorted(built, key=lambda factor: len(factor.shape) > 0)
     for factor in rest:
         first = first * factor

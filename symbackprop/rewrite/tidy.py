@@ -11,7 +11,7 @@ from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.reduce import MEAN, SUM
-from symbackprop.rewrite.engine import Rule, Strength
+from symbackprop.rewrite.engine import Rule, Strength, one_arithmetic
 
 REAL = Strength.REAL
 _LINEAR = {matmul, multiply, divide, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE}
@@ -21,6 +21,8 @@ _DEEPEST = 8  # how far down a sign is carried: formulas are written to be read
 def _factored(expr: Expr, position: int) -> Expr | None:
     """Draw a scalar factor, divisor or sign of one operand out of an op that is linear in it."""
     operand = expr.inputs[position]
+    if not one_arithmetic([expr.dtype, operand.dtype]):
+        return None
 
     def rest(part: Expr) -> Expr:
         operands = list(expr.inputs)
@@ -46,6 +48,8 @@ def _linear(expr: Expr) -> Expr | None:
 
 def _turned(expr: Expr, depth: int = _DEEPEST) -> Expr | None:
     """Give the negative of an expression by turning a difference in it round, or None where it has none."""
+    if expr.dtype.kind != "f":  # the difference of small integers wraps around, and its opposite elsewhere
+        return None
     if expr.op is subtract:
         return None if scalar_value(expr.inputs[0]) is not None else expr.inputs[1] - expr.inputs[0]
     if depth == 0 or expr.op not in _LINEAR:
