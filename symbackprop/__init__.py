@@ -14,6 +14,7 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.language import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops import linalg
 from symbackprop.printing import BackpropTable, Drawing, backprop_table, draw, latex, text
 from symbackprop.rewrite import simplify
 
@@ -34,6 +35,7 @@ __all__ = [
     "hvp",
     "jvp",
     "latex",
+    "linalg",
     "parse",
     "simplify",
     "text",

@@ -330,9 +330,11 @@ class Expr:
         if func in {np.shape, np.ndim, np.size} and len(args) == 1:
             return getattr(args[0], func.__name__)
         name = _NUMPY_NAMES.get(func.__name__, func.__name__)
-        op = getattr(_ops(), name, None)
+        linear = func.__module__ == "numpy.linalg"
+        space = _ops().linalg if linear else _ops()
+        op = getattr(space, name, None) if name in space.__all__ else None
         if op is None:
-            msg = f"np.{func.__name__} has no symbolic form in symbackprop"
+            msg = f"np.{'linalg.' * linear}{func.__name__} has no symbolic form in symbackprop"
             raise TypeError(msg)
         return op(*args, **kwargs)
 

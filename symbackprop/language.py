@@ -31,7 +31,7 @@ Values: TypeAlias = Mapping[ast.AST, Value]
 Span: TypeAlias = Callable[[], tuple[int, int]]  # from which character to which; asked for only when something is wrong
 
 # Functions that make no node of operands, or that take what the language has no words for.
-_NOT_HERE = {"as_expr", "assume", "astype", "constant", "getitem", "size_of", "symbol", "symbols"}
+_NOT_HERE = {"as_expr", "assume", "astype", "constant", "einsum", "eye", "getitem", "size_of", "symbol", "symbols"}
 FUNCTIONS: Mapping[str, Callable[..., Expr]] = {
     name: getattr(ops, name) for name in ops.__all__ if name not in _NOT_HERE
 }

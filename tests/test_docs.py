@@ -14,6 +14,9 @@ from symbackprop.ops import TABLE
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
+HIDDEN = {  # what derivatives and functions of other names are made of
+    "arange", "halved_tril", "logabsdet", "product_of_others", "signdet", "size", "slice", "unit", "unslice",
+}  # fmt: skip
 RETURNED = {inspect.signature(thing).return_annotation for thing in vars(sb).values() if inspect.isfunction(thing)}
 
 
@@ -52,6 +55,14 @@ def test_a_public_name_is_documented(name):
     assert ">>> " in doc, f"sb.{name} shows no example"
 
 
+@pytest.mark.parametrize("name", sb.linalg.__all__)
+def test_a_name_of_linear_algebra_is_documented(name):
+    thing = getattr(sb.linalg, name)
+    doc = thing.doc if isinstance(thing, Op) else inspect.getdoc(thing)
+    assert f"sb.linalg.{name}(" in doc
+    assert run(doc, name).attempted
+
+
 def test_the_public_names_are_sorted_and_there():
     assert len(set(sb.__all__)) == len(sb.__all__)
     from symbackprop import ops  # noqa: PLC0415  (beside the name that it is compared with)
@@ -59,8 +70,8 @@ def test_the_public_names_are_sorted_and_there():
     assert list(ops.__all__) == sorted(ops.__all__)
     assert set(ops.__all__) <= set(sb.__all__)
     for op in TABLE:
-        public = getattr(sb, op.name, None)
-        if op.name not in {"product_of_others", "slice", "unslice", "arange", "size"}:
+        public = getattr(sb, op.name, None) or getattr(sb.linalg, op.name, None)
+        if op.name not in HIDDEN:
             assert callable(public), f"the op {op.name} cannot be reached as sb.{op.name}"
 
 

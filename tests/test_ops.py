@@ -21,7 +21,8 @@ from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
 
-LEAVES = {"constant", "symbol", "size", "arange"}
+LEAVES = {"constant", "symbol", "size", "arange", "eye"}
+FACTORED = {"cholesky", "det", "inv", "logabsdet", "signdet", "solve"}  # their first operand must be regular
 STEP = 1e-5
 
 # --- references -----------------------------------------------------------------------------------------------
@@ -67,21 +68,34 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "astype": lambda x, dtype: x.astype(dtype),
     "broadcast_to": np.broadcast_to,
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
+    "cholesky": np.linalg.cholesky,
+    "det": np.linalg.det,
+    "diag": lambda x: np.where(np.eye(x.shape[-1], dtype=bool), x[..., None], np.zeros((), x.dtype)),
+    "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1),
+    "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
     "erf": _in_double(scipy.special.erf),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
+    "halved_tril": _in_double(lambda x: np.tril(x) - np.where(np.eye(x.shape[-1]), x / 2, 0)),
+    "inv": np.linalg.inv,
     "log_softmax": lambda x, axes: x - np.log(np.exp(x).sum(axes, keepdims=True)),
     "logsumexp": lambda x, axes, keepdims: np.log(np.exp(x).sum(axes, keepdims=keepdims)),
+    "logabsdet": lambda x: np.linalg.slogdet(x)[1],
+    "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
     "reshape": np.reshape,
     "sigmoid": _in_double(scipy.special.expit),
     "slice": lambda x, runs: x[_runs_index(runs)],
+    "solve": np.linalg.solve,
     "softmax": lambda x, axes: np.exp(x) / np.exp(x).sum(axes, keepdims=True),
+    "signdet": lambda x: np.linalg.slogdet(x)[0],
     "softplus": _in_double(lambda x: -scipy.special.log_expit(-x)),
     "squeeze": lambda x, axes: np.squeeze(x, axis=axes),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "step": _in_double(lambda x, at_zero: np.select([x > 0, x < 0], [1.0, 0.0], at_zero)),
+    "trace": lambda x: np.trace(x, axis1=-2, axis2=-1),
     "transpose": lambda x, axes: np.transpose(x, axes=axes),
+    "unit": _in_double(lambda x, axes: x / np.sqrt((x * x).sum(axes, keepdims=True))),
     "unslice": _unslice,
 }
 
@@ -154,6 +168,13 @@ def wants_bool(op: Op, position: int) -> bool:
     return op.name.startswith("logical_") or (op.name == "where" and position == 0)
 
 
+def regular(op: Op, position: int, array: Any) -> Any:
+    """Give matrices that have inverses, and whose lower triangle is that of a positive definite one."""
+    if position or op.name not in FACTORED:
+        return array
+    return array + 4 * np.eye(array.shape[-1], dtype=array.dtype)
+
+
 def sample(app: Application, seed: int = 0, dtype: Any = "float64") -> list[Any]:
     """Arrays inside the op's domain, off its kinks, no two numbers close to one another."""
     rng = np.random.default_rng([seed, *app.op.name.encode(), *itertools.chain(*app.shapes)])
@@ -170,7 +191,7 @@ def sample(app: Application, seed: int = 0, dtype: Any = "float64") -> list[Any]
             values[near] = kink + 0.1 * (1 + place[near])
         values = values > np.median(values) if wants_bool(app.op, position) and values.size else values
         kind = "bool" if wants_bool(app.op, position) else dtype
-        arrays.append(values.reshape(shape).astype(kind))
+        arrays.append(regular(app.op, position, values.reshape(shape)).astype(kind))
     return arrays
 
 
@@ -253,6 +274,8 @@ def _integers(app: Application, dtypes: Sequence[str]) -> list[Any]:
     arrays = []
     for shape, dtype, drawn in zip(app.shapes, dtypes, sample(app), strict=True):
         whole = 1 + np.arange(int(np.prod(shape))).reshape(shape) % 3
+        if app.op.name in FACTORED and not arrays:  # as bools no other matrix has an inverse
+            whole = np.eye(shape[-1])
         arrays.append(np.asarray(drawn) if dtype.startswith("float") else whole)
         arrays[-1] = arrays[-1].astype(dtype)
     return arrays

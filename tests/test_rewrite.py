@@ -5,7 +5,7 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.graph import Graph
-from symbackprop.op import CONSTANT
+from symbackprop.op import CONSTANT, apply
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite import FORMULA, PIPELINE, RULES, simplify
 from symbackprop.rewrite.engine import Rewritten, Strength, rebuild
@@ -51,7 +51,7 @@ def with_numbers(expr):
             elif node.inputs:
                 table[number] = node.op(*operands, **node.params)
             else:
-                table[number] = sb.size_of(node.params["size"])
+                table[number] = apply(node.op, **node.params)
         yield table[expr.number]
 
 

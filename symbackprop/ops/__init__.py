@@ -1,8 +1,21 @@
 """The operations, each told in one statement: by NumPy's names, collected here from the files of their families."""
 
 from symbackprop.op import CONSTANT, Op
-from symbackprop.ops import contract, elementwise, index, layout, leaf, reduce
-from symbackprop.ops.contract import matmul
+from symbackprop.ops import contract, elementwise, index, layout, leaf, linalg, reduce
+from symbackprop.ops.contract import (
+    diag,
+    diagonal,
+    dot,
+    einsum,
+    eye,
+    inner,
+    kron,
+    matmul,
+    outer,
+    tensordot,
+    trace,
+    vdot,
+)
 from symbackprop.ops.elementwise import (
     abs,
     add,
@@ -71,7 +84,7 @@ TABLE: tuple[Op, ...] = (
     CONSTANT,
     *dict.fromkeys(
         op
-        for family in (leaf, elementwise, reduce, layout, contract, index)
+        for family in (leaf, elementwise, reduce, layout, contract, index, linalg)
         for op in vars(family).values()
         if isinstance(op, Op) and op is not CONSTANT
     ),
@@ -89,16 +102,23 @@ __all__ = [
     "concatenate",
     "constant",
     "cos",
+    "diag",
+    "diagonal",
     "divide",
+    "dot",
+    "einsum",
     "equal",
     "erf",
     "exp",
     "expand_dims",
     "expm1",
+    "eye",
     "floor_divide",
     "getitem",
     "greater",
     "greater_equal",
+    "inner",
+    "kron",
     "leaky_relu",
     "less",
     "less_equal",
@@ -119,6 +139,7 @@ __all__ = [
     "negative",
     "not_equal",
     "ones_like",
+    "outer",
     "power",
     "prelu",
     "prod",
@@ -141,7 +162,10 @@ __all__ = [
     "symbol",
     "symbols",
     "tanh",
+    "tensordot",
+    "trace",
     "transpose",
+    "vdot",
     "where",
     "zeros_like",
 ]

@@ -1,14 +1,45 @@
-"""The matrix product in all its rank combinations."""
+"""Sums of products: the matrix product in all its ranks, `einsum`, traces, diagonals, Kronecker products."""
 
 from __future__ import annotations
 
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
 from symbackprop import dims
-from symbackprop.dims import Shape, Size
+from symbackprop.dims import Shape, Size, SizeLike
 from symbackprop.errors import ShapeError
-from symbackprop.expr import Expr
-from symbackprop.op import MULTIPLY, Case, Form, Op, Params
-from symbackprop.ops.elementwise import promoted
-from symbackprop.ops.layout import expand_dims, matrix_transpose, squeeze
+from symbackprop.expr import Expr, Operand, common_graph
+from symbackprop.graph import Graph, current_graph
+from symbackprop.op import MINUS, MULTIPLY, Case, Form, Notation, Op, Params, apply, check_dtype, new_expr
+from symbackprop.ops.elementwise import multiply, promoted
+from symbackprop.ops.index import UNSLICE, Run
+from symbackprop.ops.layout import (
+    axes_of,
+    broadcast_to,
+    expand_dims,
+    kept_dtype,
+    matrix_transpose,
+    permute,
+    reshape,
+    squeeze,
+)
+from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.reduce import accumulated
+
+
+def exprs_of(name: str, operands: Iterable[Operand]) -> list[Expr]:
+    """Give the operands as expressions of one graph, that of the expressions among them."""
+    given = list(operands)
+    exprs = [operand for operand in given if isinstance(operand, Expr)]
+    graph = common_graph(exprs, name) if exprs else current_graph()
+    return [as_expr(operand, graph=graph) for operand in given]
+
+
+# --- the matrix product ---------------------------------------------------------------------------------------
 
 
 def _matmul_shape(a: Shape, b: Shape) -> Shape:
@@ -74,3 +105,614 @@ The derivative by a is ``g @ bᵀ``, by b ``aᵀ @ g`` (Deep Learning, section 6
         ]
     ),
 )  # fmt: skip
+
+
+def dot(a: Operand, b: Operand) -> Expr:
+    """Give the dot product as NumPy does for scalars, vectors and matrices.
+
+    A scalar multiplies; vectors and matrices have their matrix product.
+
+    Raises:
+        ShapeError: an operand has more than two axes, or inner sizes differ.
+
+    >>> import symbackprop as sb
+    >>> A, x = sb.symbols("A[M,N] x[N]")
+    >>> print(sb.dot(A, x), sb.dot(x, x), sb.dot(2.0, x))
+    Ax xᵀx 2x
+    """
+    left, right = exprs_of("dot", (a, b))
+    if not left.ndim or not right.ndim:
+        return multiply(a, b)
+    _no_stacks("dot", left, right)
+    return matmul(left, right)
+
+
+def _no_stacks(name: str, *exprs: Expr) -> None:
+    for expr in exprs:
+        if expr.ndim > 2:
+            what = "takes scalars, vectors and matrices; for more axes write matmul or tensordot"
+            msg = f"{name}: {what}: {expr.describe()}"
+            raise ShapeError(msg)
+
+
+def inner(a: Operand, b: Operand) -> Expr:
+    """Give the sum of products over the last axes of both operands, for scalars, vectors and matrices.
+
+    Raises:
+        ShapeError: an operand has more than two axes, or the last sizes differ.
+
+    >>> import symbackprop as sb
+    >>> A, B = sb.symbols("A[M,N] B[K,N]")
+    >>> print(sb.inner(A, B))
+    ABᵀ
+    """
+    left, right = exprs_of("inner", (a, b))
+    if not left.ndim or not right.ndim:
+        return dot(a, b)
+    _no_stacks("inner", left, right)
+    return matmul(left, right.T)
+
+
+def vdot(a: Operand, b: Operand) -> Expr:
+    """Give the sum of the products of all elements.
+
+    Raises:
+        ShapeError: the numbers of elements differ.
+
+    >>> import symbackprop as sb
+    >>> x, y = sb.symbols("x[N] y[N]")
+    >>> print(sb.vdot(x, y))
+    xᵀy
+    """
+    left, right = exprs_of("vdot", (a, b))
+    return matmul(reshape(left, -1), reshape(right, -1))
+
+
+def outer(a: Operand, b: Operand) -> Expr:
+    """Give the products of each element of one vector with each of another; other operands are read as vectors.
+
+    >>> import symbackprop as sb
+    >>> x, y = sb.symbols("x[M] y[N]")
+    >>> print(sb.outer(x, y))
+    xyᵀ
+    """
+    left, right = (reshape(operand, -1) for operand in exprs_of("outer", (a, b)))
+    return expand_dims(left, 1) * expand_dims(right, 0)
+
+
+# --- the identity matrix --------------------------------------------------------------------------------------
+
+
+def _eye_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    rows, columns, dtype = params["rows"], params["columns"], params["dtype"]
+    sizes = f"{rows}" if rows == columns else f"{rows}, {columns}"
+    return Form(f"np.eye({sizes})" if dtype == np.float64 else f"np.eye({sizes}, dtype=np.{dtype.name})")
+
+
+def _eye_form(opening: str, closing: str) -> Notation:
+    def notation(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+        rows, columns = params["rows"], params["columns"]
+        return Form(f"{opening}{rows}{closing}" if rows == columns else f"{opening}{rows}, {columns}{closing}")
+
+    return notation
+
+
+EYE = Op(
+    name="eye",
+    doc="The identity matrix.",
+    shape=lambda *, rows, columns, dtype: (rows, columns),
+    dtype=lambda *, rows, columns, dtype: dtype,
+    vjps=(),
+    numpy=_eye_numpy,
+    text=_eye_form("eye(", ")"),
+    latex=_eye_form(r"\operatorname{eye}\left(", r"\right)"),
+    cost=lambda _xs, _y, _params: 0,
+)
+
+
+def eye(N: SizeLike, M: SizeLike | None = None, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
+    """Give the identity matrix: ones where the row is the column, zeros elsewhere.
+
+    Args:
+        N: how many rows.
+        M: how many columns; as many unless told.
+        dtype: the dtype.
+        graph: where it is to live; the current graph unless told.
+
+    >>> import symbackprop as sb
+    >>> print(sb.simplify(sb.symbol("A", ("M", "N")) @ sb.eye("N")))
+    A
+    """
+    rows, columns = dims.as_shape((N, N if M is None else M))
+    kind = check_dtype(dtype, "eye")
+    params = {"rows": rows, "columns": columns, "dtype": kind}
+    return new_expr(current_graph() if graph is None else graph, EYE, (), params, (rows, columns), kind)
+
+
+# --- trace and diagonal ---------------------------------------------------------------------------------------
+
+
+def _needs_matrix(x: Shape) -> None:
+    if len(x) < 2:
+        msg = f"needs a matrix, not {len(x)} axes"
+        raise ShapeError(msg)
+
+
+def _trace_shape(x: Shape) -> Shape:
+    _needs_matrix(x)
+    return x[:-2]
+
+
+def _trace_vjp(g: Expr, _y: Expr, x: Expr) -> Expr:
+    return (expand_dims(g, (-2, -1)) if g.ndim else g) * eye(x.shape[-2], x.shape[-1], g.dtype, graph=x.graph)
+
+
+TRACE = Op(
+    name="trace",
+    doc="Give the sum of the diagonal of the last two axes.",
+    shape=_trace_shape,
+    dtype=accumulated,
+    vjps=(_trace_vjp,),
+    numpy=lambda _params, shapes: Form(f"np.trace($0{', axis1=-2, axis2=-1' * (len(shapes[0]) > 2)})"),
+    text=Form("tr($0)"),
+    latex=Form(r"\operatorname{tr}\left($0\right)"),
+    cost=lambda xs, _y, _params: dims.product(xs[0][:-1]),
+    cases=tuple(Case((shape,)) for shape in [(3, 3), (2, 3), (3, 2), (4, 2, 2)]),
+)
+
+
+def _matrices(name: str, x: Operand, offset: int, axis1: int, axis2: int) -> Expr:
+    """Bring the two axes of the matrices to the end."""
+    expr = as_expr(x)
+    if offset != 0:
+        msg = f"{name}: only the main diagonal, offset 0, not {offset}: {expr.describe()}"
+        raise ShapeError(msg)
+    if expr.ndim < 2:
+        msg = f"{name}: needs a matrix: {expr.describe()}"
+        raise ShapeError(msg)
+    pair = tuple(axes_of(name, expr, axis)[0] for axis in (axis1, axis2))
+    if pair[0] == pair[1]:
+        msg = f"{name}: one axis was named twice: {expr.describe()}"
+        raise ShapeError(msg)
+    return permute(expr, (*(axis for axis in range(-expr.ndim, 0) if axis not in pair), *pair))
+
+
+def trace(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
+    """Give the sum of the diagonal. Derivative of tr(AX): Aᵀ (Matrix Cookbook, 2012, eq. 100).
+
+    Args:
+        x: a matrix, or a stack of them.
+        offset: 0, the main diagonal; there is no other.
+        axis1: the axis of the rows.
+        axis2: the axis of the columns.
+
+    Raises:
+        ShapeError: the operand has fewer than two axes, or an axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> A, X = sb.symbols("A[M,N] X[N,M]")
+    >>> print(sb.grad(sb.trace(A @ X), X))
+    Aᵀ
+    """
+    return apply(TRACE, _matrices("trace", x, offset, axis1, axis2))
+
+
+def _diagonal_shape(x: Shape) -> Shape:
+    _needs_matrix(x)
+    rows, columns = x[-2:]
+    if rows == columns:
+        return x[:-1]
+    if isinstance(rows, int) and isinstance(columns, int):
+        return (*x[:-2], min(rows, columns))
+    msg = f"which of {rows} and {columns} is smaller is not known"
+    raise ShapeError(msg)
+
+
+def _diagonal_vjp(g: Expr, y: Expr, x: Expr) -> Expr:
+    square = apply(DIAG, g)
+    rows, columns = x.shape[-2:]
+    if rows == columns:
+        return square
+    runs = (Run(0, y.shape[-1], 1),) * 2
+    return apply(UNSLICE, square, runs=runs, into=(rows, columns))
+
+
+DIAGONAL: Op = Op(
+    name="diagonal",
+    doc="Give the diagonal of the last two axes.",
+    shape=_diagonal_shape,
+    dtype=kept_dtype,
+    vjps=(_diagonal_vjp,),
+    numpy=lambda _params, shapes: Form(f"np.diagonal($0{', axis1=-2, axis2=-1' * (len(shapes[0]) > 2)}).copy()"),
+    text=Form("diag($0)"),
+    latex=Form(r"\operatorname{diag}\left($0\right)"),
+    cost=lambda _xs, _y, _params: 0,
+    cases=tuple(Case((shape,)) for shape in [(3, 3), (1, 1), (4, 2, 2)]),
+)
+
+_DIAG = '''
+def diagonal_matrix(x):
+    """Matrices with the last axis on their diagonals."""
+    out = np.zeros((*x.shape, x.shape[-1]), x.dtype)
+    np.einsum("...ii->...i", out)[...] = x
+    return out
+'''
+
+
+def _diag_shape(x: Shape) -> Shape:
+    if not x:
+        msg = "a scalar has no diagonal matrix"
+        raise ShapeError(msg)
+    return (*x, x[-1])
+
+
+DIAG: Op = Op(
+    name="diag",
+    doc="Give the matrix with a vector on its diagonal.",
+    shape=_diag_shape,
+    dtype=kept_dtype,
+    vjps=(lambda g, _y, _x: apply(DIAGONAL, g),),
+    numpy=Form("diagonal_matrix($0)"),
+    text=Form("diag($0)"),
+    latex=Form(r"\operatorname{diag}\left($0\right)"),
+    helper=_DIAG,
+    cost=lambda _xs, _y, _params: 0,
+    cases=tuple(Case((shape,)) for shape in [(3,), (1,), (2, 3)]),
+)
+
+
+def diagonal(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
+    """Give the diagonal of a matrix, or of each of a stack.
+
+    Args:
+        x: a matrix, or a stack of them.
+        offset: 0, the main diagonal; there is no other.
+        axis1: the axis of the rows.
+        axis2: the axis of the columns.
+
+    Raises:
+        ShapeError: the operand has fewer than two axes, or an axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> sb.diagonal(sb.symbol("A", ("N", "N"))).shape
+    (N,)
+    """
+    return apply(DIAGONAL, _matrices("diagonal", x, offset, axis1, axis2))
+
+
+def diag(v: Operand, k: int = 0) -> Expr:
+    """Give the matrix with a vector on its diagonal, or the diagonal of a matrix.
+
+    Args:
+        v: a vector or a matrix.
+        k: 0, the main diagonal; there is no other.
+
+    Raises:
+        ShapeError: the operand is no vector and no matrix.
+
+    >>> import symbackprop as sb
+    >>> x, A = sb.symbols("x[N] A[N,N]")
+    >>> sb.diag(x).shape, sb.diag(A).shape
+    ((N, N), (N,))
+    >>> print(sb.grad(sb.sum(sb.diag(A) * x), A))
+    diag(x)
+    """
+    expr = as_expr(v)
+    if expr.ndim == 2:
+        return apply(DIAGONAL, _matrices("diag", expr, k, 0, 1))
+    if expr.ndim != 1 or k != 0:
+        what = f"only the main diagonal, k 0, not {k}" if expr.ndim == 1 else "takes a vector or a matrix"
+        msg = f"diag: {what}: {expr.describe()}"
+        raise ShapeError(msg)
+    return apply(DIAG, expr)
+
+
+# --- einsum ---------------------------------------------------------------------------------------------------
+
+
+def _split(subscripts: str) -> tuple[list[str], str]:
+    left, _, out = subscripts.partition("->")
+    return left.split(","), out
+
+
+def _label_sizes(terms: Sequence[str], xs: Sequence[Shape]) -> dict[str, Size]:
+    """Give the size of each label.
+
+    Raises:
+        ShapeError: a label has two sizes, or an operand not as many axes as labels.
+    """
+    if len(terms) != len(xs):
+        msg = f"{len(terms)} operands are subscripted and {len(xs)} given"
+        raise ShapeError(msg)
+    sizes: dict[str, Size] = {}
+    for position, (term, x) in enumerate(zip(terms, xs, strict=True)):
+        if len(term) != len(x):
+            msg = f"operand {position} has {len(x)} axes and the labels {term!r}"
+            raise ShapeError(msg)
+        for label, size in zip(term, x, strict=True):
+            if sizes.setdefault(label, size) != size:
+                msg = f"label {label} has size {sizes[label]}, and {size} in operand {position}"
+                raise ShapeError(msg)
+    return sizes
+
+
+def _einsum_shape(*xs: Shape, subscripts: str) -> Shape:
+    terms, out = _split(subscripts)
+    sizes = _label_sizes(terms, xs)
+    return tuple(sizes[label] for label in out)
+
+
+def _einsum_cost(xs: tuple[Shape, ...], _y: Shape, params: Params) -> Size:
+    terms, _ = _split(params["subscripts"])
+    return dims.product(_label_sizes(terms, xs).values()) * len(xs)
+
+
+def _unused(labels: Iterable[str], count: int) -> list[str]:
+    """Give labels that are not in use.
+
+    Raises:
+        ShapeError: the alphabet does not have so many.
+    """
+    taken = set(labels)
+    free = [label for label in string.ascii_letters if label not in taken]
+    if len(free) < count:
+        msg = f"einsum has {len(string.ascii_letters)} labels, and {len(taken) + count} are needed"
+        raise ShapeError(msg)
+    return free[:count]
+
+
+def _einsum_vjp(g: Expr, y: Expr, *xs: Expr, subscripts: str, position: int) -> Expr:
+    """Give the sum over all labels that the operand lacks; a label that it repeats brings an identity matrix."""
+    terms, out = _split(subscripts)
+    term, x = terms[position], xs[position]
+    repeats = len(term) - len(set(term))
+    fresh = _unused(subscripts, repeats + g.ndim - y.ndim)
+    extra = "".join(fresh[repeats:])
+    factors = [g, *(other for at, other in enumerate(xs) if at != position)]
+    lefts = [extra + out, *(other for at, other in enumerate(terms) if at != position)]
+    wanted = ""
+    for label, size in zip(term, x.shape, strict=True):
+        again = fresh.pop(0) if label in wanted else label
+        wanted += again
+        if again != label:
+            factors.append(eye(size, dtype=g.dtype, graph=x.graph))
+            lefts.append(label + again)
+    known = {label for left in lefts for label in left}
+    kept = "".join(label for label in wanted if label in known)
+    found = g if lefts == [extra + kept] else apply(EINSUM, *factors, subscripts=f"{','.join(lefts)}->{extra}{kept}")
+    missing = tuple(at - len(wanted) for at, label in enumerate(wanted) if label not in known)
+    whole = g.shape[: len(extra)] + x.shape
+    return broadcast_to(expand_dims(found, missing), whole) if missing else found
+
+
+def _einsum_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    subscripts = params["subscripts"]
+    (first, *rest), out = _split(subscripts)
+    if rest:
+        return Form(f'np.einsum("{subscripts}", $*, optimize=True)')
+    view = set(first) == set(out) and len(shapes) == 1  # NumPy gives one where nothing is summed
+    return Form(f'np.einsum("{subscripts}", $*){".copy()" * view}')
+
+
+def _einsum_latex(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    below = params["subscripts"].replace("->", r" \to ")
+    return Form(rf"\operatorname{{einsum}}_{{{below}}}\left($*\right)")
+
+
+EINSUM: Op = Op(
+    name="einsum",
+    doc="Sum products of elements with labelled axes over the labels that the result lacks.",
+    shape=_einsum_shape,
+    dtype=promoted,
+    vjps=(_einsum_vjp,),
+    numpy=_einsum_numpy,
+    text=lambda params, _shapes: Form(f'einsum("{params["subscripts"]}", $*)'),
+    latex=_einsum_latex,
+    variadic=True,
+    cost=_einsum_cost,
+    cases=tuple(
+        Case(shapes, {"subscripts": subscripts})
+        for subscripts, shapes in [
+            ("i->", ((3,),)), ("ij->ji", ((2, 3),)), ("ii->i", ((3, 3),)), ("ii->", ((3, 3),)),
+            ("iij->j", ((2, 2, 3),)), ("iii->i", ((2, 2, 2),)), ("ij,jk->ik", ((2, 3), (3, 4))),
+            ("ij,k->i", ((2, 3), (4,))),
+            ("bij,bjk->bik", ((2, 2, 3), (2, 3, 2))), ("i,ij,j->", ((2,), (2, 3), (3,))),
+            (",i->i", ((), (3,))),
+            ("ii,ij->j", ((2, 2), (2, 3))), ("ijk,ilm->jklm", ((2, 2, 3), (2, 1, 2))),
+        ]
+    ),
+    options={"subscripts": "->"},
+)  # fmt: skip
+
+
+def einsum(subscripts: str, *operands: Operand) -> Expr:
+    """Sum products of elements over the labels that are not in the result, as NumPy does.
+
+    Each operand has one letter for each axis. Without ``->`` the result has, in alphabetical order, the labels that
+    occur once. ``...`` stands for leading axes that broadcast. The derivative by an operand is an einsum again: the
+    cotangent takes the operand's place, and the operand's labels are the result's.
+
+    Args:
+        subscripts: such as ``"ij,jk->ik"``.
+        operands: as many as there are terms.
+
+    Raises:
+        ShapeError: the subscripts are not well formed, or do not fit the operands.
+
+    >>> import symbackprop as sb
+    >>> A, B = sb.symbols("A[M,N] B[N,K]")
+    >>> sb.einsum("ij,jk", A, B).shape
+    (M, K)
+    >>> sb.einsum("...ij,...kj->...ik", sb.symbol("X", ("H", "N", "D")), sb.symbol("Y", ("M", "D"))).shape
+    (H, N, M)
+    """
+    text: object = subscripts
+    if not isinstance(text, str):
+        msg = "einsum: the subscripts come first, as a text such as 'ij,jk->ik'"
+        raise TypeError(msg)
+    exprs = exprs_of("einsum", operands)
+    try:
+        terms, out = _read(subscripts, len(exprs))
+        terms, out, exprs = _without_dots(terms, out, exprs)
+    except ShapeError as error:
+        msg = f"einsum: {error}: {subscripts!r} of {', '.join(expr.describe() for expr in exprs)}"
+        raise ShapeError(msg) from None
+    return apply(EINSUM, *exprs, subscripts=f"{','.join(terms)}->{out}")
+
+
+_DOTS = "."  # what stands for the dots while subscripts are read: each label is one character then
+
+
+def _read(subscripts: str, count: int) -> tuple[list[str], str]:
+    """Take the subscripts apart and complete the implicit form.
+
+    Raises:
+        ShapeError: they are not well formed, or the number of operands is another.
+    """
+    left, arrow, out = "".join(subscripts.split()).replace("...", _DOTS).partition("->")
+    terms = left.split(",")
+    if len(terms) != count or not count:
+        msg = f"{len(terms)} operands are subscripted and {count} given"
+        raise ShapeError(msg)
+    seen = Counter("".join(terms))
+    if not arrow:
+        out = _DOTS * (_DOTS in seen) + "".join(sorted(label for label in seen if seen[label] == 1 and label != _DOTS))
+    for label in [*seen, *out]:
+        if label not in string.ascii_letters + _DOTS:
+            msg = f"{label!r} is no label; labels are letters"
+            raise ShapeError(msg)
+    if len(set(out)) < len(out) or any(term.count(_DOTS) > 1 for term in terms):
+        msg = "a label stands twice in the result, or the dots twice in a term"
+        raise ShapeError(msg)
+    strangers = [label for label in out if label not in seen]
+    if strangers:
+        msg = f"{strangers[0].replace(_DOTS, '...')} is in the result and in no operand"
+        raise ShapeError(msg)
+    return terms, out
+
+
+def _without_dots(terms: list[str], out: str, exprs: list[Expr]) -> tuple[list[str], str, list[Expr]]:
+    """Give labels to the axes that the dots stand for; an axis of size 1 that is to be repeated is dropped.
+
+    Raises:
+        ShapeError: the axes do not broadcast, or the result has no place for them.
+    """
+    counts = [expr.ndim - len(term) + 1 if _DOTS in term else 0 for term, expr in zip(terms, exprs, strict=True)]
+    most = max(counts)
+    if min(counts) < 0:
+        msg = "an operand has fewer axes than labels"
+        raise ShapeError(msg)
+    if most and _DOTS not in out:
+        msg = "the result has no ... for the axes that the dots stand for"
+        raise ShapeError(msg)
+    labels = "".join(_unused("".join(terms), most))
+    at = [term.find(_DOTS) for term in terms]
+    leads = [expr.shape[start : start + count] for start, count, expr in zip(at, counts, exprs, strict=True)]
+    whole = dims.broadcast(*leads)
+    filled, kept = [], []
+    for term, expr, start, lead in zip(terms, exprs, at, leads, strict=True):
+        skipped = most - len(lead)
+        single = [axis for axis, size in enumerate(lead) if size == 1 and whole[skipped + axis] != 1]
+        own = "".join(label for axis, label in enumerate(labels[skipped:]) if axis not in single)
+        filled.append(term.replace(_DOTS, own))
+        kept.append(squeeze(expr, tuple(start + axis for axis in single)) if single else expr)
+    return filled, out.replace(_DOTS, labels), kept
+
+
+def tensordot(a: Operand, b: Operand, axes: int | Sequence[int | Sequence[int]] = 2) -> Expr:
+    """Sum products over axes of two operands, as NumPy does.
+
+    Args:
+        a: the left operand, whose other axes come first in the result.
+        b: the right operand.
+        axes: how many, the last of `a` with the first of `b`; or those of `a` and those of `b`.
+
+    Raises:
+        ShapeError: an axis is out of range, or sizes differ.
+
+    >>> import symbackprop as sb
+    >>> A, B = sb.symbols("A[M,N,K] B[N,K,L]")
+    >>> sb.tensordot(A, B).shape, sb.tensordot(A, B, axes=([1, 2], [0, 1])).shape
+    ((M, L), (M, L))
+    """
+    left, right = exprs_of("tensordot", (a, b))
+    if isinstance(axes, int):
+        pairs: Sequence[int | Sequence[int]] = (range(left.ndim - axes, left.ndim), range(axes))
+    else:
+        pairs = axes
+    ours, theirs = (
+        [axes_of("tensordot", expr, axis)[0] + expr.ndim for axis in ([part] if isinstance(part, int) else part)]
+        for expr, part in zip((left, right), pairs, strict=True)
+    )
+    if len(ours) != len(theirs):
+        msg = f"tensordot: {len(ours)} axes of {left.describe()} and {len(theirs)} of {right.describe()}"
+        raise ShapeError(msg)
+    letters = _unused((), left.ndim + right.ndim)
+    mine, yours = letters[: left.ndim], letters[left.ndim :]
+    for one, other in zip(ours, theirs, strict=True):
+        yours[other] = mine[one]
+    out = [label for axis, label in enumerate(mine) if axis not in ours]
+    out += [label for axis, label in enumerate(yours) if axis not in theirs]
+    return apply(EINSUM, left, right, subscripts=f"{''.join(mine)},{''.join(yours)}->{''.join(out)}")
+
+
+# --- Kronecker product ----------------------------------------------------------------------------------------
+
+
+def _kron_shape(a: Shape, b: Shape) -> Shape:
+    if len(a) != len(b) or len(a) not in {1, 2}:
+        msg = "takes two vectors or two matrices"
+        raise ShapeError(msg)
+    return tuple(dims.product(pair) for pair in zip(a, b, strict=True))
+
+
+def _blocks(g: Expr, y: Expr, a: Expr, b: Expr) -> Expr:
+    """Give the cotangent with an axis for each axis of both operands: a's first axis, b's first, and so on."""
+    pairs = [size for pair in zip(a.shape, b.shape, strict=True) for size in pair]
+    return reshape(g, (*g.shape[: g.ndim - y.ndim], *pairs))
+
+
+def _kron_left_vjp(g: Expr, y: Expr, a: Expr, b: Expr) -> Expr:
+    blocks = _blocks(g, y, a, b)
+    return matmul(blocks, b) if a.ndim == 1 else einsum("...ikjl,kl->...ij", blocks, b)
+
+
+def _kron_right_vjp(g: Expr, y: Expr, a: Expr, b: Expr) -> Expr:
+    blocks = _blocks(g, y, a, b)
+    return matmul(a, blocks) if a.ndim == 1 else einsum("...ikjl,ij->...kl", blocks, a)
+
+
+KRON = Op(
+    name="kron",
+    doc="Give the Kronecker product of two vectors or two matrices.",
+    shape=_kron_shape,
+    dtype=promoted,
+    vjps=(_kron_left_vjp, _kron_right_vjp),
+    numpy=Form("np.kron($0, $1)"),
+    text=Form("$0 ⊗ $1", MINUS, (MULTIPLY, MULTIPLY)),
+    latex=Form(r"$0 \otimes $1", MINUS, (MULTIPLY, MULTIPLY)),
+    cases=tuple(Case(shapes) for shapes in [((2,), (3,)), ((2, 3), (3, 2)), ((1, 2), (2, 2))]),
+)
+
+
+def kron(a: Operand, b: Operand) -> Expr:
+    """Give the Kronecker product: each element of `a` times the whole of `b`, as blocks.
+
+    (A ⊗ B)ᵢₖ,ⱼₗ = Aᵢⱼ Bₖₗ, so the derivative by A sums the blocks of the cotangent against B, and the other way round.
+
+    Args:
+        a: a vector or a matrix.
+        b: likewise; a vector beside a matrix is a row.
+
+    Raises:
+        ShapeError: an operand is no vector and no matrix.
+
+    >>> import symbackprop as sb
+    >>> A, B = sb.symbols("A[M,N] B[P,Q]")
+    >>> print(sb.kron(A, B), sb.kron(A, B).shape)
+    A ⊗ B (M*P, N*Q)
+    """
+    left, right = exprs_of("kron", (a, b))
+    if {left.ndim, right.ndim} == {1, 2}:
+        left, right = (expand_dims(each, 0) if each.ndim == 1 else each for each in (left, right))
+    return apply(KRON, left, right)

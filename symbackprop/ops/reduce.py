@@ -22,7 +22,8 @@ from symbackprop.ops.leaf import arange, as_expr, size_of
 Axis: TypeAlias = int | Iterable[int] | None
 
 
-def _reduced(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Shape:
+def reduced(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    """Give the shape that is left of one."""
     left = [axis not in axes for axis in range(-len(shape), 0)]
     if keepdims:
         return tuple(size if kept else 1 for size, kept in zip(shape, left, strict=True))
@@ -34,7 +35,7 @@ def _extreme_shape(shape: Shape, *, axes: tuple[int, ...], keepdims: bool) -> Sh
         if shape[axis] == 0:
             msg = f"no elements on axis {axis + len(shape)}"
             raise ShapeError(msg)
-    return _reduced(shape, axes=axes, keepdims=keepdims)
+    return reduced(shape, axes=axes, keepdims=keepdims)
 
 
 def _same(shape: Shape, **_: Any) -> Shape:
@@ -57,7 +58,8 @@ def spread(value: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bool, full:
     return broadcast_to(value, extra + x.shape) if full else value
 
 
-def _accumulated(kind: Any, **_: Any) -> Dtype:
+def accumulated(kind: Any, **_: Any) -> Dtype:
+    """Give the dtype of NumPy's sums: small integers and bools become large integers."""
     dtype: Dtype = np.result_type(kind)
     if dtype.kind in "bi":
         return np.promote_types(dtype, np.int_)
@@ -114,7 +116,7 @@ def _reduction(
     meaning: str,
     vjp: Vjp,
     *,
-    shape: Callable[..., Shape] = _reduced,
+    shape: Callable[..., Shape] = reduced,
     dtype: Callable[..., Dtype] = kept_dtype,
     latex: str | None = None,
     numpy: Notation | None = None,
@@ -157,7 +159,7 @@ def _extreme_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: 
 
 
 SUM = _reduction(
-    "sum", "Sum over axes.", lambda g, _y, x, **params: spread(g, x, **params, full=True), dtype=_accumulated
+    "sum", "Sum over axes.", lambda g, _y, x, **params: spread(g, x, **params, full=True), dtype=accumulated
 )
 MEAN = _reduction("mean", "Average over axes.", _mean_vjp, dtype=real)
 MAX = _reduction("max", "Give the largest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\max")
@@ -289,7 +291,7 @@ def _prod_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bo
     return spread(g, x, axes=axes, keepdims=keepdims) * apply(OTHERS, x, axis=axis)
 
 
-PROD = _reduction("prod", "Multiply over an axis.", _prod_vjp, dtype=_accumulated, latex=r"\prod", cases=_ONE_AXIS)
+PROD = _reduction("prod", "Multiply over an axis.", _prod_vjp, dtype=accumulated, latex=r"\prod", cases=_ONE_AXIS)
 
 
 def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
@@ -310,7 +312,7 @@ def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     expr = as_expr(x)
     for each in axes_of("prod", expr, axis):  # from the left, so that the others keep their distance from the right
         expr = apply(PROD, expr, axes=(each,), keepdims=bool(keepdims))
-    return astype(expr, _accumulated(expr.dtype))
+    return astype(expr, accumulated(expr.dtype))
 
 
 # --- softmax and its relatives --------------------------------------------------------------------------------

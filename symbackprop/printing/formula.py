@@ -16,8 +16,8 @@ from symbackprop import dims
 from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
-from symbackprop.op import ADD, ATOM, COMPARE, CONSTANT, LOGIC, SIZE, Form, Op, scalar_value
-from symbackprop.ops.contract import matmul
+from symbackprop.op import ADD, ATOM, COMPARE, CONSTANT, LOGIC, POWER, SIZE, Form, Op, scalar_value
+from symbackprop.ops.contract import EYE, matmul
 from symbackprop.ops.elementwise import (
     ASTYPE,
     add,
@@ -33,6 +33,7 @@ from symbackprop.ops.elementwise import (
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.linalg import NORM, UNIT, inv, solve
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style
 from symbackprop.rewrite import simplify as simplified
@@ -122,6 +123,11 @@ def _build_whole_power(exponent: int, scribe: Scribe, node: Node, operands: Sequ
     return scribe.power(operands[0], scribe.style.exponents(exponent), node.shape)
 
 
+def _build_reciprocal(exponent: int, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    below = operands[0] if exponent == -1 else _build_whole_power(-exponent, scribe, node, operands)
+    return scribe.divided(scribe.number("1"), below)
+
+
 def _build_power(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     return scribe.general_power(operands[0], operands[1], node.shape)
 
@@ -153,6 +159,44 @@ def _build_matmul(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piec
     return replace(scribe.matrix(scribe.turn(right), left, node.shape), turned=row)
 
 
+def _build_identity(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    """Write I, unless a symbol is called so or the matrix is not square."""
+    if node.shape[0] != node.shape[1] or "I" in scribe.names:
+        return _build_formed(scribe, node, operands)
+    piece = scribe.name("I", node.shape)
+    return replace(piece, turned=piece)
+
+
+def _inverse(scribe: Scribe, base: Piece) -> Piece:
+    """Write the inverse of a matrix, whose transpose is A⁻ᵀ; that of a transpose is A⁻ᵀ, not (Aᵀ)⁻¹."""
+    exponent = scribe.style.exponents(-1)
+    straight, crosswise = exponent, exponent[:-1] + scribe.style.transpose
+    if base.turned is not None and base.turned.level == ATOM and base.level == POWER:
+        base, straight, crosswise = base.turned, crosswise, straight
+    piece = scribe.power(base, straight, base.shape)
+    return replace(piece, turned=scribe.power(base, crosswise, base.shape))
+
+
+def _build_inverse(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return _inverse(scribe, operands[0]) if len(node.shape) == 2 else _build_formed(scribe, node, operands)
+
+
+def _build_solution(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    matrix, right = operands
+    if len(matrix.shape) > 2 or len(right.shape) > 2:
+        return _build_formed(scribe, node, operands)
+    return scribe.matrix(_inverse(scribe, matrix), right, node.shape)
+
+
+def _build_unit(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    """Write x/‖x‖; what is divided along some axes only is a call."""
+    (x,) = operands
+    if len(node.params["axes"]) < len(node.shape):
+        return _build_formed(scribe, node, operands)
+    length = NORM.form(scribe.style.notation(NORM), node.params, (x.shape,))
+    return scribe.divided(x, scribe.formed(length, operands, ()))
+
+
 def _build_truth(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
     return scribe.truth(operands[0])
 
@@ -168,6 +212,10 @@ _BUILDERS: dict[Op, Callable[[Scribe, Node, Sequence[Piece]], Piece]] = {
     square: _build_square,
     power: _build_power,
     matmul: _build_matmul,
+    EYE: _build_identity,
+    UNIT: _build_unit,
+    inv: _build_inverse,
+    solve: _build_solution,
 }
 
 
@@ -225,14 +273,21 @@ class _Views:
         if node.op is subtract:
             return self._tanh_prime(operands, node.shape) if self.primes else None
         if node.op is power:
-            exponent = self._whole(node.inputs[1])
-            return None if exponent is None else View(partial(_build_whole_power, exponent), operands[:1])
+            return self._power(node, operands)
         if node.op is SQUEEZE and self.nodes[operands[0]].op is SLICE:
             return self._item(node, self.nodes[operands[0]])
         if node.op is TRANSPOSE and len(node.shape) == 2 and node.params["axes"] == (-1, -2):
             return View(_build_transpose, operands)
         truth = node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f"
         return View(_build_truth, operands) if truth else None
+
+    def _power(self, node: Node, operands: tuple[int, ...]) -> View | None:
+        """Give the view of a whole power; of a matrix A⁻¹ would be the inverse."""
+        exponent = self._whole(node.inputs[1])
+        if exponent is None:
+            return None
+        build = _build_reciprocal if exponent < 0 and len(node.shape) > 1 else _build_whole_power
+        return View(partial(build, exponent), operands[:1])
 
     def _unbroadcast(self, node: Node) -> tuple[int, ...]:
         """Give the operands without broadcasts that the op would do anyway."""

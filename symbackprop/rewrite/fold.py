@@ -10,6 +10,7 @@ from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, apply, literal
 from symbackprop.ops import TABLE
+from symbackprop.ops.contract import EYE
 from symbackprop.ops.elementwise import astype
 from symbackprop.ops.layout import (
     BROADCAST_TO,
@@ -29,7 +30,7 @@ from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
 _LARGEST = 4096  # elements of a folded constant: a larger one is dearer to carry than to compute
-_LEAVES = {CONSTANT, SYMBOL, SIZE, ARANGE}
+_LEAVES = {CONSTANT, SYMBOL, SIZE, ARANGE, EYE}
 
 
 def _fold(expr: Expr) -> Expr | None:

@@ -11,6 +11,7 @@ from symbackprop.expr import Expr
 from symbackprop.rewrite.algebra import ALGEBRA, GATHER, OUTWARD
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
+from symbackprop.rewrite.matrix import CHEAPER, MATRIX
 from symbackprop.rewrite.scalar import rebuild_shorter
 from symbackprop.rewrite.stable import STABLE
 from symbackprop.rewrite.tidy import TIDY
@@ -38,9 +39,13 @@ _COMMON: tuple[Pass, ...] = (
     SHARE,
     Pass("fold", "operations on constants and idle layout steps go", FOLD),
     Pass("stable", "formulas that overflow get a form that does not", STABLE),
-    Pass("algebra", "scalar algebra in canonical form", ALGEBRA),
+    Pass("algebra", "algebra in canonical form", (*ALGEBRA, *MATRIX)),
 )
-PIPELINE: tuple[Pass, ...] = (*_COMMON, Pass("gather", "scalars are multiplied before they meet an array", GATHER))
+PIPELINE: tuple[Pass, ...] = (
+    *_COMMON,
+    Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", CHEAPER),
+    Pass("gather", "scalars are multiplied before they meet an array", GATHER),
+)
 """What `compile` runs; every rule is exact or real."""
 
 _SCALAR = Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter)

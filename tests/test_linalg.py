@@ -1,0 +1,311 @@
+"""Linear algebra: formulas as in the textbooks, numbers as NumPy's, derivatives against differences."""
+
+import numpy as np
+import pytest
+
+import symbackprop as sb
+from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.rewrite.pipeline import run
+
+
+def expr_of(text: str) -> sb.Expr:
+    names = {expr.name: expr for expr in sb.symbols("A[N,N] B[N,N] X[N,N] C[M,N] D[N,M] a[N] b[N] x[N] s")}
+    return eval(text, {"sb": sb, "np": np, **names})  # noqa: S307  (the texts stand below)
+
+
+# --- printed derivatives --------------------------------------------------------------------------------------
+
+# The numbers are those of The Matrix Cookbook (2012).
+DERIVATIVES = [
+    ("sb.trace(X)", "X", "I"),  # 99
+    ("sb.trace(A @ X)", "X", "Aᵀ"),  # 100
+    ("sb.trace(A @ X @ B)", "X", "AᵀBᵀ"),  # 101
+    ("sb.trace(A @ X.T @ B)", "X", "BA"),  # 102
+    ("sb.trace(A @ X.T)", "X", "A"),  # 104
+    ("s * sb.trace(A @ X)", "X", "sAᵀ"),
+    ("sb.trace(X.T @ X)", "X", "2X"),  # 115
+    ("sb.trace(A @ X @ B @ X.T)", "X", "AᵀXBᵀ + AXB"),  # 118, with C = I
+    ("sb.trace(A @ sb.linalg.inv(X) @ B)", "X", "−X⁻ᵀAᵀBᵀX⁻ᵀ"),  # 63
+    ("a @ X @ b", "X", "abᵀ"),  # 70
+    ("a @ sb.linalg.inv(X) @ b", "X", "−X⁻ᵀabᵀX⁻ᵀ"),  # 61
+    ("a @ sb.linalg.solve(X, b)", "b", "X⁻ᵀa"),
+    ("x @ A @ x", "x", "Ax + Aᵀx"),  # 81
+    ("sb.linalg.det(X)", "X", "det(X)·X⁻ᵀ"),  # 49
+    ("sb.log(sb.linalg.det(X))", "X", "X⁻ᵀ"),  # 57
+    ("sb.linalg.slogdet(X).logabsdet", "X", "X⁻ᵀ"),  # 57
+    ("sb.linalg.norm(x - a)", "x", "(x − a)/‖x − a‖"),  # 129
+    ("sb.linalg.norm(X)", "X", "X/‖X‖"),
+    ("sb.linalg.norm(x)**2", "x", "2x"),  # 131
+    ("sb.linalg.norm(A @ x - b)**2", "x", "2Aᵀ(Ax − b)"),
+    ("sb.sum((A @ x - b)**2)", "x", "2Aᵀ(Ax − b)"),
+    ("sb.sum(sb.diag(X) * a)", "X", "diag(a)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "by", "expected"), DERIVATIVES, ids=[f"{text} by {by}" for text, by, _ in DERIVATIVES]
+)
+def test_a_derivative_reads_as_in_a_textbook(text, by, expected):
+    assert str(sb.grad(expr_of(text), expr_of(by))) == expected
+
+
+@pytest.mark.parametrize(("text", "by"), [row[:2] for row in DERIVATIVES])
+def test_a_simplified_derivative_is_still_right(text, by):
+    z, x = expr_of(text), expr_of(by)
+    rng = np.random.default_rng(1)
+    values = {}
+    for name, shape in [("A", (3, 3)), ("B", (3, 3)), ("X", (3, 3)), ("a", 3), ("b", 3), ("x", 3), ("s", ())]:
+        values[expr_of(name)] = rng.uniform(0.5, 1.5, shape) + (3 * np.eye(3) if shape == (3, 3) else 0)
+    gradient = sb.evaluate(sb.simplify(sb.grad(z, x)), values)
+    direction = rng.normal(size=np.shape(values[x]))
+    ends = [float(sb.evaluate(z, values | {x: values[x] + step * direction})) for step in (1e-5, -1e-5)]
+    np.testing.assert_allclose(np.sum(gradient * direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
+
+
+FORMULAS = [
+    ("sb.linalg.inv(A)", "A⁻¹", r"A^{-1}"),
+    ("sb.linalg.inv(A).T", "A⁻ᵀ", r"A^{-\top}"),
+    ("sb.linalg.inv(A.T)", "A⁻ᵀ", r"A^{-\top}"),
+    ("sb.linalg.inv(A + B)", "(A + B)⁻¹", r"\left(A + B\right)^{-1}"),
+    ("sb.linalg.inv(A @ B) @ x", "(AB)⁻¹x", r"\left(A B\right)^{-1} x"),
+    ("sb.linalg.inv(sb.linalg.inv(A))", "(A⁻¹)⁻¹", r"\left(A^{-1}\right)^{-1}"),
+    ("sb.linalg.solve(A.T, b)", "A⁻ᵀb", r"A^{-\top} b"),
+    ("-sb.linalg.solve(A, C.T)", "−A⁻¹Cᵀ", r"-A^{-1} C^{\top}"),
+    ("sb.linalg.slogdet(A).sign", "sign(det(A))", r"\operatorname{sign}\left(\det\left(A\right)\right)"),
+    ("2 * sb.linalg.slogdet(A)[1]", "2·log|det(A)|", r"2 \, \log\left|\det\left(A\right)\right|"),
+    ("sb.linalg.slogdet(A)[1]**2", "(log|det(A)|)²", r"\left(\log\left|\det\left(A\right)\right|\right)^{2}"),
+    ("sb.kron(A, C) + sb.kron(B, C)", "A ⊗ C + B ⊗ C", r"A \otimes C + B \otimes C"),
+    ("sb.kron(A + B, C @ D)", "(A + B) ⊗ CD", r"\left(A + B\right) \otimes C D"),
+    ("sb.kron(A, C) @ sb.kron(B, D)", "(A ⊗ C)(B ⊗ D)", r"\left(A \otimes C\right) \left(B \otimes D\right)"),
+    ("sb.outer(a, b)", "abᵀ", r"a b^{\top}"),
+    ("2 * sb.eye(3) + A[:3, :3]", "2I + A[:3, :3]", None),
+    ("sb.linalg.norm(A, axis=0)", "norm(A, axis=0)", r"\operatorname{norm}_{0}\left(A\right)"),
+    (
+        "sb.einsum('ij,jk->ik', C, D)",
+        'einsum("ij,jk->ik", C, D)',
+        r"\operatorname{einsum}_{ij,jk \to ik}\left(C, D\right)",
+    ),
+    ("A**-1 + A**-2", "1/A + 1/A²", None),  # elementwise, so no inverse
+]
+
+
+@pytest.mark.parametrize(("text", "unicode", "latex"), FORMULAS, ids=[row[0] for row in FORMULAS])
+def test_printed_form(text, unicode, latex):
+    expr = expr_of(text)
+    assert str(expr) == unicode
+    if latex is not None:
+        assert expr.latex() == latex
+
+
+def test_the_identity_is_not_called_like_a_symbol():
+    current = sb.symbol("I", ("N", "N"))
+    assert str(current + sb.eye("N")) == "I + eye(N)"
+    assert str(sb.eye("N", "M")) == "eye(N, M)"
+
+
+# --- calls as in NumPy ----------------------------------------------------------------------------------------
+
+A33 = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.6], [-0.7, 0.2, 3.0]])
+CALLS = [
+    lambda m, x: m.trace(x),
+    lambda m, x: m.diag(x),
+    lambda m, x: m.diag(x[0]),
+    lambda m, x: m.diagonal(x),
+    lambda m, x: m.diagonal(x[:2]),
+    lambda m, x: m.diagonal(m.stack([x, x + 1]), axis1=1, axis2=2),
+    lambda m, x: m.trace(m.stack([x, x + 1])),
+    lambda m, x: m.trace(m.stack([x, x + 1]), axis1=-1, axis2=0),
+    lambda m, x: m.outer(x[0], x[1]),
+    lambda m, x: m.outer(x, x[1]),
+    lambda m, x: m.dot(x, x),
+    lambda m, x: m.dot(x[0], x),
+    lambda m, x: m.dot(x, x[0]),
+    lambda m, x: m.dot(x[0], x[1]),
+    lambda m, x: m.dot(x[0, 0], x),
+    lambda m, x: m.dot(2.0, x),
+    lambda m, x: m.inner(x, x + 1),
+    lambda m, x: m.inner(x, x[0]),
+    lambda m, x: m.inner(x[0], x[1]),
+    lambda m, x: m.inner(x, 2.0),
+    lambda m, x: m.vdot(x, x + 1),
+    lambda m, x: m.kron(x, x[:2]),
+    lambda m, x: m.kron(x[0], x[:2]),
+    lambda m, x: m.kron(x[0], x[1]),
+    lambda m, x: m.tensordot(x, x),
+    lambda m, x: m.tensordot(x, x, axes=1),
+    lambda m, x: m.tensordot(x, x, axes=0),
+    lambda m, x: m.tensordot(x, x, axes=([0, 1], [1, 0])),
+    lambda m, x: m.tensordot(x, x, axes=(0, -1)),
+    lambda m, x: m.einsum("ij,jk->ik", x, A33),
+    lambda m, x: m.einsum("ij,jk", x, x),
+    lambda m, x: m.einsum("ba", x),
+    lambda m, x: m.einsum("ii", x),
+    lambda m, x: m.einsum(" i j , j k , k l -> l i ", x, x, x),
+    lambda m, x: m.einsum("...j,...j->...", x, x[0]),
+    lambda m, x: m.einsum("...j,j...", x, x),
+    lambda m, x: m.einsum("i...,i...->...", x[:, None], x),
+    lambda m, x: m.einsum("...,...->...", x[:, :1], x),
+    lambda m, x: m.linalg.inv(x),
+    lambda m, x: m.linalg.det(x),
+    lambda m, x: m.linalg.slogdet(x)[0],
+    lambda m, x: m.linalg.slogdet(x).logabsdet,
+    lambda m, x: m.linalg.cholesky(x @ x.T),
+    lambda m, x: m.linalg.solve(x, x[0]),
+    lambda m, x: m.linalg.solve(x, A33),
+    lambda m, x: m.linalg.norm(x),
+    lambda m, x: m.linalg.norm(x[0]),
+    lambda m, x: m.linalg.norm(x, "fro"),
+    lambda m, x: m.linalg.norm(x, axis=1),
+    lambda m, x: m.linalg.norm(x, axis=0, keepdims=True),
+    lambda m, x: m.linalg.norm(x[0], 1),
+    lambda m, x: m.linalg.norm(x[0], ord=2),
+    lambda m, x: m.linalg.norm(x, np.inf, axis=1),
+    lambda m, x: m.linalg.norm(x, -np.inf, axis=0),
+    lambda m, x: m.linalg.norm(x, 1),
+    lambda m, x: m.linalg.norm(x, -1),
+    lambda m, x: m.linalg.norm(x, np.inf),
+    lambda m, x: m.linalg.norm(x, -np.inf, axis=(1, 0)),
+    lambda m, x: m.linalg.norm(x, 1, axis=(1, 0), keepdims=True),
+    lambda m, x: m.linalg.norm(m.stack([x, x])),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=range(len(CALLS)))
+def test_calls_as_in_numpy(call):
+    """The same text with NumPy on arrays, with symbackprop and with NumPy on expressions; evaluated and compiled."""
+    x = sb.symbol("x", (3, 3))
+    expected = np.asarray(call(np, A33))
+    for module in (sb, np):
+        y = call(module, x)
+        assert isinstance(y, sb.Expr)
+        assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(sb.evaluate(y, {x: A33}), expected, rtol=1e-13, atol=1e-15)
+    given = A33.copy()
+    f = sb.compile([x], [y, sb.grad(sb.sum(y * y), x, unused="zeros")])
+    assert "symbackprop" not in f.source
+    value, gradient = f(given)
+    np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-14)
+    value *= 0  # results are fresh arrays that can be written
+    np.testing.assert_array_equal(given, A33)
+    direction = np.random.default_rng(0).normal(size=(3, 3))
+    ends = [np.sum(np.square(call(np, A33 + step * direction))) for step in (1e-5, -1e-5)]
+    np.testing.assert_allclose(np.sum(gradient * direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+def test_symmetric_matrices_have_the_derivative_of_their_factor():
+    """The gradient of log det(XXᵀ) through its Cholesky factor is that without it."""
+    x = sb.symbol("x", (3, 3))
+    through = sb.sum(sb.log(sb.diag(sb.linalg.cholesky(x @ x.T)))) * 2
+    direct = sb.linalg.slogdet(x @ x.T).logabsdet
+    np.testing.assert_allclose(*(sb.evaluate(sb.grad(z, x), {x: A33}) for z in (through, direct)), rtol=1e-12)
+
+
+def test_the_diagonal_of_an_oblong_matrix():
+    for shape in [(2, 3), (3, 2)]:
+        x = sb.symbol("x", shape)
+        array = np.arange(6.0).reshape(shape)
+        found = sb.evaluate(sb.grad(sb.sum(sb.diag(x) ** 2), x), {x: array})
+        np.testing.assert_array_equal(found, np.where(np.eye(*shape), 2 * array, 0))
+    with pytest.raises(ShapeError, match="which of N and M is smaller"):
+        sb.diag(sb.symbol("x", ("N", "M")))
+
+
+def test_the_subgradient_of_the_norm_at_zero_is_zero():
+    x = sb.symbol("x", 3)
+    for ord in (None, 1, 2, np.inf):
+        gradient = sb.grad(sb.linalg.norm(x, ord), x)
+        f = sb.compile([x], [gradient, sb.simplify(gradient)])
+        for found in (sb.evaluate(gradient, {x: np.zeros(3)}), *f(np.zeros(3))):
+            np.testing.assert_array_equal(found, np.zeros(3))
+    second = sb.hvp(sb.linalg.norm(x), x, np.ones(3))
+    np.testing.assert_array_equal(sb.evaluate(second, {x: np.zeros(3)}), np.zeros(3))
+
+
+# --- rewriting ------------------------------------------------------------------------------------------------
+
+
+def ops_of(expr: sb.Expr) -> set[str]:
+    return {expr.graph.nodes[number].op.name for number in expr.graph.reachable([expr.number])}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sb.linalg.inv(sb.linalg.inv(A))", "A"),
+        ("sb.trace(C @ D) - sb.trace((C @ D).T)", "0"),
+        ("sb.linalg.det(A.T)", "det(A)"),
+        ("sb.linalg.det(sb.linalg.inv(A))", "1/det(A)"),
+        ("sb.linalg.slogdet(sb.linalg.inv(A))[1]", "−log|det(A)|"),
+        ("sb.log(sb.abs(sb.linalg.det(A)))", "log|det(A)|"),
+        ("sb.eye('N') @ A @ (s * sb.eye('N'))", "sA"),
+        ("sb.diag(sb.diag(a))", "a"),
+    ],
+)
+def test_simplified(text, expected):
+    assert str(sb.simplify(expr_of(text))) == expected
+
+
+def test_compiled_code_solves_and_does_not_invert():
+    for text in ("sb.linalg.inv(A) @ x", "sb.linalg.inv(A).T @ D", "x @ sb.linalg.inv(A)", "C @ sb.linalg.inv(A)"):
+        (after,) = run([expr_of(text)])
+        assert "solve" in ops_of(after)
+        assert "inv" not in ops_of(after)
+    (after,) = run([expr_of("sb.trace(C @ D)")])
+    assert not {"matmul", "trace"} & ops_of(after)
+
+
+def test_the_logarithm_of_a_determinant_that_overflows():
+    x = sb.symbol("x", (400, 400))
+    array = np.eye(400) * 1e3
+    y = sb.linalg.slogdet(x).logabsdet
+    value, gradient = sb.compile([x], [y, sb.grad(y, x)])(array)
+    np.testing.assert_allclose(value, 400 * np.log(1e3))
+    np.testing.assert_allclose(gradient, np.eye(400) * 1e-3)
+    compiled = sb.compile([x], sb.log(sb.abs(sb.linalg.det(x))))
+    np.testing.assert_allclose(compiled(array), 400 * np.log(1e3))
+
+
+# --- errors ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sb.linalg.inv(C)", r"inv: needs a square matrix: C\[M, N\]"),
+        ("sb.linalg.det(x)", "det: needs a square matrix"),
+        ("sb.linalg.solve(A, C)", "solve: the right side needs N rows"),
+        ("sb.trace(x)", "trace: needs a matrix"),
+        ("sb.trace(A, 1)", "trace: only the main diagonal"),
+        ("sb.diag(x, k=1)", "diag: only the main diagonal"),
+        ("sb.trace(A, axis1=0, axis2=-2)", "trace: one axis was named twice"),
+        ("sb.dot(A[None], x)", "dot: takes scalars, vectors and matrices; for more axes write matmul or tensordot"),
+        ("sb.kron(A, s)", "kron: takes two vectors or two matrices"),
+        ("sb.einsum('ij,jk->ik', C, C)", "einsum: label j has size N, and M in operand 1"),
+        ("sb.einsum('ij->i', x)", "einsum: operand 0 has 1 axes and the labels 'ij'"),
+        ("sb.einsum('ij->k', A)", "einsum: k is in the result and in no operand"),
+        ("sb.einsum('ij->ii', A)", "einsum: a label stands twice in the result"),
+        ("sb.einsum('i1', A)", "einsum: '1' is no label"),
+        ("sb.einsum('ij', A, A)", "einsum: 1 operands are subscripted and 2 given"),
+        ("sb.einsum('...j->j', A)", "einsum: the result has no ..."),
+        ("sb.einsum('ij...->...', x)", "einsum: an operand has fewer axes than labels"),
+        ("sb.tensordot(A, A, axes=([0, 1], [0]))", "tensordot: 2 axes of"),
+        ("sb.linalg.norm(A[None], 1)", "norm: needs a vector or a matrix, not 3 axes"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(text, message):
+    with pytest.raises(ShapeError, match=message):
+        expr_of(text)
+
+
+def test_other_errors():
+    A, x = sb.symbols("A[N,N] x[N]")
+    with pytest.raises(ValueError, match="norm: ord=2 is not among 'fro', 1, -1, inf and -inf"):
+        sb.linalg.norm(A, 2)
+    with pytest.raises(ValueError, match="norm: ord=3 is not among 2, 1, inf and -inf"):
+        sb.linalg.norm(x, 3)
+    with pytest.raises(TypeError, match="the subscripts come first"):
+        np.einsum(A, [0, 1])
+    with pytest.raises(TypeError, match=r"np\.linalg\.eig has no symbolic form"):
+        np.linalg.eig(A)
+    with pytest.raises(DtypeError, match="float16 has no linear algebra"):
+        sb.linalg.inv(sb.symbol("H", ("N", "N"), "float16"))
