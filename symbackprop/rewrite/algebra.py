@@ -8,12 +8,11 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 from __future__ import annotations
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, apply, scalar_value
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import constant, exp, log, maximum, mean, minimum, negative, power, sqrt, square, symbol, where
 from symbackprop.ops.reduce import MEAN, SUM
-from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation
+from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
 
 EXACT, REAL, FINITE = Strength
 
@@ -230,7 +229,20 @@ SIGN_OUT_OF_SUM = Rule(
     fits=lambda ops: ops == (negative,),
 )
 
-with Graph(scratch=True):
-    ALGEBRA: tuple[Rule, ...] = (*_algebra(), SIGN_OUT_OF_SUM)
-    GATHER: tuple[Rule, ...] = _gather()
-    OUTWARD: tuple[Rule, ...] = _tidy()
+
+@stated
+def algebra() -> tuple[Rule, ...]:
+    """Give the rules of the canonical form."""
+    return (*_algebra(), SIGN_OUT_OF_SUM)
+
+
+@stated
+def gather() -> tuple[Rule, ...]:
+    """Give the rules that multiply scalars before they meet an array: what costs least."""
+    return _gather()
+
+
+@stated
+def outward() -> tuple[Rule, ...]:
+    """Give the rules that put scalar divisors outside: what reads best."""
+    return _tidy()

@@ -8,7 +8,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite.engine import Rewritten, rule_set
-from symbackprop.rewrite.stable import STABLE
+from symbackprop.rewrite.stable import stable
 
 
 def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
@@ -32,10 +32,10 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
     graph, nodes = z.graph, z.graph.nodes
     kept = {expr.number for expr in keep}
     order = graph.reachable([z.number], known=kept)
-    rules = rule_set(STABLE)
+    rules = rule_set(stable())
     if z.number in kept or not any(rules.at(nodes[number], nodes) for number in order if number not in kept):
         return z
-    scratch = Rewritten(STABLE)
+    scratch = Rewritten(stable())
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
     for number in order:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache, wraps
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -237,6 +237,17 @@ def equation(
         examples=examples,
         fits=fits,
     )
+
+
+def stated(rules: Callable[[], tuple[Rule, ...]]) -> Callable[[], tuple[Rule, ...]]:
+    """Let rules be stated in a graph of their own, when they are first asked for: an import need not wait for them."""
+
+    @cache
+    def once() -> tuple[Rule, ...]:
+        with Graph(scratch=True), attributed(Origin(None, backward=False)):
+            return rules()
+
+    return wraps(rules)(once)
 
 
 class RuleSet:

@@ -8,12 +8,12 @@ from typing import overload
 
 from symbackprop.errors import did_you_mean
 from symbackprop.expr import Expr
-from symbackprop.rewrite.algebra import ALGEBRA, GATHER, OUTWARD
+from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
 from symbackprop.rewrite.scalar import rebuild_shorter
-from symbackprop.rewrite.stable import STABLE
+from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.tidy import TIDY
 
 
@@ -24,27 +24,27 @@ class Pass:
     Attributes:
         name: for reports, and to leave it out.
         meaning: what it does, in one line.
-        rules: its rules; common sub-expressions are shared all along.
+        state: gives its rules; common sub-expressions are shared all along.
         rebuild: how it copies expressions into its graph.
     """
 
     name: str
     meaning: str
-    rules: tuple[Rule, ...] = ()
+    state: Callable[[], tuple[Rule, ...]] = tuple
     rebuild: Callable[[Sequence[Expr], Rewritten], list[Expr]] = rebuild
 
 
 SHARE = Pass("share", "common sub-expressions become one node")
 _COMMON: tuple[Pass, ...] = (
     SHARE,
-    Pass("fold", "operations on constants and idle layout steps go", FOLD),
-    Pass("stable", "formulas that overflow get a form that does not", STABLE),
-    Pass("algebra", "algebra in canonical form", (*ALGEBRA, *MATRIX)),
+    Pass("fold", "operations on constants and idle layout steps go", lambda: FOLD),
+    Pass("stable", "formulas that overflow get a form that does not", stable),
+    Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX)),
 )
 PIPELINE: tuple[Pass, ...] = (
     *_COMMON,
-    Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", CHEAPER),
-    Pass("gather", "scalars are multiplied before they meet an array", GATHER),
+    Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
+    Pass("gather", "scalars are multiplied before they meet an array", gather),
 )
 """What `compile` runs; every rule is exact or real."""
 
@@ -52,14 +52,21 @@ _SCALAR = Pass("scalar", "clusters of arithmetic are cancelled and factored by S
 FORMULA: tuple[Pass, ...] = (
     *_COMMON,
     _SCALAR,
-    Pass("tidy", "scalars and signs come out of sums and products", (*OUTWARD, *TIDY)),
+    Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY)),
     _SCALAR,  # what has come out of sums may cancel
 )
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
 PASSES: tuple[Pass, ...] = tuple(dict.fromkeys((*PIPELINE, *FORMULA)))
-RULES: tuple[Rule, ...] = tuple(rule for stage in PASSES for rule in stage.rules)
-"""Every rewrite rule there is."""
+
+
+def every_rule() -> tuple[Rule, ...]:
+    """Give every rewrite rule there is.
+
+    >>> "twice" in [rule.name for rule in every_rule()]
+    True
+    """
+    return tuple(rule for stage in PASSES for rule in stage.state())
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ def check_names(skip: Collection[str]) -> None:
     Raises:
         ValueError: one is neither.
     """
-    known = [stage.name for stage in PASSES] + [rule.name for rule in RULES]
+    if not skip:
+        return
+    known = [stage.name for stage in PASSES] + [rule.name for rule in every_rule()]
     for name in skip:
         if name not in known:
             msg = f"no pass or rule is called {name!r}{did_you_mean(name, known)}"
@@ -119,7 +128,7 @@ def run(
         if stage.name in skip and stage is not SHARE:
             continue
         rules += [
-            rule for rule in stage.rules if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
+            rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
         graph = Rewritten(rules, share=SHARE.name not in skip)
         current = stage.rebuild(current, graph)

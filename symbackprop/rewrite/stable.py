@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph
 from symbackprop.op import apply
 from symbackprop.ops import (
     divide,
@@ -23,7 +22,7 @@ from symbackprop.ops import (
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import EXPAND_DIMS
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX, SUM
-from symbackprop.rewrite.engine import Rule, Strength, equation
+from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 
 REAL = Strength.REAL
 
@@ -164,5 +163,7 @@ def _procedures() -> tuple[Rule, ...]:
     )
 
 
-with Graph(scratch=True):
-    STABLE: tuple[Rule, ...] = _procedures() + _equations()
+@stated
+def stable() -> tuple[Rule, ...]:
+    """Give the rules that replace what overflows."""
+    return _procedures() + _equations()
