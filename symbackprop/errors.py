@@ -41,7 +41,7 @@ class NotDifferentiableError(SymbackpropError, ValueError):
 
 
 class ArgumentError(SymbackpropError, TypeError):
-    """A compiled function was called with an argument missing, unknown, or given twice."""
+    """A function was called with an argument missing, unknown, given twice, or of a wrong kind."""
 
 
 class ParseError(SymbackpropError, ValueError):

@@ -149,6 +149,22 @@ class Expr:
         self.graph.set_label(self.number, name)
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both are the same node.
+
+        Raises:
+            TypeError: the other is a number, which no node is; values are compared by `symbackprop.equal`.
+        """
+        if isinstance(other, int | float):
+            msg = (
+                f"== tells whether two expressions are the same one, and {other!r} is none: "
+                f"to compare the values of {self.describe()} write sb.equal(…, {other!r})"
+            )
+            raise TypeError(msg)
+        return True if self is other else NotImplemented
+
+    __hash__ = object.__hash__
+
     # --- arithmetic -------------------------------------------------------------------------------------------
 
     def __add__(self, other: Operand) -> Expr:
@@ -346,6 +362,16 @@ class Expr:
         )
         raise TypeError(msg)
 
+    def _no_number(self) -> NoReturn:
+        """Refuse to become a number."""
+        msg = (
+            f"{self.describe()} is an expression and no number: where you call a function of math, call "
+            "symbackprop's (sb.exp, not math.exp); to get numbers use sb.compile or sb.evaluate"
+        )
+        raise TypeError(msg)
+
+    __float__ = __int__ = __complex__ = _no_number
+
     def __bool__(self) -> NoReturn:
         """Refuse: the value is not known while the graph is built."""
         msg = (
@@ -363,7 +389,15 @@ class Expr:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Expr]:
-        """Iterate over the first axis, where its size is a number."""
+        """Iterate over the first axis, where its size is a number.
+
+        Raises:
+            TypeError: it is none.
+        """
+        if not self.shape or not isinstance(self.shape[0], int):
+            why = f"its first axis has the named size {self.shape[0]}" if self.shape else "it is a scalar"
+            msg = f"{self.describe()} cannot be iterated over: {why}; write the formula for whole arrays, with sb.sum"
+            raise TypeError(msg)
         return (self[position] for position in range(len(self)))
 
     def __reduce__(self) -> NoReturn:

@@ -18,7 +18,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
-from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Node, current_graph, current_origin
 
@@ -151,10 +151,15 @@ class Op:
         """Apply the operation: append a node to the operands' graph.
 
         Raises:
+            ArgumentError: another number of operands than the operation has.
             ShapeError: the shapes do not fit, with the operands by name and the user's line.
             DtypeError: a dtype that the operation does not take.
             GraphError: operands of two graphs.
         """
+        if not self.variadic and len(operands) != len(self.vjps):
+            given = f"{len(operands)}: {', '.join(map(_described, operands))}" if operands else "none"
+            msg = f"{self.name} takes {len(self.vjps)} operand{'s' * (len(self.vjps) != 1)}, not {given}"
+            raise ArgumentError(msg)
         if params.keys() - self.options.keys():
             msg = f"{self.name} takes {sorted(self.options) or 'no parameters'}, not {sorted(params)}"
             raise TypeError(msg)

@@ -192,7 +192,11 @@ def test_numpy_tells_shape_rank_and_size():
         (pickle.dumps, "x[3] lives in a graph and cannot be pickled or copied"),
         (copy.deepcopy, "x[3] lives in a graph and cannot be pickled or copied"),
         (lambda _x: len(sb.symbol("n", ("N", 3))), "n[N, 3] has the named size N, so no length: use .shape"),
-        (lambda _x: list(sb.symbol("n", "N")), "n[N] has the named size N, so no length: use .shape"),
+        (
+            lambda _x: list(sb.symbol("n", "N")),
+            ("n[N] cannot be iterated over: its first axis has the named size N; write the formula for whole arrays, "
+            "with sb.sum"),
+        ),
         (lambda _x: len(sb.symbol("n")), "n has no axes, so no length: use .shape"),
         (lambda x: sb.sum(x, dtype="float32"), None),
         (lambda x: sb.exp(x, axis=0), "exp takes no parameters, not ['axis']"),

@@ -329,7 +329,7 @@ def test_python_scalars_are_weak(op, scalar):
 
 def test_where_takes_weak_scalars_and_any_condition():
     x, mask = sb.symbol("x", 3, "float32"), sb.symbol("mask", 3)
-    for condition, a, b in [(x > 0, x, 0), (x > 0, 0.0, x), (mask, 1, 0), (True, x, 2.5), (mask, x, 1)]:
+    for condition, a, b in [(x > 0, x, 0), (x > 0, 0.0, x), (mask, 1, 0), (np.True_, x, 2.5), (mask, x, 1)]:
         y = sb.where(condition, a, b)
         stand_in = [np.ones(3, part.dtype) if isinstance(part, Expr) else part for part in (condition, a, b)]
         assert y.dtype == np.where(*stand_in).dtype

@@ -10,7 +10,7 @@ import numpy as np
 
 from symbackprop.autodiff.forward import evaluate, propagate
 from symbackprop.autodiff.reverse import grad
-from symbackprop.errors import SymbackpropError
+from symbackprop.errors import ArgumentError, SymbackpropError
 from symbackprop.expr import Expr, require_scalar
 
 
@@ -47,6 +47,7 @@ def check_grad(
         seed: for the directions.
 
     Raises:
+        ArgumentError: a symbol has no value.
         GradientError: they disagree; the message gives target, both slopes and the step.
 
     >>> import symbackprop as sb
@@ -55,6 +56,12 @@ def check_grad(
     True
     """
     require_scalar(f, "check_grad")
+    keys: list[object] = list(values)  # who has no type checker may give values by name
+    strangers = [key for key in keys if not isinstance(key, Expr)]
+    if strangers or not keys:
+        what = f"by {strangers[0]!r}" if strangers else "none at all"
+        msg = f"check_grad: values are given by expression, as in {{x: 1.0}}, not {what}"
+        raise ArgumentError(msg)
     targets = [expr for expr in values if expr.dtype.kind == "f"]
     gradients = grad(f, targets, unused="zeros")
     known, _ = propagate(gradients, values)

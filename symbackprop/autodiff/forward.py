@@ -49,6 +49,10 @@ def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict
     if strangers:
         msg = f"evaluate: the values are given by expression, as in {{x: 1.0}}, not by {strangers[0]!r}"
         raise ArgumentError(msg)
+    for expr in outputs:
+        if not isinstance(expr, Expr):
+            msg = f"evaluate takes one expression, not {type(expr).__name__}"  # type: ignore[unreachable]
+            raise ArgumentError(msg)
     graph = common_graph([*outputs, *values], "evaluate")
     sizes = bind_sizes(values)
     known = {expr.number: _as_dtype(expr, value) for expr, value in values.items()}
@@ -70,8 +74,15 @@ def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict
 
 def _as_dtype(expr: Expr, value: Any) -> Any:
     """Convert an array to the dtype of its symbol; bools and ints are floats too, but not the other way round."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        msg = f"{expr.describe()}: {error}"
+        raise ShapeError(msg) from None
     order = "buif"
+    if array.dtype.kind not in order:
+        msg = f"{expr.describe()}: the value is no array of numbers but {type(value).__name__} of dtype {array.dtype}"
+        raise DtypeError(msg)
     if array.size and order.find(array.dtype.kind) > order.find(expr.dtype.kind.replace("u", "i")):
         msg = f"{expr.describe()}: the array has dtype {array.dtype}, not {expr.dtype}"
         raise DtypeError(msg)
@@ -104,8 +115,9 @@ def evaluate(expr: Expr, values: Mapping[Expr, Any]) -> Array:
         values: arrays for its symbols, or for any other expressions that it is computed from.
 
     Raises:
-        ArgumentError: a symbol has no value.
+        ArgumentError: a symbol has no value, or what is to be evaluated is no expression.
         ShapeError: an array does not have its symbol's shape.
+        DtypeError: a value has no numbers, or numbers that its symbol's dtype does not hold.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")

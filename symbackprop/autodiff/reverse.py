@@ -254,6 +254,10 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
     >>> print(sb.grad(sb.sum((X @ w - y)**2), w))
     2Xᵀ(Xw − y)
     """
+    given: object = z  # who has no type checker may pass several
+    if isinstance(given, list | tuple):
+        msg = f"grad takes one expression, not a {type(given).__name__}: take the gradient of each, or of their sum"
+        raise NotDifferentiableError(msg)
     z = as_expr(z)
     if z.shape:
         msg = (

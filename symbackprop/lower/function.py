@@ -7,8 +7,9 @@ import linecache
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
+from keyword import iskeyword
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -111,7 +112,15 @@ class Function:
             raise ArgumentError(
                 f"{self.name}: {symbol.describe()} wants an array, not the expression {value.describe()}"
             )
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # rows of different lengths
+            raise ShapeError(f"{self.name}: {symbol.describe()}: {error}") from None
+        if array.dtype.kind not in "biufc":
+            raise DtypeError(
+                f"{self.name}: {symbol.describe()} wants {dtype}, and the {type(value).__name__} given has dtype "
+                f"{array.dtype}: give numbers, or convert it with np.asarray(…, {dtype.name!r})"
+            )
         plain = isinstance(value, float | int | list | tuple) and array.dtype.kind in "biuf"
         if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind" if plain else "safe"):
             raise DtypeError(
@@ -148,6 +157,13 @@ class Function:
     def save(self, path: str | Path) -> None:
         """Write the generated module to a file; it imports NumPy alone."""
         Path(path).write_text(self.source, encoding="utf-8")
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: what is worth keeping is the source."""
+        raise TypeError(
+            f"{self.name} cannot be pickled or copied: write it to a file with .save({self.name + '.py'!r}), "
+            "which can be imported where there is NumPy"
+        )
 
     def report(self) -> Report:
         """Tell what each pass made of the expressions: nodes, floating-point operations, bytes."""
@@ -189,9 +205,11 @@ def compile(
         skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "gather", or a rule.
 
     Raises:
-        GraphError: an input is no symbol, one is missing, or two different symbols have one name.
+        GraphError: an input is no symbol, one is missing, two different symbols have one name, or the function's name
+            is none.
         ShapeError: an update's shape is not its symbol's.
         DtypeError: an update's dtype is not its symbol's.
+        ValueError: `skip` is no list of names of passes and rules.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -200,10 +218,13 @@ def compile(
     >>> float(value), gradient
     (5.0, array([2., 4.]))
     """
+    given: object = inputs  # who has no type checker may pass one symbol
+    if isinstance(given, Expr):
+        raise GraphError(f"compile: the inputs are a list, not the one expression {given.describe()}: write [x]")
     flat, keys, form = _flattened(outputs)
     new = dict(updates or {})
     values = [*flat, *new.values()]
-    if not name.isidentifier():
+    if not name.isidentifier() or iskeyword(name):
         raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
     _check_updates(inputs, new)
     _check_inputs(inputs, values)
@@ -300,6 +321,9 @@ def _check_updates(inputs: Sequence[Any], updates: Mapping[Any, Any]) -> None:
         if not isinstance(value, Expr):
             raise GraphError(f"compile: the update of {symbol.describe()} is {type(value).__name__}, not an expression")
         if value.shape != symbol.shape:
-            raise ShapeError(f"compile: the update of {symbol.describe()} has shape {dims.show(value.shape) or '()'}")
+            raise ShapeError(
+                f"compile: the update of {symbol.describe()} has shape {dims.show(value.shape) or '()'}, "
+                f"not {dims.show(symbol.shape) or '()'}"
+            )
         if value.dtype != symbol.dtype:
             raise DtypeError(f"compile: the update of {symbol.describe()} has dtype {value.dtype}, not {symbol.dtype}")

@@ -352,10 +352,21 @@ logical_not = _elementwise(
     text=Form("¬$0", POWER, (ATOM,)), latex=Form(r"\lnot $0", POWER, (ATOM,)),
 )  # fmt: skip
 
+
+def _chosen(condition: Any, *kinds: Any, **_: Any) -> Dtype:
+    if isinstance(condition, bool):
+        msg = (
+            f"the condition is Python's {condition}: == tells whether two expressions are the same one; "
+            "to compare their values write sb.equal(x, y)"
+        )
+        raise DtypeError(msg)
+    return promoted(*kinds)
+
+
 where: Op = _function(
     "where", "Choose elementwise: the second operand where the first holds, else the third.",
     None, lambda g, _y, c, _a, _b: where(c, g, 0), lambda g, _y, c, _a, _b: where(c, 0, g),
-    dtype=lambda _condition, *kinds, **_: promoted(*kinds),
+    dtype=_chosen,
     notes="The branch that is not chosen contributes exactly nothing to the derivative.",
 )  # fmt: skip
 

@@ -192,8 +192,15 @@ def _one(part: Any, size: Size) -> Run:
     return Run(_bound(part, size, 0), 1, 1)
 
 
-def _operands(arrays: Sequence[Operand]) -> list[Operand]:
+def _operands(name: str, arrays: Sequence[Operand]) -> list[Operand]:
     """Leave expressions and Python's numbers, which are weak, as they are; close the rest in constants."""
+    given: object = arrays  # who has no type checker may pass the first of them
+    if isinstance(given, Expr):
+        msg = f"{name} takes a list of arrays, not the expression {given.describe()}: write sb.{name}([…])"
+        raise ShapeError(msg)
+    if not len(arrays):
+        msg = f"{name}: give one array at least"
+        raise ShapeError(msg)
     graph = next((x.graph for x in arrays if isinstance(x, Expr)), None)
     return [x if isinstance(x, Expr) or type(x) in {bool, int, float} else as_expr(x, graph=graph) for x in arrays]
 
@@ -262,10 +269,7 @@ def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
     >>> sb.concatenate([sb.symbol("a", "N"), sb.symbol("b", "M")]).shape
     (M + N,)
     """
-    if not arrays:
-        msg = "concatenate: give one array at least"
-        raise ShapeError(msg)
-    operands = _operands(arrays)
+    operands = _operands("concatenate", arrays)
     if not all(map(_rank, operands)):
         msg = "concatenate: a scalar has no axis to join along; use stack"
         raise ShapeError(msg)
@@ -313,9 +317,6 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Expr:
     >>> sb.stack([sb.symbol("a", "N"), sb.symbol("b", "N")], axis=-1).shape
     (N, 2)
     """
-    if not arrays:
-        msg = "stack: give one array at least"
-        raise ShapeError(msg)
-    operands = _operands(arrays)
+    operands = _operands("stack", arrays)
     (right,) = axes_of("stack", as_expr(operands[0]), axis, new=True)
     return apply(STACK, *operands, axis=right)

@@ -47,8 +47,15 @@ def axes_of(name: str, x: Expr, axis: int | Iterable[int] | None, *, new: bool =
         new: whether the axes are those to come.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, or what is no axis.
     """
+    given: object = axis  # who has no type checker may pass anything
+    several = isinstance(given, Iterable) and not isinstance(given, str | Expr)
+    if not (axis is None or several or hasattr(axis, "__index__")):
+        what = given.describe() if isinstance(given, Expr) else repr(given)
+        hint = f"; of two operands it is sb.{name}imum" if name in {"max", "min"} and isinstance(given, Expr) else ""
+        msg = f"{name}: an axis is an int such as 0 or -1, not {what}{hint}: {x.describe()}"
+        raise ShapeError(msg)
     try:
         single = axis is None or hasattr(axis, "__index__")
         wanted = axis if single else tuple(axis)  # type: ignore[arg-type]  # one axis was told apart

@@ -9,7 +9,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, ShapeLike, Size
-from symbackprop.errors import GraphError, ShapeError
+from symbackprop.errors import DtypeError, GraphError, ShapeError
 from symbackprop.expr import Expr, Operand, user_line
 from symbackprop.graph import Graph, Node, current_graph
 from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
@@ -32,6 +32,9 @@ SYMBOL = Op(
 )
 
 
+_SIZED = re.compile(r"\w+\[.*\]")
+
+
 def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
     """Give the symbol with this name: an input of formulas and compiled functions.
 
@@ -43,7 +46,7 @@ def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
         dtype: bool, an integer or a float.
 
     Raises:
-        ShapeError: the name is empty or has white space, or a size is neither an int nor a name.
+        ShapeError: the name is empty, has white space or sizes, or a size is neither an int nor a name.
         DtypeError: the dtype is none of these.
 
     >>> symbol("X", ("N", "D")).shape
@@ -55,6 +58,12 @@ def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
     if not isinstance(text, str) or not text or any(map(str.isspace, text)):
         msg = f"a symbol's name is a text without white space such as 'x', not {name!r}"
         raise ShapeError(msg)
+    if _SIZED.fullmatch(name):
+        msg = f"symbol: {name!r} is a name with sizes: write symbols({name!r})"
+        raise ShapeError(msg)
+    if isinstance(dtype, str) and len(dtype) == 1:  # for NumPy "D" is complex, "d" float64
+        msg = f"symbol {name}: {dtype!r} stands in the place of the dtype; several sizes go in a tuple: (…, {dtype!r})"
+        raise DtypeError(msg)
     read = dims.as_shape(shape)
     kind = check_dtype(dtype, f"symbol {name}")
     graph = current_graph()
@@ -83,7 +92,7 @@ def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
     found = []
     parts = re.findall(r"[^\s,\[]+(?:\s*\[[^\]]*\])?|\[[^\]]*\]?", spec)
     for part in parts:
-        match = _SPEC.match(re.sub(r"\s+", "", part))
+        match = None if re.search(r"\w\s+\w", part) else _SPEC.match(re.sub(r"\s+", "", part))
         sizes = match[2].split(",") if match and match[2] else []
         if match is None or not match[1].isidentifier() or not all(sizes):
             msg = f"symbols: {part!r} is no symbol; write names with sizes in brackets: 'X[N,D] w[D] b'"

@@ -90,6 +90,9 @@ def check_names(skip: Collection[str]) -> None:
     Raises:
         ValueError: one is neither.
     """
+    if isinstance(skip, str):
+        msg = f"skip is a list of names: write [{skip!r}]"
+        raise ValueError(msg)  # noqa: TRY004  (one error for all that is wrong with the names)
     if not skip:
         return
     known = [stage.name for stage in PASSES] + [rule.name for rule in every_rule()]

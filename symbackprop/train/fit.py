@@ -113,7 +113,7 @@ def fit(
         The history; `History.params` are the trained arrays.
 
     Raises:
-        ArgumentError: a symbol has no array, or an array no use.
+        ArgumentError: a symbol has no array, or an array no use; params or data are no mappings; there is no optimiser.
         ShapeError: arrays that disagree on the number of examples, or do not have their symbol's rank.
         DtypeError: an array that cannot become its symbol's dtype.
         ValueError: epochs, batch_size, or a name is not possible.
@@ -129,6 +129,8 @@ def fit(
     (2.0, 1.0)
     """
     outputs = _outputs(loss, metrics or {})
+    if not isinstance(optimiser, Optimiser):
+        raise ArgumentError(f"fit: the optimiser is an object such as Adam(0.001), not {optimiser!r}")
     _check_symbols(outputs, params, data)
     rows = _Rows.read("data", data)
     size = _batch_size(batch_size, rows)
@@ -190,7 +192,9 @@ def _check_symbols(outputs: Mapping[str, Expr], params: Mapping[Expr, Any], data
         raise ArgumentError(f"fit: data has {symbol.describe()}, which neither the loss nor a metric uses")
 
 
-def _check_keys(what: str, given: Iterable[object]) -> None:
+def _check_keys(what: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f"fit: {what} is a dict of arrays by symbol, not {type(given).__name__}")
     for key in given:
         if not isinstance(key, Expr):
             raise ArgumentError(f"fit: the keys of {what} are symbols, and {key!r} is none")

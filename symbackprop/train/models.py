@@ -115,6 +115,7 @@ def mlp(
     Raises:
         ShapeError: x is a scalar, no sizes were given, or the activations are not one for each hidden layer.
         DtypeError: x is no float.
+        ArgumentError: an activation is a text.
 
     >>> import symbackprop as sb
     >>> X = sb.symbol("X", ("N", 64))
@@ -123,6 +124,8 @@ def mlp(
     ((N, 10), ['W1', 'b1', 'W2', 'b2'])
     """
     _check_input(x)
+    if isinstance(sizes, int):
+        raise ShapeError(f"mlp: the sizes are a list such as [16, {sizes}], not the number {sizes}")
     functions = [*_activations(activation, len(sizes) - 1), output]
     weights, biases, pre, hidden = [], [], [], []
     h = x
@@ -146,6 +149,9 @@ def _check_input(x: Expr) -> None:
 def _activations(activation: Activation | Sequence[Activation], layers: int) -> Sequence[Activation]:
     if layers < 0:
         raise ShapeError("mlp: no sizes given; the last one is the output's: [128, 64, 10]")
+    given: object = activation  # who has no type checker may name it
+    if isinstance(given, str):
+        raise ArgumentError(f"mlp: the activation is a function such as sb.tanh, not the text {given!r}")
     if not isinstance(activation, Sequence):
         return [activation] * layers
     if len(activation) != layers:
