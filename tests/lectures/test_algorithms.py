@@ -14,6 +14,7 @@ from symbackprop import train
 from symbackprop.autodiff import forward, reverse
 from symbackprop.errors import NotDifferentiableError
 from symbackprop.rewrite.pipeline import PIPELINE, SHARE, run
+from tests.test_ops import regular
 
 RANDOM = np.random.default_rng(0)
 
@@ -309,6 +310,7 @@ def operands_for(op):
         array = low + (high - low) * rng.permutation(np.linspace(0.07, 0.93, int(np.prod(shape)))).reshape(shape)
         for kink in op.kinks:
             array = np.where(np.abs(array - kink) < 0.05, kink + 0.1, array)
+        array = regular(op, position, array)
         is_bool = op.name == "where" and position == 0
         x = sb.symbol(f"x{position}", shape, bool if is_bool else float)
         inputs.append(x)
