@@ -138,11 +138,18 @@ class Expr:
     def named(self, name: str) -> Expr:
         """Name this value, for formulas, tables, drawings and the generated code; gives the expression itself.
 
+        Raises:
+            GraphError: the name is empty or no text, or this is a symbol, which has one.
+
         >>> import symbackprop as sb
         >>> x = sb.symbol("x")
         >>> (x + 1).named("z").name
         'z'
         """
+        text: object = name  # who has no type checker may pass anything
+        if not isinstance(text, str) or not text.strip():
+            msg = f"a name is a text such as 'z', not {name!r}: {self.describe()}"
+            raise GraphError(msg)
         if self.op.name == "symbol":
             msg = f"the symbol {self.name} has a name already"
             raise GraphError(msg)

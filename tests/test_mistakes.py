@@ -62,6 +62,13 @@ MISTAKES = [
         lambda x, s: pickle.dumps(sb.compile([x], x)),
         "f cannot be pickled or copied: write it to a file with .save('f.py')",
     ),
+    (lambda x, s: sb.compile([x], sb.sigmoid(x), name="sigmoid"), "compile: 'sigmoid' cannot name a function: the gen"),
+    (
+        lambda x, s: sb.compile([x], x, name="np"),
+        "compile: 'np' cannot name a function: the generated code calls another",
+    ),
+    (lambda x, s: (x + 1).named(""), "a name is a text such as 'z', not '': add(x, 1)[N]"),
+    (lambda x, s: (x + 1).named(3), "a name is a text such as 'z', not 3: add(x, 1)[N]"),
     # training
     (
         lambda x, s: train.mlp(sb.symbol("X", ("N", 2)), 4),
@@ -100,3 +107,26 @@ def test_what_is_no_mistake_is_no_error():
     assert sb.symbols("X [N , D]")[0].shape == ("N", "D")
     assert sb.sum(x, axis=np.int64(0)).shape == ()
     assert sb.sum(x, axis=range(1)).shape == ()
+
+
+def test_an_array_that_is_written_to_has_one_use():
+    a, b, c = sb.symbols("a[N] b[N] c[N]")
+    f = sb.compile([a, b, c], sb.sum(c), updates={a: a + b, b: a - b})
+    same = np.ones(2)
+    with pytest.raises(TypeError, match=r"f: a\[N\] and b\[N\] are one array, and a is updated in place: give one of"):
+        f(same, same, np.ones(2))
+    with pytest.raises(TypeError, match=r"f: b\[N\] and c\[N\] are one array, and b is updated in place"):
+        f(np.ones(2), same, same)
+    np.testing.assert_array_equal(same, 1.0)
+    g = sb.compile([a, b, c], sb.sum(b * c), updates={a: a + b})
+    assert g(np.ones(2), same, same) == 2
+
+
+@pytest.mark.parametrize("name", ["np", "put", "sigmoid", "softmax", "diagonal_matrix"])
+def test_symbols_may_be_called_like_what_generated_code_calls(name):
+    symbol, x = sb.symbol(name, "N"), sb.symbol("x", "N")
+    total = sb.sum(sb.softmax(symbol) * sb.sigmoid(x) @ sb.diag(symbol)) + sb.sum(
+        sb.grad(sb.sum(symbol[1:] ** 2), symbol)
+    )
+    values = {symbol: np.array([1.0, 2.0]), x: np.array([0.5, -1.0])}
+    np.testing.assert_allclose(sb.compile([symbol, x], total)(*values.values()), sb.evaluate(total, values))

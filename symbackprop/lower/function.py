@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import linecache
+import re
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
@@ -27,7 +28,9 @@ from symbackprop.rewrite.pipeline import run
 
 Outputs: TypeAlias = Expr | Sequence[Expr] | Mapping[str, Expr]
 
-_RESERVED = frozenset({"np", *dir(builtins), *(op.name for op in TABLE if op.helper), "put"})
+_HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
+_TAKEN = frozenset({"np", *(name for op in TABLE if op.helper for name in _HELPER.findall(op.helper))})
+_RESERVED = _TAKEN | frozenset(dir(builtins))
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
 
@@ -60,13 +63,14 @@ class Function:
             (np.ndarray if each.shape or each.updated else each.dtype.type, each.dtype, each.updated)
             for each in program.inputs
         ]
+        self._updates = [position for position, each in enumerate(program.inputs) if each.updated]
         self._kernel = _loaded(self)
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Compute the outputs.
 
         Raises:
-            ArgumentError: an argument is missing, unknown or given twice.
+            ArgumentError: an argument is missing, unknown or given twice, or an array that is written to has two uses.
             ShapeError: an array does not have its symbol's shape, or two arrays disagree on a size.
             DtypeError: an array's dtype cannot be converted without loss, or an updated one is not of its dtype.
         """
@@ -78,6 +82,8 @@ class Function:
             else self._converted(position, arg)
             for position, (arg, (kind, dtype, updated)) in enumerate(zip(args, self._wanted, strict=True))
         ]
+        if self._updates and len({*map(id, arrays)}) < len(arrays):
+            self._check_apart(arrays)
         try:
             return self._kernel(*arrays)
         except ValueError:
@@ -142,6 +148,17 @@ class Function:
             )
         if not value.flags.writeable:
             raise DtypeError(f"{self.name}: {symbol.describe()} is updated in place, and its array is read-only")
+
+    def _check_apart(self, arrays: Sequence[Any]) -> None:
+        """Check that no array that is written to stands for another symbol too, which would read new values."""
+        for position in self._updates:
+            for other, array in enumerate(arrays):
+                if array is arrays[position] and other != position:
+                    names = f"{self.inputs[position].describe()} and {self.inputs[other].describe()}"
+                    raise ArgumentError(
+                        f"{self.name}: {names} are one array, and {self.inputs[position].name} is updated in place: "
+                        "give one of them a copy"
+                    )
 
     def _explain_shapes(self, arrays: Sequence[Any]) -> None:
         """Raise the error that names symbols, axes and sizes, where the shapes are to blame."""
@@ -224,6 +241,8 @@ def compile(
     flat, keys, form = _flattened(outputs)
     new = dict(updates or {})
     values = [*flat, *new.values()]
+    if name in _TAKEN:
+        raise GraphError(f"compile: {name!r} cannot name a function: the generated code calls another by that name")
     if not name.isidentifier() or iskeyword(name):
         raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
     _check_updates(inputs, new)
