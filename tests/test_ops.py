@@ -83,7 +83,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
-    "reshape": lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 calls it newshape
+    "reshape": lambda x, shape: x.reshape(shape),
     "sigmoid": _in_double(scipy.special.expit),
     "slice": lambda x, runs: x[_runs_index(runs)],
     "solve": np.linalg.solve,

@@ -9,8 +9,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from keyword import iskeyword
-from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -20,11 +19,15 @@ from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.numpy_source import source
 from symbackprop.lower.program import Program
-from symbackprop.lower.report import Report
 from symbackprop.lower.schedule import Request, lower
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite.pipeline import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from symbackprop.lower.report import Report
 
 Outputs: TypeAlias = Expr | Sequence[Expr] | Mapping[str, Expr]
 
@@ -173,7 +176,8 @@ class Function:
 
     def save(self, path: str | Path) -> None:
         """Write the generated module to a file; it imports NumPy alone."""
-        Path(path).write_text(self.source, encoding="utf-8")
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  (pathlib costs an import several ms)
+            file.write(self.source)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: what is worth keeping is the source."""
@@ -184,6 +188,8 @@ class Function:
 
     def report(self) -> Report:
         """Tell what each pass made of the expressions: nodes, floating-point operations, bytes."""
+        from symbackprop.lower.report import Report  # noqa: PLC0415  (an import need not wait for it)
+
         return Report.of(self._outputs, self._skip)
 
     def __repr__(self) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from symbackprop.errors import ArgumentError, GraphError, SymbackpropError
 from symbackprop.printing.dot import (
@@ -22,6 +21,9 @@ from symbackprop.printing.dot import (
 )
 from symbackprop.printing.layered import Figure, Spot, Wire, lay_out
 from symbackprop.printing.picture import Arrow, Box, Kind, Outputs, Picture, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Engine = Literal["auto", "own", "graphviz"]
 
@@ -62,6 +64,8 @@ class Drawing:
             ArgumentError: the file's name does not end in ``.svg``.
             OSError: it cannot be written.
         """
+        from pathlib import Path  # noqa: PLC0415  (an import of the package need not wait for it)
+
         file = Path(path)
         if file.suffix.lower() != ".svg":
             msg = f"a drawing is saved as SVG: name the file {file.stem or 'figure'}.svg, not {file.name!r}"

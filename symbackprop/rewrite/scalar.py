@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from symbackprop.expr import Expr
@@ -22,6 +21,8 @@ from symbackprop.ops.reduce import SOFTMAX, SUM
 from symbackprop.rewrite.engine import is_extreme
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import sympy
 
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
@@ -114,6 +115,8 @@ def _fraction(expr: Expr) -> Fraction | None:
     value = scalar_value(expr)
     if value is None or not math.isfinite(value):
         return None
+    from fractions import Fraction  # noqa: PLC0415  (an import of the package need not wait for it)
+
     fraction = Fraction(value)
     return fraction if fraction.denominator <= _LARGEST_DENOMINATOR else None
 
