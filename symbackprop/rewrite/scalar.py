@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import sympy
 
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
-_MOST_NODES = 40  # of a cluster, counted with repetition: what SymPy cancels in milliseconds
+_MOST_NODES = 40  # of a cluster, counted with repetition: cancelling takes milliseconds, factoring up to 0.4 s
 _LARGEST_DENOMINATOR = 1024  # of a number that SymPy is to see as a fraction; others are atoms
 
 
