@@ -178,6 +178,16 @@ class Graph:
                         stack.append(operand)
         return sorted(found)
 
+    def is_small(self, output: int, most: int) -> bool:
+        """Tell whether an output is computed from at most so many nodes, itself included; looks at no more of them."""
+        found = {output}
+        stack = [output]
+        while stack and len(found) <= most:
+            new = [operand for operand in self.nodes[stack.pop()].inputs if operand not in found]
+            found.update(new)
+            stack += new
+        return len(found) <= most
+
     def verify(self, outputs: Iterable[int] | None = None) -> None:
         """Check that nodes stand after their operands and that shape and dtype rules still hold.
 

@@ -8,7 +8,7 @@ from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, apply
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite import FORMULA, PIPELINE, every_rule, simplify
-from symbackprop.rewrite.engine import Rewritten, Strength, rebuild
+from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.pipeline import run
 
 SIZES = {"N": 3, "D": 2, "K": 4, "M": 2}
@@ -145,6 +145,51 @@ def test_labels_survive():
     z = (x * 1 + sb.sin(x)).named("z")
     (after,) = run([sb.exp(z)], FORMULA)
     assert after.inputs[0].name == "z"
+
+
+def test_rules_that_never_come_to_rest_are_stopped_and_the_value_is_kept():
+    """The rule calls for itself again and again, and makes more nodes each time."""
+
+    def grown(expr):
+        left, right = expr.inputs
+        return apply(expr.op, apply(expr.op, right, left), 0.0 * sb.sin(left + right))
+
+    rule = Rule(
+        name="grow", equation="x + y = (y + x) + 0·sin(x + y)", strength=Strength.REAL, roots=(sb.add,), rewrite=grown,
+        examples=list,
+    )  # fmt: skip
+    x = sb.symbol("x")
+    expr = x
+    for _ in range(20):
+        expr = expr + x
+    graph = Rewritten([rule])
+    (after,) = rebuild([expr], graph)
+    assert graph.exhausted
+    assert graph.fired.total() < 3_000
+    np.testing.assert_allclose(sb.evaluate(after, {symbols_of([after])[0]: 0.5}), 10.5)
+
+
+def test_where_nothing_below_has_changed_only_new_rules_are_tried():
+    x = sb.symbol("x")
+    tried = []
+
+    def rule(name, op):
+        return Rule(
+            name=name, equation="", strength=Strength.EXACT, roots=(op,), rewrite=lambda expr: tried.append(name),
+            examples=list,
+        )  # fmt: skip
+
+    old, new = rule("old", sb.sin), rule("new", sb.cos)
+    (before,) = rebuild([sb.cos(sb.sin(x))], Rewritten([old]))
+    assert tried == ["old"]
+    rebuild([before], Rewritten([old, new], fresh=[new]))
+    assert tried == ["old", "new"]
+    changed = Rule(
+        name="change", equation="", strength=Strength.EXACT, roots=(sb.sin,), examples=list,
+        rewrite=lambda expr: sb.exp(expr.inputs[0]),
+    )  # fmt: skip
+    rebuild([before], Rewritten([new, changed], fresh=[changed]))
+    assert tried == ["old", "new", "new"]
 
 
 def test_a_long_chain_is_rewritten_without_recursion():

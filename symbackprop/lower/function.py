@@ -277,7 +277,7 @@ def _formulas(outputs: Sequence[Expr], keys: Sequence[str | None], results: Sequ
     lines = []
     for output, key, result in zip(outputs, keys, results, strict=False):
         name = key or output.name or output.node.hint
-        if name and result.inputs and len(result.graph.reachable([result.number])) <= _MOST_NODES:
+        if name and result.inputs and result.graph.is_small(result.number, _MOST_NODES):
             line = f"{name} = {write(result, simplify=False, where=False)}"
             if len(line) <= _LONGEST and line.isprintable() and not {'"', "\\"} & set(line):
                 lines.append(line)

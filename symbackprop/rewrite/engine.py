@@ -29,6 +29,7 @@ from symbackprop.ops.leaf import SYMBOL, symbol
 
 _LIMITS = {0.0, math.inf, -math.inf}  # numbers that stay what they are among other numbers
 _DEPTH = 40  # rules that call for rules; a chain as long as this is a rule set that does not come to rest
+_BUDGET = 1000, 30  # rule applications that a graph may have, and more for each node that is copied into it
 
 
 class Strength(Enum):
@@ -280,29 +281,59 @@ def rule_set(rules: tuple[Rule, ...]) -> RuleSet:
 class Rewritten(Graph):
     """A graph that shares equal nodes and applies rules to every node that is made in it.
 
+    Rules that do not come to rest, or that make more and more of every node, cannot run away: their applications
+    are counted, and when there were many more than nodes, what is made from then on stays as it is.
+
     Attributes:
         fired: how often each rule was applied.
+        exhausted: whether the budget of applications was used up.
     """
 
-    def __init__(self, rules: Iterable[Rule] = (), *, share: bool = True) -> None:
-        """Take the rules; `share=False` keeps equal nodes apart."""
+    def __init__(self, rules: Iterable[Rule] = (), *, fresh: Iterable[Rule] | None = None, share: bool = True) -> None:
+        """Take the rules.
+
+        Args:
+            rules: the rules, those to be tried first first.
+            fresh: those among them that the copied expressions have not been rewritten by yet; all unless told.
+            share: whether equal nodes become one.
+        """
         super().__init__(scratch=True)
         self.fired: Counter[str] = Counter()
         self._share = share
         self._known: dict[object, int] = {}
         self._depth = 0
+        self._left, self._more = _BUDGET
         self._rules = rule_set(tuple(rules))
+        self._fresh = self._rules if fresh is None else rule_set(tuple(fresh))
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether rules were no longer applied at the end."""
+        return self._left <= 0
 
     def add(self, node: Node) -> int:
         """Append a node, or give the equal one that is there, or what the rules make of it."""
+        return self._added(node, self._rules)
+
+    def copy_in(self, node: Node, *, settled: bool) -> int:
+        """Append a node of the expressions that are rewritten.
+
+        Args:
+            node: the node, on operands in this graph.
+            settled: whether everything below it is as it was before, so that old rules have nothing to do at it.
+        """
+        self._left += self._more
+        return self._added(node, self._fresh if settled else self._rules)
+
+    def _added(self, node: Node, rules: RuleSet) -> int:
         shared = self._share or node.op is SYMBOL
         key = node.key if shared else None
         number = self._known.get(key) if shared else None
         if number is None:
             number = super().add(node)
-            rules = self._rules.at(node, self.nodes) if self._depth < _DEPTH else ()
-            if rules:
-                number = self._improved(number, node, rules)
+            fitting = rules.at(node, self.nodes) if self._depth < _DEPTH and self._left > 0 else ()
+            if fitting:
+                number = self._improved(number, node, fitting)
             if shared:
                 self._known[key] = number
         kept = self.nodes[number]
@@ -321,6 +352,7 @@ class Rewritten(Graph):
                     better = rule.rewrite(expr)
                     if better is not None and better is not expr:
                         self.fired[rule.name] += 1
+                        self._left -= 1
                         return astype(broadcast_to(better, node.shape), node.dtype).number
         finally:
             self._depth -= 1
@@ -333,12 +365,18 @@ def rebuild(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
         return []
     graph = outputs[0].graph
     placed: dict[int, int] = {}
+    settled: set[int] = set()
     handles: list[Expr] = []  # lest a graph that sweeps drops what nothing else holds yet
     with target.lock:
         for number in graph.reachable([expr.number for expr in outputs]):
             node = graph.nodes[number]
-            copy = node.copied(tuple(placed[operand] for operand in node.inputs))
+            copy = node.copied(tuple([placed[operand] for operand in node.inputs]))
+            if isinstance(target, Rewritten):
+                calm = settled.issuperset(node.inputs)
+                placed[number] = target.copy_in(copy, settled=calm)
+                if calm and target.nodes[placed[number]] is copy:
+                    settled.add(number)
+                continue
             placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
-            if not target.scratch:
-                handles.append(Expr(target, placed[number]))
+            handles.append(Expr(target, placed[number]))
     return [Expr(target, placed[expr.number]) for expr in outputs]

@@ -130,10 +130,11 @@ def run(
     for stage in pipeline:
         if stage.name in skip and stage is not SHARE:
             continue
-        rules += [
+        fresh = [
             rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
-        graph = Rewritten(rules, share=SHARE.name not in skip)
+        rules += fresh
+        graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip)
         current = stage.rebuild(current, graph)
         observe(Stage(stage.name, current, dict(graph.fired)))
     return current
