@@ -1,4 +1,4 @@
-"""What each pass made of the expressions: nodes, floating-point operations, bytes."""
+"""What each pass made of the expressions: nodes, floating-point operations, bytes, and the rules that were applied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.expr import Expr
-from symbackprop.rewrite.pipeline import Stage, run
+from symbackprop.rewrite.pipeline import Stage, every_rule, run
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class Report:
         return Report(tuple(rows))
 
     def __str__(self) -> str:
-        """Give the table."""
+        """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
+        rules = {rule.name: rule for rule in every_rule()}
         width = max(len(str(row.flops)) for row in self.rows) + 2
         lines = [f"{'pass':<10}{'nodes':>6}  {'FLOPs':<{width}}bytes"]
         for row in self.rows:
             lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")
-            lines += [f"{'':<10}  {name} × {times}" for name, times in sorted(row.fired.items())]
+            lines += [f"{'':<10}  {name} × {times}: {rules[name]}" for name, times in sorted(row.fired.items())]
         return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
-from symbackprop.op import CONSTANT, Dtype, Op, apply, literal, scalar_value
+from symbackprop.op import ATOM, CONSTANT, LOWEST, Dtype, Op, apply, literal, scalar_value
 from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, symbol
@@ -46,7 +46,7 @@ class Rule:
 
     Attributes:
         name: for reports, and to leave it out.
-        equation: the equation, as people write it.
+        equation: the equation, as people write it, or what writes it when it is asked for.
         strength: what it keeps.
         roots: the ops at whose nodes it is tried.
         rewrite: gives the replacement for a node, or None where the rule does not fit.
@@ -55,12 +55,17 @@ class Rule:
     """
 
     name: str
-    equation: str
+    equation: str | Callable[[], str]
     strength: Strength
     roots: tuple[Op, ...]
     rewrite: Callable[[Expr], Expr | None]
     examples: Callable[[], Sequence[Expr]]
     fits: Callable[[tuple[Op, ...]], bool] = lambda _: True
+
+    def __str__(self) -> str:
+        """Give the equation and its strength."""
+        written = self.equation if isinstance(self.equation, str) else self.equation()
+        return f"{written} ({self.strength.name.lower()})"
 
 
 Bindings: TypeAlias = dict[str, Expr]
@@ -142,6 +147,17 @@ def _instance(template: Expr, bindings: Bindings) -> tuple[Expr, list[Expr]]:
             made.append(done[number])
     result = done[template.number]
     return result if isinstance(result, Expr) else literal(result, graph=next(iter(bindings.values())).graph), made
+
+
+def _spelled(expr: Expr, need: int = LOWEST) -> str:
+    """Write one side of an equation as code: a formula would hide what the rule is about, as -cx for c*(-x)."""
+    if expr.op is SYMBOL or scalar_value(expr) is not None:
+        return f"{expr.params.get('name', scalar_value(expr))}".removesuffix(".0")
+    form = expr.op.form(expr.op.numpy, expr.params, tuple(operand.shape for operand in expr.inputs))
+    if form.precedence == ATOM:
+        return f"{expr.op.name}({', '.join(map(_spelled, expr.inputs))})"
+    text = form.fill([_spelled(operand, form.need(at)) for at, operand in enumerate(expr.inputs)])
+    return f"({text})" if form.precedence < need else text
 
 
 def one_arithmetic(dtypes: Iterable[Dtype]) -> bool:
@@ -228,10 +244,12 @@ def equation(
         names = {node.params["name"] for node in left.graph.nodes.values() if node.op is SYMBOL}
         return [instantiate(left, {name: symbol(name, "N" if name in arrays else ()) for name in names})]
 
-    text = f"{left.describe(9)} = {right.describe(9)}" + (f" where {where}" if where else "")
+    def written() -> str:
+        return f"{_spelled(left)} = {_spelled(right)}" + (f" where {where}" if where else "")
+
     return Rule(
         name=name,
-        equation=text,
+        equation=written,
         strength=strength,
         roots=(left.op,),
         rewrite=rewrite,
