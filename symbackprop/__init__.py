@@ -8,7 +8,7 @@
 """
 
 from symbackprop import ops
-from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hvp, jvp, vjp
+from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hessian, hvp, jacobian, jvp, vjp
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph
 from symbackprop.language import parse
@@ -32,7 +32,9 @@ __all__ = [
     "draw",
     "evaluate",
     "grad",
+    "hessian",
     "hvp",
+    "jacobian",
     "jvp",
     "latex",
     "linalg",

@@ -357,14 +357,41 @@ def test_hvp_is_the_hessian_times_a_vector():
 
 
 def test_a_jacobian_is_one_pull_back_of_the_identity():
-    X, w = sb.symbol("X", (4, 3)), sb.symbol("w", 3)
+    X, w = sb.symbol("X", ("N", "D")), sb.symbol("w", "D")
     p = sb.sigmoid(X @ w)
-    J = sb.vjp(p, w, np.eye(4))
-    assert J.shape == (4, 3)
+    J = sb.jacobian(p, w)
+    assert J.shape == ("N", "D")
     rng = np.random.default_rng(0)
     values = {X: rng.standard_normal((4, 3)), w: rng.standard_normal(3)}
     s = sb.evaluate(p, values)
     np.testing.assert_allclose(sb.evaluate(J, values), (s * (1 - s))[:, None] * values[X])
+
+
+def test_jacobians_of_several_and_of_scalars():
+    x, y = sb.symbols("x[3] y")
+    by_x, by_y = sb.jacobian(y * x, [x, y])
+    values = {x: [1.0, 2.0, 3.0], y: 5.0}
+    np.testing.assert_array_equal(sb.evaluate(by_x, values), 5 * np.eye(3))
+    np.testing.assert_array_equal(sb.evaluate(by_y, values), values[x])
+    f = sb.sum(x**3)
+    np.testing.assert_array_equal(sb.evaluate(sb.jacobian(f, x), values), sb.evaluate(sb.grad(f, x), values))
+    np.testing.assert_array_equal(sb.evaluate(sb.jacobian(x, y, unused="zeros"), values), np.zeros(3))
+    np.testing.assert_array_equal(sb.evaluate(sb.jacobian(x, x), values), np.eye(3))
+
+
+def test_a_hessian_is_the_jacobian_of_the_gradient():
+    W = sb.symbol("W", ("M", "N"))
+    at = np.arange(6.0).reshape(2, 3)
+    found = sb.evaluate(sb.hessian(sb.sum(W**3), W), {W: at})
+    np.testing.assert_array_equal(found, 6 * at[..., None, None] * np.eye(6).reshape(2, 3, 2, 3))
+    v = sb.symbol("v", ("M", "N"))
+    f = sb.sum(sb.tanh(W @ W.T)) * sb.sum(W)
+    direction = np.random.default_rng(1).normal(size=(2, 3))
+    product = sb.evaluate(sb.hvp(f, W, v), {W: at / 9, v: direction})
+    H = sb.evaluate(sb.hessian(f, W), {W: at / 9})
+    np.testing.assert_allclose(np.tensordot(H, direction), product, rtol=1e-11)
+    np.testing.assert_allclose(H, H.transpose(2, 3, 0, 1), rtol=1e-11, atol=1e-13)
+    np.testing.assert_array_equal(sb.evaluate(sb.hessian(sb.sum(W), W), {W: at}), np.zeros((2, 3, 2, 3)))
 
 
 # --- what is said where there is no gradient ------------------------------------------------------------------
@@ -390,6 +417,16 @@ def test_a_jacobian_is_one_pull_back_of_the_identity():
             lambda x, y, k: sb.grad(sb.sum(x * k), [x, k]),
             NotDifferentiableError,
             'grad: k[3] has dtype int64, and derivatives need floats: declare it with dtype="float64"',
+        ),
+        (
+            lambda x, y, k: sb.jacobian(x, y),
+            NotDifferentiableError,
+            'jacobian: x[3] does not depend on y[3]; pass unused="zeros" for zeros',
+        ),
+        (
+            lambda x, y, k: sb.jacobian(k, x),
+            NotDifferentiableError,
+            "jacobian: k[3] has dtype int64, and derivatives need floats: convert with astype",
         ),
         (
             lambda x, y, k: sb.grad(sb.sum(x), y),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from symbackprop.autodiff.reverse import grad, vjp
+from collections.abc import Sequence
+from typing import Literal, overload
+
+from symbackprop.autodiff.reverse import check_differentiable, grad, pulled_back, vjp
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.ops.layout import zeros_like
+from symbackprop.graph import Origin, attributed
+from symbackprop.ops.contract import eye
+from symbackprop.ops.layout import ones_like, reshape, zeros_like
 from symbackprop.ops.leaf import as_expr
 
 
@@ -69,3 +74,60 @@ def hvp(f: Expr, x: Expr, vector: Operand) -> Expr:
         msg = f"hvp: the vector {direction.describe()} does not have the shape of {x.describe()}"
         raise ShapeError(msg)
     return vjp(grad(f, x), x, direction, unused="zeros")
+
+
+@overload
+def jacobian(y: Expr, x: Expr, *, unused: Literal["error", "zeros"] = "error") -> Expr: ...
+@overload
+def jacobian(y: Expr, x: Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> list[Expr]: ...
+def jacobian(y: Expr, x: Expr | Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> Expr | list[Expr]:
+    """Give the Jacobian: the derivative of each element of y by each element of x, ``J[i…, j…] = ∂y[i…]/∂x[j…]``.
+
+    It is one vector-Jacobian product whose cotangent is the identity: y's axes stand in front of x's.
+
+    Args:
+        y: an expression of any shape and a float dtype.
+        x: the expression to differentiate by, or several.
+        unused: what to do where y does not depend on x: raise, or give zeros.
+
+    Returns:
+        An expression of shape ``y.shape + x.shape``, for each x if they are several.
+
+    Raises:
+        NotDifferentiableError: y or x is no float, or y does not depend on x.
+        GraphError: they live in different graphs.
+
+    >>> import symbackprop as sb
+    >>> A, x = sb.symbols("A[M,N] x[N]")
+    >>> sb.jacobian(A @ x, x).shape
+    (M, N)
+    >>> sb.evaluate(sb.jacobian(x**2, x), {x: [1.0, 2.0]})
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    check_differentiable(y, "jacobian")
+    with attributed(Origin(y.node.where, backward=True)):
+        identity = reshape(eye(y.size, dtype=y.dtype, graph=y.graph), y.shape * 2) if y.shape else ones_like(y)
+    return pulled_back(y, x, identity, unused, "jacobian")
+
+
+def hessian(f: Expr, x: Expr) -> Expr:
+    """Give the Hessian of a scalar, the Jacobian of its gradient: ``H[i…, j…] = ∂²f/∂x[i…]∂x[j…]``.
+
+    Args:
+        f: a scalar expression of a float dtype.
+        x: the expression to differentiate by, twice.
+
+    Returns:
+        An expression of shape ``x.shape + x.shape``.
+
+    Raises:
+        NotDifferentiableError: as for `grad`.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> sb.evaluate(sb.hessian(sb.sum(x**3), x), {x: [1.0, 2.0]})
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    return jacobian(grad(f, x), x, unused="zeros")

@@ -193,7 +193,12 @@ def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
     return target
 
 
-def _pulled(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str) -> Expr | list[Expr]:
+def pulled_back(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str) -> Expr | list[Expr]:
+    """Give the gradients by the targets, one expression if there is one, from that of z itself.
+
+    Raises:
+        NotDifferentiableError: a target is no float, or z does not depend on it; `what` was asked for.
+    """
     if unused not in {"error", "zeros"}:
         msg = f'{what}: unused is "error" or "zeros", not {unused!r}'
         raise ValueError(msg)
@@ -265,10 +270,10 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
             "or sb.vjp(z, wrt, cotangent) for a weighted sum"
         )
         raise NotDifferentiableError(msg)
-    _check_differentiable(z, "grad")
+    check_differentiable(z, "grad")
     with attributed(Origin(z.node.where, backward=True)):
         seed = ones_like(z)
-    return _pulled(z, wrt, seed, unused, "grad")
+    return pulled_back(z, wrt, seed, unused, "grad")
 
 
 @overload
@@ -297,16 +302,21 @@ def vjp(
     >>> print(sb.vjp(W @ x, x, z̄))
     Wᵀz̄
     """
-    _check_differentiable(y, "vjp")
+    check_differentiable(y, "vjp")
     seed = as_expr(cotangent, graph=y.graph)
     if seed.shape[seed.ndim - y.ndim :] != y.shape or seed.ndim < y.ndim:
         msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {y.describe()}"
         raise ShapeError(msg)
     common_graph([y, seed], "vjp")
-    return _pulled(y, wrt, astype(seed, y.dtype), unused, "vjp")
+    return pulled_back(y, wrt, astype(seed, y.dtype), unused, "vjp")
 
 
-def _check_differentiable(z: Expr, what: str) -> None:
+def check_differentiable(z: Expr, what: str) -> None:
+    """Check that an expression has a float dtype.
+
+    Raises:
+        NotDifferentiableError: it has not.
+    """
     if z.dtype.kind != "f":
         msg = f"{what}: {z.describe()} has dtype {z.dtype}, and derivatives need floats: convert with astype"
         raise NotDifferentiableError(msg)

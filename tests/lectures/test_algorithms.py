@@ -14,7 +14,7 @@ from symbackprop import train
 from symbackprop.autodiff import forward, reverse
 from symbackprop.errors import NotDifferentiableError
 from symbackprop.rewrite.pipeline import PIPELINE, SHARE, run
-from tests.test_ops import regular
+from tests.test_ops import build, differentiable, each_application, regular, sample
 
 RANDOM = np.random.default_rng(0)
 
@@ -402,6 +402,97 @@ def test_repeated_subexpressions_are_evaluated_six_times_before_sharing_and_thre
     assert as_built.nodes - shared.nodes == 3
     assert step.report().rows[-1].flops == shared.flops
     np.testing.assert_allclose(step(0.9)[1], sb.compile([w], sb.grad(z, w))(0.9), rtol=1e-15)
+
+
+# --- Jacobians: messages in vector form, and the chain rule -----------------------------------------------------
+
+
+@pytest.mark.lecture("A9")
+@each_application
+def test_a_message_is_the_transposed_jacobian_times_the_message_before(app):
+    """The slide's rule, z̄ = (∂y/∂z)ᵀ ȳ: for each op, and where its value goes on by two ways."""
+    arrays = sample(app)
+    op_value, zs = build(app, arrays)
+    if op_value.dtype.kind != "f" or not differentiable(app, zs):
+        return
+    rng = np.random.default_rng(9)
+    values = dict(zip(zs, arrays, strict=True))
+    for y in (op_value, op_value * sb.sin(op_value)):
+        y_bar = rng.uniform(-1, 1, y.shape)
+        for z in [zs[k] for k in differentiable(app, zs)]:
+            jacobian = sb.evaluate(sb.jacobian(y, z), values)
+            assert jacobian.shape == y.shape + z.shape
+            expected = np.reshape(jacobian, (y_bar.size, -1)).T @ y_bar.ravel() if y_bar.size else np.zeros(z.shape)
+            message = sb.evaluate(sb.vjp(y, z, y_bar), values)
+            np.testing.assert_allclose(message, np.reshape(expected, z.shape), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.lecture("A9")
+def test_a_column_of_the_jacobian_is_the_derivative_by_one_element():
+    z = sb.symbol("z", 3)
+    y = sb.softmax(z) * z[0]
+    at = np.array([0.3, -0.2, 0.9])
+    columns = [(sb.evaluate(y, {z: at + h}) - sb.evaluate(y, {z: at - h})) / 2e-6 for h in 1e-6 * np.eye(3)]
+    np.testing.assert_allclose(sb.evaluate(sb.jacobian(y, z), {z: at}), np.transpose(columns), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.lecture("A20")
+def test_the_chain_rule_of_one_variable_and_of_several():
+    t = sb.symbol("t")
+    at = {t: 0.7}
+    x = sb.sin(t)
+    f = sb.exp(x * x)
+    univariate = sb.grad(f, x) * sb.grad(x, t)
+    np.testing.assert_allclose(sb.evaluate(sb.grad(f, t), at), sb.evaluate(univariate, at), rtol=1e-14)
+    y = sb.cos(t)  # fan-out: t reaches g by two ways
+    g = y * sb.exp(x * y)
+    multivariate = sb.grad(g, x) * sb.grad(x, t) + sb.grad(g, y) * sb.grad(y, t)
+    np.testing.assert_allclose(sb.evaluate(sb.grad(g, t), at), sb.evaluate(multivariate, at), rtol=1e-14)
+
+
+def through(u, seed):
+    """One of seven functions of u, of which each element of the result may depend on all of u."""
+    rng = np.random.default_rng(seed)
+    weights = sb.constant(rng.normal(size=(u.shape[-1], 2)))
+    return [
+        lambda: sb.tanh(u) @ weights,
+        lambda: sb.softmax(u) * sb.sum(u * u),
+        lambda: sb.reshape(sb.exp(-u), -1)[::-1] * 0.5,
+        lambda: sb.concatenate([sb.sin(u), u * sb.max(u)], axis=-1),
+        lambda: sb.prod(1 + u * u / 8, axis=-1, keepdims=True) - u,
+        lambda: sb.logsumexp(u, axis=-1) * u.sum(),
+        lambda: sb.cos(u).T @ sb.sin(u) if u.ndim == 2 else sb.cos(u)[..., ::2],
+    ][rng.integers(7)]()
+
+
+@pytest.mark.lecture("A20")
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)], ids=str)
+@pytest.mark.parametrize("seed", range(12))
+def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians(shape, seed):
+    """dy_i/dx_k = Σ_j dy_i/du_j du_j/dx_k, the sum over all elements of the intermediate value."""
+    rng = np.random.default_rng([seed, len(shape)])
+    x = sb.symbol("x", shape)
+    u = through(x, [seed, 1]) if shape else sb.stack([sb.sin(x), x * x, sb.exp(x)])
+    if not u.ndim:
+        u = sb.stack([u, u * u])
+    y = through(u, [seed, 2])
+    values = {x: rng.uniform(-1, 1, shape)}
+    whole, outer, inner = (sb.evaluate(sb.jacobian(*pair), values) for pair in [(y, x), (y, u), (u, x)])
+    assert whole.shape == y.shape + x.shape
+    np.testing.assert_allclose(whole, np.tensordot(outer, inner, axes=u.ndim), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.lecture("A20")
+def test_the_chain_rule_for_tensors():
+    """∇_X z = Σ_j (∇_X Y_j) ∂z/∂Y_j, with X of rank 3 and j running over the elements of Y."""
+    X = sb.symbol("X", (2, 3, 2))
+    Y = sb.sin(X) @ sb.cos(X[0].T) + sb.sum(X)
+    z = sb.sum(sb.log1p(Y * Y))
+    values = {X: np.random.default_rng(20).uniform(-1, 1, (2, 3, 2))}
+    of_each, weights = sb.evaluate(sb.jacobian(Y, X), values), sb.evaluate(sb.grad(z, Y), values)
+    assert of_each.shape == (2, 3, 3, 2, 3, 2)
+    total = sum(weights[j] * of_each[j] for j in np.ndindex(*weights.shape))
+    np.testing.assert_allclose(sb.evaluate(sb.grad(z, X), values), total, rtol=1e-12)
 
 
 # --- training -------------------------------------------------------------------------------------------------
