@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, overload
 
+from symbackprop.autodiff.masks import Masks, conditions_of, is_bounded, unbroadcast, under
 from symbackprop.errors import (
     GraphError,
     NotDifferentiableError,
@@ -20,14 +21,24 @@ from symbackprop.errors import (
 )
 from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Origin, attributed
-from symbackprop.op import Op, Params, apply
-from symbackprop.ops.elementwise import astype
+from symbackprop.op import Op, Params
+from symbackprop.ops.elementwise import astype, where
 from symbackprop.ops.layout import broadcast_to, ones_like, zeros_like
 from symbackprop.ops.leaf import as_expr
-from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.before import stabilised
 
-GradTable = dict[int, Expr]
+
+class GradTable(dict[int, Expr]):
+    """The gradients by the number of their node.
+
+    Attributes:
+        masks: where they may be other than zero.
+    """
+
+    def __init__(self, G_prime: Pruned) -> None:
+        """Make an empty table for the nodes of G′."""
+        super().__init__()
+        self.masks = Masks(self, G_prime.consumers)
 
 
 class Operation(NamedTuple):
@@ -49,22 +60,14 @@ class Operation(NamedTuple):
             Expressions of V's shape and dtype, behind the extra axes of D.
         """
         extra = D.ndim - self.output.ndim
+        conditions, inside = conditions_of(D) if self.op.elementwise else ([], D)
         found = []
         for position, operand in enumerate(inputs):
             rule = self.op.rule(position) if operand is V else None
             if rule is not None:
-                contribution = rule(D, self.output, *inputs, **self.params)
-                found.append(astype(_unbroadcast(contribution, V, extra), V.dtype))
+                contribution = under(conditions, rule(inside, self.output, *inputs, **self.params))
+                found.append(astype(unbroadcast(contribution, V, extra), V.dtype))
         return found
-
-
-def _unbroadcast(contribution: Expr, V: Expr, extra: int) -> Expr:
-    """Sum over the axes along which V was broadcast; the one place where broadcasting is undone."""
-    stretched = tuple(axis for axis in range(-V.ndim, 0) if V.shape[axis] == 1 and contribution.shape[axis] != 1)
-    if stretched:
-        contribution = apply(SUM, contribution, axes=stretched, keepdims=True)
-    new = tuple(range(extra - contribution.ndim, -V.ndim))
-    return apply(SUM, contribution, axes=new, keepdims=False) if new else contribution
 
 
 def get_operation(C: Expr) -> Operation:
@@ -141,6 +144,8 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
         op = get_operation(C)
         D = build_grad(C, G, G_prime, grad_table)
         with attributed(Origin(C.node.where, backward=True)):
+            if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
+                D = where(grad_table.masks[C], D, 0)
             terms += op.bprop(get_inputs(C), V, D)
     with attributed(Origin(V.node.where, backward=True)):
         gradient = terms[0]
@@ -154,6 +159,7 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
     if V.name and gradient.node.backward and not gradient.node.hint:
         gradient.node.hint = f"d{V.name}"
     grad_table[V.number] = gradient
+    grad_table.masks.note(V)
     return gradient
 
 
@@ -161,7 +167,9 @@ def backpropagate(z: Expr, targets: Sequence[Expr], seed: Expr) -> GradTable:
     """Algorithm 6.5: give the table of gradients of z for every node of G′, from the gradient of z itself."""
     G = z.graph
     G_prime = Pruned(G, z.number, [target.number for target in targets])
-    grad_table: GradTable = {z.number: seed}
+    grad_table = GradTable(G_prime)
+    grad_table[z.number] = seed
+    grad_table.masks.note(z)
     for number in reversed(G_prime.nodes):
         build_grad(Expr(G, number), G, G_prime, grad_table)
     if not all(target.number in grad_table for target in targets):

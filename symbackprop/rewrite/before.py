@@ -41,7 +41,7 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
     for number in order:
         node = nodes[number]
         if number in kept or not node.inputs:
-            node = _stand_in(node, number)
+            node = _stand_in(node, number) if number in kept else node
             placed[number] = scratch.add(node)
             original[placed[number]] = number
             continue
@@ -54,9 +54,7 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
 
 
 def _stand_in(node: Node, number: int) -> Node:
-    """Hide a node from the rules behind a symbol, unless it is a constant, which rules may look at."""
-    if not node.inputs:
-        return node
+    """Hide a node from the rules behind a symbol, and keep it apart from equal ones."""
     params = {"name": f"node {number}", "shape": node.shape, "dtype": node.dtype}
     return Node(SYMBOL, (), params, node.shape, node.dtype, node.where, node.backward)
 

@@ -69,7 +69,7 @@ class _Cluster:
         written = _to_sympy(self.root, values)
         cancelled = sympy.cancel(written)
         best = min((sympy.factor(cancelled), cancelled), key=_length)
-        if _length(best) >= self.length:
+        if _length(best) >= self.length or best.has(sympy.zoo, sympy.nan):  # divided by zero, as by x - x
             return None
         found = _from_sympy(best, {names[number]: atom for number, atom in self.atoms.items()}, self.root)
         return found if best.is_Rational or _is_sound(found, self.atoms) else None
