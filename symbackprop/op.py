@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from types import MappingProxyType
+from functools import lru_cache
+from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -182,23 +182,35 @@ class Op:
         """Resolve one of `numpy`, `text`, `latex` for an application."""
         return notation if isinstance(notation, Form) else notation(params, shapes)
 
-    @cached_property
-    def helper_namespace(self) -> dict[str, Any]:
-        """The names that the op's NumPy source may use."""
-        namespace: dict[str, Any] = {"np": np}
-        if self.helper:
-            exec(self.helper, namespace)  # noqa: S102  (the op's own source, never a user's)
-        return namespace
+    def evaluate(self, *arrays: Any, sizes: Mapping[str, int], library: Any = np, **params: Any) -> Any:
+        """Compute the value from arrays, by the same NumPy source that compiled functions contain.
 
-    def evaluate(self, *arrays: Any, sizes: Mapping[str, int], **params: Any) -> Any:
-        """Compute the value from arrays, by the same NumPy source that compiled functions contain."""
+        Args:
+            arrays: the operands.
+            sizes: numbers for the named sizes among the parameters.
+            library: what the source is to find under the name ``np``.
+            params: the op's parameters.
+        """
         params = {name: dims.bound(param, sizes) for name, param in params.items()}
         shapes = tuple(np.shape(array) for array in arrays)
         form = self.form(self.numpy, params, shapes)
         names = [f"x{position}" for position in range(len(arrays))]
-        source = form.fill(names)
-        namespace = {**self.helper_namespace, **dict(zip(names, arrays, strict=True))}
-        return eval(source, namespace)  # noqa: S307  (a template of the op table, never a user's text)
+        namespace = {**_helper_namespace(self.helper, library), **dict(zip(names, arrays, strict=True))}
+        return eval(_compiled(form.fill(names)), namespace)  # noqa: S307  (a template of the op table, never a user's text)
+
+
+@lru_cache(maxsize=1024)
+def _helper_namespace(helper: str | None, library: Any) -> dict[str, Any]:
+    """Give the names that an op's NumPy source may use."""
+    namespace: dict[str, Any] = {"np": library}
+    if helper:
+        exec(helper, namespace)  # noqa: S102  (the op's own source, never a user's)
+    return namespace
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str) -> CodeType:
+    return compile(source, "<op>", "eval")
 
 
 def apply(op: Op, *operands: Operand, **params: Any) -> Expr:

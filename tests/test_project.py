@@ -35,7 +35,8 @@ LAYERS = (
     ("language",),
     ("rewrite",),
     ("autodiff",),
-    ("lower", "printing"),
+    ("precise",),
+    ("equality", "lower", "printing"),
     ("train", "parallel"),
     ("cli",),
     ("__init__", "__main__"),
@@ -45,7 +46,7 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 # The operators of Expr need the ops and the ops make Exprs: this loop is cut inside one function of expr.py.
 LOOP = ("expr", "ops")
 
-IMPORTED_WHERE_USED = ("dask", "matplotlib", "opt_einsum", "scipy", "sklearn", "sympy", "tqdm")
+IMPORTED_WHERE_USED = ("dask", "matplotlib", "mpmath", "opt_einsum", "scipy", "sklearn", "sympy", "tqdm")
 
 
 class Import(NamedTuple):

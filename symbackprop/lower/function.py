@@ -21,7 +21,7 @@ from symbackprop.lower.numpy_source import source
 from symbackprop.lower.program import Program
 from symbackprop.lower.schedule import Request, lower
 from symbackprop.ops import TABLE
-from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.leaf import SYMBOL, check_names, placed
 from symbackprop.rewrite.pipeline import run
 
 if TYPE_CHECKING:
@@ -317,25 +317,13 @@ def _check_inputs(inputs: Sequence[Any], values: Sequence[Expr]) -> None:
         twice = next(expr for position, expr in enumerate(inputs) if expr in inputs[:position])
         raise GraphError(f"compile: {twice.describe()} is among the inputs twice")
     symbols = dict.fromkeys([*inputs, *(expr for expr in used if expr.op is SYMBOL)])
-    named: dict[str, Expr] = {}
-    for symbol in symbols:
-        other = named.setdefault(symbol.params["name"], symbol)
-        if other is not symbol:
-            raise GraphError(
-                f"compile: two different symbols are called {symbol.params['name']}: "
-                f"{_placed(other)} and {_placed(symbol)}; rename one, or rebuild what uses the older one"
-            )
+    check_names(symbols, "compile")
     missing = [symbol for symbol in symbols if symbol not in given]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise GraphError(
-            f"compile: the outputs need {', '.join(map(_placed, missing))}, which {verb} not among the inputs"
+            f"compile: the outputs need {', '.join(map(placed, missing))}, which {verb} not among the inputs"
         )
-
-
-def _placed(symbol: Expr) -> str:
-    where = symbol.node.where
-    return f"{symbol.describe()} of {symbol.dtype}" + (f" (made at {where})" if where else "")
 
 
 def _check_updates(inputs: Sequence[Any], updates: Mapping[Any, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,28 @@ def assume(x: Expr, *, rows_sum_to: float) -> Expr:
         raise ShapeError(f"assume: {x.describe()} is a scalar and has no rows")
     x.node.facts = {**x.node.facts, "rows_sum_to": rows_sum_to}
     return x
+
+
+def placed(symbol: Expr) -> str:
+    """Describe a symbol with its dtype and where it was made."""
+    where = symbol.node.where
+    return f"{symbol.describe()} of {symbol.dtype}" + (f" (made at {where})" if where else "")
+
+
+def check_names(symbols: Iterable[Expr], what: str) -> None:
+    """Check that each name stands for one symbol.
+
+    Raises:
+        GraphError: two symbols that differ in shape or dtype have one name.
+    """
+    named: dict[str, Expr] = {}
+    for found in symbols:
+        other = named.setdefault(found.params["name"], found)
+        if other is not found:
+            raise GraphError(
+                f"{what}: two different symbols are called {found.params['name']}: "
+                f"{placed(other)} and {placed(found)}; rename one, or rebuild what uses the older one"
+            )
 
 
 def constant(value: object, dtype: Any = None) -> Expr:
