@@ -10,6 +10,7 @@ from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite import FORMULA, PIPELINE, every_rule, simplify
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.pipeline import run
+from symbackprop.rewrite.scalar import _shortest
 
 SIZES = {"N": 3, "D": 2, "K": 4, "M": 2}
 
@@ -284,6 +285,67 @@ def test_masks_that_meet_in_a_gradient_add_up_as_numbers():
     at = np.array([2.0, 0.5, -1.0])
     np.testing.assert_array_equal(sb.compile([x, s], slope)(at, 3.0), [6.0, 3.0, 0.0])
     np.testing.assert_array_equal(sb.evaluate(sb.simplify(slope), {x: at, s: 3.0}), [6.0, 3.0, 0.0])
+
+
+EFFORTS = [  # expression, and what the three efforts make of it
+    ("sb.sin(x)**2 + sb.cos(x)**2", "sin(x)² + cos(x)²", "1", "1"),
+    ("sb.cos(x)**2 - sb.sin(x)**2", "cos(x)² − sin(x)²", "1 − 2 sin(x)²", "cos(2x)"),
+    ("2 * sb.sin(x) * sb.cos(x)", "2 sin(x)·cos(x)", "2 sin(x)·cos(x)", "sin(2x)"),
+    ("sb.log(x) + sb.log(y) - sb.log(z)", "log(x) + log(y) − log(z)", "log(x) + log(y) − log(z)", "log(xy/z)"),
+    ("sb.exp(x) * sb.exp(y)", "exp(x)·exp(y)", "exp(x)·exp(y)", "exp(x + y)"),
+    ("x / sb.sqrt(x)", "x/√x", "√x", "√x"),
+    ("x**3 / x", "x³/x", "x²", "x²"),
+    ("(x*x - y*y) / (x - y)", "(x² − y²)/(x − y)", "x + y", "x + y"),
+    ("1/(1 + x) + 1/(1 - x)", "1/(1 + x) + 1/(1 − x)", "2/(1 − x²)", "2/(1 − x²)"),
+    ("sb.square(sb.sqrt(x)) * y", "xy", "xy", "xy"),
+    ("x*(y + z) - x*y", "x(y + z − y)", "xz", "xz"),
+]
+
+
+@pytest.mark.parametrize(("source", "low", "normal", "high"), EFFORTS, ids=[row[0] for row in EFFORTS])
+def test_more_effort_makes_shorter_formulas_of_the_same_value(source, low, normal, high):
+    x, y, z = sb.symbols("x y z")
+    expr = eval(source, {"sb": sb, "x": x, "y": y, "z": z})  # noqa: S307  (the sources stand above)
+    values = {x: 0.7, y: 1.9, z: 0.4}
+    for effort, expected in {"low": low, "normal": normal, "high": high}.items():
+        after = simplify(expr, effort=effort)
+        assert after.text(simplify=False) == expected
+        np.testing.assert_allclose(sb.evaluate(after, values), sb.evaluate(expr, values), rtol=1e-12)
+
+
+def test_an_unknown_effort_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ValueError, match='effort is "low", "normal" or "high", not \'full\''):
+        simplify(sb.symbol("x"), effort="full")
+
+
+def test_what_cannot_cancel_is_an_atom_so_that_long_formulas_cost_little():
+    """Each pair of sums shares one factor; multiplied out they would have thousands of terms."""
+    f = sb.symbols(" ".join(f"a{at} b{at} c{at} d{at}" for at in range(6)))
+    factor = sb.symbol("s")
+    product = factor
+    for a, b, c, d in zip(f[::4], f[1::4], f[2::4], f[3::4], strict=True):
+        product = product * (a * b + c * d)
+    shown = str(simplify(product / factor))
+    assert "s" not in shown
+    assert shown.count("(") == 6
+
+
+def test_equal_clusters_are_given_to_sympy_once():
+    x = sb.symbols("x0 x1 x2 x3 x4")
+    before = _shortest.cache_info()
+    for each in x:
+        assert str(simplify((each**4 - 81) / (each**2 - 9))) == f"9 + {each}²"
+    after = _shortest.cache_info()
+    assert after.misses - before.misses <= 2
+    assert after.hits - before.hits >= 4
+
+
+def test_a_sum_too_large_for_sympy_is_simplified_in_its_parts():
+    pairs = [sb.symbols(f"x{at} y{at}") for at in range(60)]
+    total = sb.sum(sb.symbol("v", "N"))
+    for x, y in pairs:
+        total = total + (x * x - y * y) / (x - y)
+    assert "/" not in simplify(total).text(simplify=False, where=False)
 
 
 def test_integers_of_one_signed_dtype_are_simplified_still():

@@ -46,7 +46,7 @@ class Report:
     def __str__(self) -> str:
         """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
         rules = {rule.name: rule for rule in every_rule()}
-        width = max(len(str(row.flops)) for row in self.rows) + 2
+        width = max(5, *(len(str(row.flops)) for row in self.rows)) + 2
         lines = [f"{'pass':<10}{'nodes':>6}  {'FLOPs':<{width}}bytes"]
         for row in self.rows:
             lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")

@@ -180,6 +180,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("exp_of_log", exp(log(x)), x, FINITE),
         equation("log_of_exp", log(exp(x)), x, REAL),
         equation("root_of_square", sqrt(square(x)), abs_(x), REAL),
+        equation("square_of_root", square(sqrt(x)), x, FINITE),
         equation("same_branches", where(mask, x, x), x, EXACT),
         equation("abs_by_halves", maximum(0, x) - minimum(0, x), abs_(x), EXACT),
     )

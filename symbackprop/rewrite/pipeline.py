@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
+from typing import Literal, TypeAlias, overload
 
 from symbackprop.errors import did_you_mean
 from symbackprop.expr import Expr
@@ -12,7 +13,7 @@ from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
-from symbackprop.rewrite.scalar import rebuild_shorter
+from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.tidy import TIDY
 
@@ -48,16 +49,20 @@ PIPELINE: tuple[Pass, ...] = (
 )
 """What `compile` runs; every rule is exact or real."""
 
-_SCALAR = Pass("scalar", "clusters of arithmetic are cancelled and factored by SymPy", rebuild=rebuild_shorter)
-FORMULA: tuple[Pass, ...] = (
-    *_COMMON,
-    _SCALAR,
-    Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY)),
-    _SCALAR,  # what has come out of sums may cancel
-)
+_TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
+
+
+def _formula(effort: Effort) -> tuple[Pass, ...]:
+    meaning = "clusters of arithmetic are cancelled and factored by SymPy"
+    scalar = Pass("scalar", meaning, rebuild=partial(rebuild_shorter, effort=effort))
+    return (*_COMMON, scalar, _TIDY, scalar)  # what has come out of sums may cancel
+
+
+FORMULA = _formula(NORMAL)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
-PASSES: tuple[Pass, ...] = tuple(dict.fromkeys((*PIPELINE, *FORMULA)))
+EFFORTS: Mapping[str, tuple[Pass, ...]] = {"low": (*_COMMON, _TIDY), "normal": FORMULA, "high": _formula(HIGH)}
+PASSES: tuple[Pass, ...] = tuple({stage.name: stage for stage in (*PIPELINE, *FORMULA)}.values())
 
 
 def every_rule() -> tuple[Rule, ...]:
@@ -140,29 +145,43 @@ def run(
     return current
 
 
+EffortName: TypeAlias = Literal["low", "normal", "high"]
+
+
 @overload
-def simplify(expr: Expr, *, skip: Collection[str] = ()) -> Expr: ...
+def simplify(expr: Expr, *, effort: EffortName = "normal", skip: Collection[str] = ()) -> Expr: ...
 @overload
-def simplify(expr: Sequence[Expr], *, skip: Collection[str] = ()) -> list[Expr]: ...
-def simplify(expr: Expr | Sequence[Expr], *, skip: Collection[str] = ()) -> Expr | list[Expr]:
+def simplify(expr: Sequence[Expr], *, effort: EffortName = "normal", skip: Collection[str] = ()) -> list[Expr]: ...
+def simplify(
+    expr: Expr | Sequence[Expr], *, effort: EffortName = "normal", skip: Collection[str] = ()
+) -> Expr | list[Expr]:
     """Give a formula in a shorter form of the same value, in the same graph.
 
-    Values are taken to be finite, and not zero where something is divided by them.
+    Values are taken to be finite, and not zero where something is divided by them; what a logarithm or a root is
+    taken of is taken to be positive.
 
     Args:
         expr: an expression, or several, which then share what they have in common.
+        effort: "low" applies rules alone, which takes milliseconds; "normal" has clusters of arithmetic cancelled and
+            factored by SymPy too; "high" lets SymPy try its identities of exponentials, logarithms and trigonometry
+            on larger clusters, which can take seconds.
         skip: names of passes and rules to leave out.
 
     Raises:
-        ValueError: `skip` has a name that is no pass and no rule.
+        ValueError: `effort` is none of these, or `skip` has a name that is no pass and no rule.
 
     >>> import symbackprop as sb
-    >>> x = sb.symbol("x")
-    >>> print(sb.simplify(x * 1 + 0))
-    x
+    >>> x, y = sb.symbols("x y")
+    >>> print(sb.simplify((x*x - y*y) / (x - y)))
+    x + y
+    >>> print(sb.simplify(2 * sb.sin(x) * sb.cos(x), effort="high"))
+    sin(2x)
     """
+    if effort not in EFFORTS:
+        msg = f'effort is "low", "normal" or "high", not {effort!r}'
+        raise ValueError(msg)
     outputs = [expr] if isinstance(expr, Expr) else list(expr)
     if not outputs:
         return []
-    simpler = rebuild(run(outputs, FORMULA, skip=skip, finite=True), outputs[0].graph)
+    simpler = rebuild(run(outputs, EFFORTS[effort], skip=skip, finite=True), outputs[0].graph)
     return simpler[0] if isinstance(expr, Expr) else simpler
