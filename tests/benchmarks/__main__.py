@@ -1,6 +1,7 @@
 """Run all benchmarks: ``python -m tests.benchmarks``."""
 
-from tests.benchmarks import digits_step, start
+from tests.benchmarks import compile_time, digits_step, start
 
 start.main()
+compile_time.main()
 digits_step.main()

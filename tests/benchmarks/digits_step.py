@@ -55,14 +55,25 @@ class HandWritten:
         return float(loss)
 
 
-def build(dtype: str = "float64") -> tuple[sb.Function, train.MLP, train.Adam, dict[sb.Expr, sb.Expr]]:
-    """Build and compile the step."""
+def expressions(dtype: str = "float64") -> tuple[list[sb.Expr], sb.Expr, dict[sb.Expr, sb.Expr]]:
+    """Build the step: its inputs, the loss, and the new values of weights and moments."""
+    inputs, loss, updates, *_ = _built(dtype)
+    return inputs, loss, updates
+
+
+def _built(dtype: str) -> tuple[list[sb.Expr], sb.Expr, dict[sb.Expr, sb.Expr], train.MLP, train.Adam]:
     X, T = sb.symbols("X[N,64] T[N,10]", dtype=dtype)
     net = train.mlp(X, SIZES[1:], activation=sb.relu)
     loss = train.softmax_cross_entropy(net.output, T)
     adam = train.Adam(RATE, beta1=BETA1, beta2=BETA2, eps=EPS)
     updates = adam.updates(net.params, sb.grad(loss, net.params))
-    return sb.compile([X, T, *updates], loss, updates=updates, name="step"), net, adam, updates
+    return [X, T, *updates], loss, updates, net, adam
+
+
+def build(dtype: str = "float64") -> tuple[sb.Function, train.MLP, train.Adam, dict[sb.Expr, sb.Expr]]:
+    """Build and compile the step."""
+    inputs, loss, updates, net, adam = _built(dtype)
+    return sb.compile(inputs, loss, updates=updates, name="step"), net, adam, updates
 
 
 def compile_times(repeats: int = 15) -> list[float]:
