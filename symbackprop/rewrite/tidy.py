@@ -5,7 +5,19 @@ from __future__ import annotations
 from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
-from symbackprop.ops import broadcast_to, divide, matmul, multiply, negative, subtract, symbol
+from symbackprop.ops import (
+    broadcast_to,
+    divide,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    matmul,
+    multiply,
+    negative,
+    subtract,
+    symbol,
+)
 from symbackprop.ops import mean as mean_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
@@ -97,6 +109,17 @@ def _sum_over_size(expr: Expr) -> Expr | None:
     return average if scale is None else scale * average
 
 
+_FLIPPED = {less: greater, less_equal: greater_equal}
+
+
+def _zero_right(expr: Expr) -> Expr | None:
+    """Compare with the number that people compare with: 0 < 1 - x is x < 1, and 0 < x is x > 0."""
+    zero, x = expr.inputs
+    if scalar_value(zero) != 0 or x.dtype.kind != "f":
+        return None
+    return expr.op(x.inputs[1], x.inputs[0]) if x.op is subtract else _FLIPPED[expr.op](x, zero)
+
+
 def _scaled() -> Expr:
     return symbol("s") * symbol("A", ("N", "D"))
 
@@ -131,6 +154,15 @@ TIDY: tuple[Rule, ...] = (
             symbol("x", "N") @ (symbol("A", ("N", "D")) / symbol("s")),
             _scaled().T,
         ],
+    ),
+    Rule(
+        name="zero_right",
+        equation="[0 < x − y] = [y < x], [0 < x] = [x > 0], and with ≤",
+        strength=REAL,
+        roots=(less, less_equal),
+        rewrite=_zero_right,
+        examples=lambda: [less(0, 1 - symbol("x", "N")), less_equal(0, symbol("x"))],
+        fits=lambda ops: ops[0] is CONSTANT,
     ),
     Rule(
         name="count_copies",
