@@ -10,12 +10,12 @@
 from symbackprop import ops
 from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hessian, hvp, jacobian, jvp, vjp
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph, current_graph
+from symbackprop.graph import Graph, current_graph, module
 from symbackprop.language import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
-from symbackprop.printing import BackpropTable, Drawing, backprop_table, draw, latex, text
+from symbackprop.printing import BackpropTable, Drawing, Module, backprop_table, draw, latex, modules, text
 from symbackprop.rewrite import simplify
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Expr",
     "Function",
     "Graph",
+    "Module",
     "backprop",
     "backprop_table",
     "check_grad",
@@ -38,6 +39,8 @@ __all__ = [
     "jvp",
     "latex",
     "linalg",
+    "module",
+    "modules",
     "parse",
     "simplify",
     "text",

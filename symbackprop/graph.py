@@ -34,7 +34,8 @@ class Node:
     """One operation applied: what the graph knows about one of its nodes.
 
     Nothing ever changes but `label`, the user's name for the value, `hint`, a name for it in generated code, and
-    `facts`, what the user has declared about it.
+    `facts`, what the user has declared about it. The `module` is the path of names of the modules that the node was
+    made in, the outermost first: the nodes of one module share one tuple.
     """
 
     op: Op
@@ -47,12 +48,17 @@ class Node:
     label: str | None = None
     hint: str | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    module: tuple[str, ...] = ()
 
     def copied(self, inputs: tuple[int, ...]) -> Node:
         """Give the same operation on other operands of the same shapes and dtypes."""
         copy = Node(self.op, inputs, self.params, self.shape, self.dtype, self.where, self.backward)
-        copy.label, copy.hint, copy.facts = self.label, self.hint, self.facts
+        copy.label, copy.hint, copy.facts, copy.module = self.label, self.hint, self.facts, self.module
         return copy
+
+    def origin(self, *, backward: bool | None = None) -> Origin:
+        """Give what a walker writes down the nodes to that it makes for this one."""
+        return Origin(self.where, self.backward if backward is None else backward, self.module)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -66,6 +72,7 @@ class Origin:
 
     where: Where | None
     backward: bool
+    module: tuple[str, ...] = ()
 
 
 _origin: ContextVar[Origin | None] = ContextVar("symbackprop_origin", default=None)
@@ -84,6 +91,46 @@ def attributed(origin: Origin) -> Iterator[None]:
 def current_origin() -> Origin | None:
     """Give the origin that a walker has set, or None while the user builds."""
     return _origin.get()
+
+
+_module: ContextVar[tuple[str, ...]] = ContextVar("symbackprop_module", default=())
+
+
+@contextmanager
+def module(name: str) -> Iterator[None]:
+    """Group what is built inside: a part of a network, such as a layer, that tables and drawings show as one.
+
+    Modules may stand in modules, and one may be entered again. Nodes that differentiation makes belong to the module
+    of the node that they come from.
+
+    Args:
+        name: what the module is called.
+
+    Raises:
+        GraphError: the name is empty or no text.
+
+    >>> import symbackprop as sb
+    >>> x, w = sb.symbols("x w")
+    >>> with sb.module("hidden"):
+    ...     h = sb.tanh(w * x)
+    >>> sb.modules(h**2, [w])[0].name
+    'hidden'
+    """
+    text: object = name  # who has no type checker may pass anything
+    if not isinstance(text, str) or not text.strip():
+        msg = f"module: a name is a text such as 'hidden', not {name!r}"
+        raise GraphError(msg)
+    token = _module.set((*_module.get(), name))
+    try:
+        yield
+    finally:
+        _module.reset(token)
+
+
+def current_module() -> tuple[str, ...]:
+    """Give the path of the module that new nodes belong to, the outermost name first."""
+    origin = _origin.get()
+    return _module.get() if origin is None else origin.module
 
 
 class Graph:
@@ -119,7 +166,8 @@ class Graph:
     def dag(self) -> Dag:
         """The networkx graph: an edge runs from operand to consumer, its key is the operand's position.
 
-        Node attributes: ``op`` (the name), ``inputs``, ``shape``, ``dtype``, ``label``, ``where``, ``backward``.
+        Node attributes: ``op`` (the name), ``inputs``, ``shape``, ``dtype``, ``label``, ``where``, ``backward``,
+        ``module``.
         """
         with self.lock:
             if self._dag is None:
@@ -246,6 +294,7 @@ def _draw_in(dag: Dag, number: int, node: Node) -> None:
         label=node.label,
         where=node.where,
         backward=node.backward,
+        module=node.module,
     )
     for position, operand in enumerate(node.inputs):
         dag.add_edge(operand, number, key=position)

@@ -20,7 +20,7 @@ from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand, common_graph, user_line
-from symbackprop.graph import Graph, Node, current_graph, current_origin
+from symbackprop.graph import Graph, Node, Origin, current_graph, current_module, current_origin
 
 Dtype: TypeAlias = "np.dtype[Any]"
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -237,10 +237,10 @@ def new_expr(  # noqa: PLR0917  (the fields of a node, in its order)
     graph: Graph, op: Op, inputs: tuple[int, ...], params: Params, shape: Shape, dtype: Dtype
 ) -> Expr:
     """Append a node whose shape and dtype are known, written down to the user's line or the walker's origin."""
-    origin = current_origin()
-    where, backward = (user_line(), False) if origin is None else (origin.where, origin.backward)
+    origin = current_origin() or Origin(user_line(), backward=False, module=current_module())
+    node = Node(op, inputs, params, shape, dtype, origin.where, origin.backward, module=origin.module)
     with graph.lock:
-        return Expr(graph, graph.add(Node(op, inputs, params, shape, dtype, where, backward)))
+        return Expr(graph, graph.add(node))
 
 
 def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:

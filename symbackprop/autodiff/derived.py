@@ -8,7 +8,7 @@ from typing import Literal, overload
 from symbackprop.autodiff.reverse import check_differentiable, grad, pulled_back, vjp
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.graph import Origin, attributed
+from symbackprop.graph import attributed
 from symbackprop.ops.contract import eye
 from symbackprop.ops.layout import ones_like, reshape, zeros_like
 from symbackprop.ops.leaf import as_expr
@@ -106,7 +106,7 @@ def jacobian(y: Expr, x: Expr | Sequence[Expr], *, unused: Literal["error", "zer
            [0., 4.]])
     """
     check_differentiable(y, "jacobian")
-    with attributed(Origin(y.node.where, backward=True)):
+    with attributed(y.node.origin(backward=True)):
         identity = reshape(eye(y.size, dtype=y.dtype, graph=y.graph), y.shape * 2) if y.shape else ones_like(y)
     return pulled_back(y, x, identity, unused, "jacobian")
 

@@ -20,7 +20,7 @@ from symbackprop.errors import (
     Where,
 )
 from symbackprop.expr import Expr, Operand, common_graph, user_line
-from symbackprop.graph import Graph, Origin, attributed
+from symbackprop.graph import Graph, attributed
 from symbackprop.op import Op, Params
 from symbackprop.ops.elementwise import astype, where
 from symbackprop.ops.layout import broadcast_to, ones_like, zeros_like
@@ -143,11 +143,11 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
     for C in get_consumers(V, G_prime):
         op = get_operation(C)
         D = build_grad(C, G, G_prime, grad_table)
-        with attributed(Origin(C.node.where, backward=True)):
+        with attributed(C.node.origin(backward=True)):
             if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
                 D = where(grad_table.masks[C], D, 0)
             terms += op.bprop(get_inputs(C), V, D)
-    with attributed(Origin(V.node.where, backward=True)):
+    with attributed(V.node.origin(backward=True)):
         gradient = terms[0]
         for term in terms[1:]:
             gradient = gradient + term
@@ -223,7 +223,7 @@ def pulled_back(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, wh
             raise NotDifferentiableError(_unreached(z, target, what))
         found = grad_table.get(target.number)
         if found is None:
-            with attributed(Origin(target.node.where, backward=True)):
+            with attributed(target.node.origin(backward=True)):
                 found = zeros_like(target)
                 found = broadcast_to(found, extra + target.shape) if extra else found
         gradients.append(found)
@@ -279,7 +279,7 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
         )
         raise NotDifferentiableError(msg)
     check_differentiable(z, "grad")
-    with attributed(Origin(z.node.where, backward=True)):
+    with attributed(z.node.origin(backward=True)):
         seed = ones_like(z)
     return pulled_back(z, wrt, seed, unused, "grad")
 

@@ -2,8 +2,9 @@
 
 from symbackprop.printing.dot import dot
 from symbackprop.printing.latex import latex
+from symbackprop.printing.modules import Module, modules
 from symbackprop.printing.svg import Drawing, draw
 from symbackprop.printing.table import BackpropTable, backprop_table
 from symbackprop.printing.text import text
 
-__all__ = ["BackpropTable", "Drawing", "backprop_table", "dot", "draw", "latex", "text"]
+__all__ = ["BackpropTable", "Drawing", "Module", "backprop_table", "dot", "draw", "latex", "modules", "text"]

@@ -60,6 +60,24 @@ def bar(name: str) -> str:
     return unicodedata.normalize("NFC", barred + name[letters.end() :])
 
 
+def bars(names: Iterable[str]) -> dict[str, str]:
+    """Give the name of each value's error signal, with more bars where that name is taken.
+
+    >>> bars(["z", "h"])
+    {'z': 'z̄', 'h': 'h̄'}
+    """
+    values = dict.fromkeys(names)
+    used = set(values)
+    found = {}
+    for name in values:
+        signal = bar(name)
+        while signal in used:
+            signal = bar(signal)
+        used.add(signal)
+        found[name] = signal
+    return found
+
+
 def _is_plain(name: str) -> bool:
     """Tell whether a name cannot be mistaken for notation: superscripts and ᵀ could."""
     return bool(_WORD.fullmatch(name)) and not any(

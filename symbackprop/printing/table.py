@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from itertools import chain
-from typing import Any, NamedTuple
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from symbackprop.autodiff.forward import evaluate
-from symbackprop.autodiff.reverse import Pruned, backpropagate
-from symbackprop.errors import ArgumentError, NotDifferentiableError
-from symbackprop.expr import Expr, common_graph, require_scalar
-from symbackprop.graph import Graph, Node
-from symbackprop.op import CONSTANT, Array, Form, Op, new_expr
-from symbackprop.ops import TABLE, add, constant, symbol
-from symbackprop.ops.leaf import SYMBOL
+from symbackprop.errors import ArgumentError
+from symbackprop.expr import Expr, require_scalar
+from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, formula
 from symbackprop.printing.latex import LATEX
 from symbackprop.printing.latex import lines_of as latex_lines
-from symbackprop.printing.names import bar, fresh_names, latex_name, text_name
-from symbackprop.printing.piece import Style, primed
+from symbackprop.printing.lines import Draft, Line, ratio_latex, ratio_text, stand_in, targets_of
+from symbackprop.printing.names import MACRON, latex_name
+from symbackprop.printing.piece import Style
 from symbackprop.printing.text import TEXT
 from symbackprop.printing.text import lines_of as text_lines
-from symbackprop.rewrite import simplify
 
-_KNOWN = frozenset(TABLE)
-_SKIPPED = ("scalar",)  # each contribution keeps the form that the rule gives it
+_MOST_ZEROS = 8  # derivatives that one line sets to 0
+_BARRED = re.compile(rf"(?:[^\W\d_][\u0300-\u0303\u0305-\u036f]*{MACRON}[\u0300-\u036f]*)+")
+_CELL = "border: none; background: none; padding: 0 .3em; text-align: left; vertical-align: top; white-space: pre"
 
 
-class Line(NamedTuple):
-    """One line: a name and what it is.
+class _Row(NamedTuple):
+    """One line as written; `value`, `partial` and `total` are empty where there is nothing to tell."""
 
-    Attributes:
-        name: the value's name; an error signal's has a bar.
-        formula: what it is, over the symbols and the names of other lines.
-        terms: on a backward line, the contributions of the values that use this one.
-        value: the number or array, where values were given.
-    """
-
-    name: str
-    formula: Expr
-    terms: tuple[Expr, ...] = ()
-    value: Array | None = None
+    left: str
+    right: Formula
+    adds: bool = False
+    value: str = ""
+    partial: Formula | None = None
+    total: str = ""
 
     @property
-    def computed(self) -> bool:
-        """Whether there is a value that the formula does not show already."""
-        return self.value is not None and self.formula.op is not CONSTANT
+    def lines(self) -> list[tuple[str, str]]:
+        """The names that the formulas use, each with its own."""
+        return self.right.lines + (self.partial.lines if self.partial else [])
 
 
 @dataclass(frozen=True)
@@ -59,76 +51,200 @@ class BackpropTable:
 
     Attributes:
         forward: the named values in topological order, the loss last.
-        backward: the error signals in reverse order; those of the targets follow the last value that uses them.
+        backward: the error signals in reverse order; those of the targets follow the last value that uses them. In the
+            style of increments there is a line for each contribution to a derivative.
+        modules: the titles of the modules that lines are grouped by, operands first; empty where they are not.
     """
 
     forward: list[Line]
     backward: list[Line]
-    _shown: Mapping[str, Expr] = field(repr=False)
+    modules: list[str]
+    _shown: Sequence[Line] = field(repr=False)
 
-    def _passes(self) -> list[tuple[str, list[Line]]]:
-        return [("Forward pass:", self.forward), ("Backward pass:", self.backward)]
+    def _blocks(self, style: Style) -> Iterator[tuple[str, list[tuple[str, list[_Row]]]]]:
+        """Give for each module, the loss's first, the rows of both passes; without modules those of all."""
+        names = [line.name for line in (*self.forward, *self.backward)]
+        uses = Counter(line.name for line in self.backward)
+        rows: dict[tuple[str, bool], list[_Row]] = {}
+        for line in self.forward:
+            rows.setdefault((line.module, False), []).append(_row(line, line, style, names))
+        for line, shown in zip(self.backward, self._shown, strict=True):
+            rows.setdefault((line.module, True), []).append(_row(line, shown, style, names, total=uses[line.name] > 1))
+        first = rows[self.backward[0].module, True]
+        first[:0] = _zeros(self.backward[1:], style)
+        behind = "" if self.modules else " pass"
+        for title in reversed(self.modules or [""]):
+            passes = [("Forward", rows.get((title, False))), ("Backward", rows.get((title, True)))]
+            yield title, [(heading + behind, found) for heading, found in passes if found]
 
     def text(self) -> str:
         """Give the lines as text."""
-        return "\n\n".join(
-            "\n  ".join([title, *(self._line(line).replace("\n", "\n  ") for line in lines)])
-            for title, lines in self._passes()
-        )
+        blocks = []
+        for title, passes in self._blocks(TEXT):
+            parts = []
+            for heading, rows in passes:
+                written = [_text(row).replace("\n", "\n  ") for row in rows]
+                parts.append("\n  ".join([f"{heading}:", *written]))
+            block = "\n".join(parts).replace("\n", "\n  ")
+            blocks += [f"{title}:\n  {block}"] if title else parts
+        return "\n\n".join(blocks)
 
     __str__ = text
     __repr__ = text
 
-    def _line(self, line: Line) -> str:
-        written = self._written(line, TEXT)
-        value = f" = {_number(line.value)}" if line.computed else ""
-        return f"{text_name(line.name)[0]} = {text_lines(written._replace(main=written.main + value))}"
-
-    def _written(self, line: Line, style: Style) -> Formula:
-        names = [line.name for line in (*self.forward, *self.backward)]
-        return formula(self._shown[line.name], style, simplify=False, where=False, primes=True, taken=names)
-
     def latex(self) -> str:
         r"""Give the lines in LaTeX, aligned at their equals signs."""
         rows = []
-        for title, lines in self._passes():
-            rows.append(rf"& \text{{{title}}}")
-            for line in lines:
-                written = self._written(line, LATEX)
-                value = f" = {_latex_number(line.value)}" if line.computed else ""
-                rows.append(f"{latex_name(line.name)[0]} &= {latex_lines(written._replace(main=written.main + value))}")
+        for title, passes in self._blocks(LATEX):
+            if title:
+                rows.append(rf"& \textbf{{{_plain_latex(title)}}}")
+            for heading, found in passes:
+                rows.append(rf"& \text{{{heading}:}}")
+                rows += map(_latex, found)
         return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
 
     def _repr_html_(self) -> str:
-        columns = [
-            f"<td style='text-align: left; vertical-align: top'><b>{title}</b><br>"
-            + "<br>".join(html.escape(self._line(line)).replace("\n", "<br>") for line in lines)
-            + "</td>"
-            for title, lines in self._passes()
-        ]
-        return f"<table><tr>{''.join(columns)}</tr></table>"
+        found = []
+        for title, passes in self._blocks(TEXT):
+            if title:
+                found.append(f"<tr><th colspan='2' style='text-align: left'>{html.escape(title)}</th></tr>")
+            cells = [
+                f"<td style='{_CELL}'><b>{heading}:</b><table>{''.join(map(_html, rows))}</table></td>"
+                for heading, rows in passes
+            ]
+            found.append(f"<tr>{''.join(cells)}</tr>")
+        return f"<table>{''.join(found)}</table>"
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+def _row(line: Line, shown: Line, style: Style, names: Sequence[str], *, total: bool = False) -> _Row:
+    """Write a line; what is shown of it may differ from what is computed."""
+
+    def written(expr: Expr) -> Formula:
+        return formula(expr, style, simplify=False, where=False, primes=True, taken=names)
+
+    left = _left(line, style)
+    sums = f"{left} = {_number(line.total, style)}" if total and line.total is not None else ""
+    value = f" = {_number(line.value, style)}" if line.computed else ""
+    if line.partial is None or line.ratio is None or shown.partial is None or line.partial.ratio is None:
+        return _Row(left, written(shown.formula), line.adds, value, None, sums)
+    outer, inner = _ratio((line.ratio[0], line.partial.ratio[0]), style), _left(line.partial, style)
+    elementwise = line.partial.elementwise
+    sign = style.hadamard if elementwise else " · " if style is TEXT else " "
+    partial = written(shown.partial.formula)
+    behind = f" = {_number(line.partial.value, style)}" if line.partial.computed else ""
+    partial = partial._replace(main=f"{inner} = {partial.main}{behind}")
+    return _Row(left, Formula(outer + sign + inner, []), line.adds, value, partial, sums)
+
+
+def _zeros(lines: Sequence[Line], style: Style) -> Iterator[_Row]:
+    """Write that the sums are 0 at first."""
+    names = list(dict.fromkeys(_left(line, style) for line in lines if line.ratio))
+    for at in range(0, len(names), _MOST_ZEROS):
+        first, *more = names[at : at + _MOST_ZEROS]
+        yield _Row(first, Formula(" = ".join([*more, "0"]), []))
+
+
+def _ratio(ratio: tuple[str, str], style: Style) -> str:
+    return ratio_text(*ratio) if style is TEXT else ratio_latex(*ratio)
+
+
+def _left(line: Line, style: Style) -> str:
+    return _ratio(line.ratio, style) if line.ratio else style.name(line.name)[0]
+
+
+def _text(row: _Row) -> str:
+    main = f"{row.right.main}{row.value}"
+    if row.partial:
+        main += f", {row.partial.main}"
+    if row.total:
+        main += f"; {row.total}"
+    return f"{row.left} {'+=' if row.adds else '='} {text_lines(Formula(main, row.lines))}"
+
+
+def _latex(row: _Row) -> str:
+    main = f"{row.right.main}{row.value}"
+    if row.partial:
+        main += rf", \quad {row.partial.main}"
+    if row.total:
+        main += rf"; \quad {row.total}"
+    sign = r"\mathrel{+}=" if row.adds else "="
+    return f"{row.left} &{sign} {latex_lines(Formula(main, row.lines))}"
+
+
+def _html(row: _Row) -> str:
+    """Write a row of a table whose columns are the sides of the equation, its value, a partial derivative, a sum."""
+    right = text_lines(Formula(row.right.main, row.lines))
+    partial = row.partial.main if row.partial else ""
+    cells = [row.left, "+=" if row.adds else "=", right, row.value.strip(), partial, row.total]
+    return "<tr>" + "".join(f"<td style='{_CELL}'>{_overlined(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _overlined(text: str) -> str:
+    """Give text as HTML, with lines over names in the place of combining characters, which few fonts set well.
+
+    >>> _overlined("L̄_reg & z̄")
+    "<span style='text-decoration: overline'>L</span>_reg &amp; <span style='text-decoration: overline'>z</span>"
+    """
+    found = _BARRED.sub(
+        lambda name: f"<span style='text-decoration: overline'>{name[0].replace(MACRON, '')}</span>",
+        html.escape(unicodedata.normalize("NFD", text)),
+    )
+    return unicodedata.normalize("NFC", found)
+
+
+def _plain_latex(text: str) -> str:
+    return latex_name(f" {text}")[0].removeprefix(r"\mathrm{\ ").removesuffix("}")
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+
+def _number(value: Array | None, style: Style) -> str:
+    if value is None or value.ndim:
+        text = np.array2string(np.asarray(value), precision=4, threshold=8, separator=", ").replace("\n", "")
+        return text if style is TEXT else rf"\mathtt{{{text}}}"
+    return f"{value.item():.5g}".replace("-", style.minus)
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
 
 
 def backprop_table(
-    loss: Expr, wrt: Expr | Iterable[Expr] | None = None, values: Mapping[Expr, Any] | None = None
+    loss: Expr,
+    wrt: Expr | Iterable[Expr] | None = None,
+    values: Mapping[Expr, Any] | None = None,
+    *,
+    style: Literal["lines", "increments"] = "lines",
+    every: bool = False,
+    modules: int = False,
 ) -> BackpropTable:
-    """Give the forward and backward lines of a loss, in the notation of error signals: z̄ is the derivative by z.
+    """Give the forward and backward lines of a loss.
 
-    The lines are about the values that were given a name with `Expr.named`, the loss and the targets. The error
-    signal of a value is the sum over the named values C that use it of C̄ times the derivative of C by it.
+    The lines are about the values that were given a name with `Expr.named`, the loss and the targets. In the notation
+    of error signals, z̄ is the derivative by z: the sum over the named values C that use z of C̄ times the derivative of
+    C by z. As increments, all derivatives start at 0, and each value C, visited after all that use it, adds
+    dJ/dC · dC/dz to dJ/dz.
 
     Args:
         loss: a scalar expression of a float dtype; it is called L where it has no name.
         wrt: the targets; all float symbols unless told.
-        values: arrays for the symbols: every line then shows its value too.
+        values: arrays for the symbols: every line then shows its value too, and a sum of several how far it has come.
+        style: ``"lines"`` for error signals, one line each; ``"increments"`` for the lines with ``+=``.
+        every: name the result of every operation, as an arithmetic circuit does; those without names are u1, u2 …
+        modules: group the lines by the modules that they were made in; 2 and more to look deeper into modules that
+            stand in modules.
 
     Raises:
         NotDifferentiableError: the loss does not depend on a target, or one of them is no float.
         ShapeError: the loss is no scalar.
-        ArgumentError: a symbol has no value.
+        ArgumentError: a symbol has no value, or the loss was made in no module.
+        ValueError: the style is none of these.
 
     >>> import symbackprop as sb
     >>> w, x, b, t = sb.symbols("w x b t")
@@ -146,214 +262,26 @@ def backprop_table(
       z̄ = ȳ σ′(z)
       w̄ = z̄x
       b̄ = z̄
+    >>> print(backprop_table(0.5*(y - t)**2, w, style="increments").text().split("pass:")[2])
+    <BLANKLINE>
+      dL/dy = dL/dz = dL/dw = 0
+      dL/dL = 1
+      dL/dy += y − t
+      dL/dz += dL/dy · dy/dz, dy/dz = σ′(z)
+      dL/dw += dL/dz · dz/dw, dz/dw = x
     """
     require_scalar(loss, "backprop_table")
-    targets = _targets(loss, wrt)
-    draft = _Draft(loss, targets)
+    if style not in {"lines", "increments"}:
+        msg = f'backprop_table: style is "lines" or "increments", not {style!r}'
+        raise ValueError(msg)
+    targets = targets_of(loss, wrt, "backprop_table")
+    options: dict[str, Any] = {"increments": style == "increments", "every": every, "depth": int(modules)}
+    draft = Draft(loss, targets, **options)
+    if modules and not any(part.key for part in draft.order):
+        msg = f"backprop_table: {loss.describe()} was made in no module: make its parts under with sb.module('name'):"
+        raise ArgumentError(msg)
     forward, backward = draft.forward(), draft.backward()
-    shown = {line.name: line.formula for line in (*forward, *backward)}
-    if draft.custom:
-        shown |= {line.name: line.formula for line in _Draft(loss, targets, stand_in=_stand_in).backward()}
+    shown = Draft(loss, targets, **options, stand_in=stand_in).backward() if draft.custom else backward
     if values is not None:
         forward, backward = draft.filled(forward, backward, values)
-    return BackpropTable(forward, backward, shown)
-
-
-def _targets(loss: Expr, wrt: Expr | Iterable[Expr] | None) -> list[Expr]:
-    if wrt is None:
-        reached = [Expr(loss.graph, number) for number in loss.graph.reachable([loss.number])]
-        found = [expr for expr in reached if expr.op is SYMBOL and expr.dtype.kind == "f"]
-        needed = set(Pruned(loss.graph, loss.number, [expr.number for expr in found]).nodes)
-        return [expr for expr in found if expr.number in needed]
-    targets = [wrt] if isinstance(wrt, Expr) else list(wrt)
-    common_graph([loss, *targets], "backprop_table")
-    needed = set(Pruned(loss.graph, loss.number, [target.number for target in targets]).nodes)
-    for target in targets:
-        if target.number not in needed:
-            msg = f"backprop_table: {loss.describe()} has no derivative by {target.describe()}"
-            raise NotDifferentiableError(msg)
-    return targets
-
-
-class _Draft:
-    """The computation taken apart: each named value as a formula over symbols and other named values."""
-
-    def __init__(self, loss: Expr, targets: Sequence[Expr], *, stand_in: Callable[[Op], Op] = lambda op: op) -> None:
-        """Write the computation down anew, with a symbol wherever a named value is used."""
-        self.source = loss.graph
-        self.loss = loss.number
-        self.targets = [target.number for target in targets]
-        self.needed = set(Pruned(loss.graph, loss.number, self.targets).nodes)
-        self.stand_in = stand_in
-        reached = loss.graph.reachable([loss.number])
-        self.custom = any(_is_custom(self.source.nodes[number].op) for number in reached)
-        self.names = _names(loss, reached, self.targets)
-        self.formulas: dict[int, Expr] = {}
-        self.placeholders: dict[int, Expr] = {}
-        with Graph(scratch=True) as self.graph:
-            copies: dict[int, Expr] = {}
-            for number in reached:
-                copies[number] = self._copy(number, self.source.nodes[number], copies)
-            self.bars = {
-                number: symbol(bar(name), self.placeholders[number].shape, self.placeholders[number].dtype)
-                for number, name in self.names.items()
-            }
-        origin = {self.placeholders[number].number: number for number in self.needed & self.placeholders.keys()}
-        self.operands = {
-            number: [origin[leaf] for leaf in self.graph.reachable([formula.number]) if leaf in origin]
-            for number, formula in self.formulas.items()
-            if number in self.needed
-        }
-
-    def _copy(self, number: int, node: Node, copies: Mapping[int, Expr]) -> Expr:
-        if node.op is SYMBOL:
-            self.placeholders[number] = symbol(**node.params)
-            return self.placeholders[number]
-        inputs = tuple(copies[operand].number for operand in node.inputs)
-        copy = new_expr(self.graph, self.stand_in(node.op), inputs, node.params, node.shape, node.dtype)
-        if number not in self.names:
-            return copy
-        self.formulas[number] = copy
-        self.placeholders[number] = symbol(self.names[number], node.shape, node.dtype)
-        return self.placeholders[number]
-
-    def forward(self) -> list[Line]:
-        """Give the named values, operands first."""
-        return [Line(self.names[number], formula) for number, formula in self.formulas.items()]
-
-    def backward(self) -> list[Line]:
-        """Give the error signals, the loss's first."""
-        with self.graph:
-            terms = self._terms()
-            lines = []
-            for number in self._order():
-                total = reduce(add, terms[number])
-                lines.append(Line(bar(self.names[number]), total, tuple(terms[number])))
-            return lines
-
-    def _order(self) -> list[int]:
-        """Give the values with error signals: named ones from the last on, symbols after the last that uses them."""
-        place = {target: at for at, target in enumerate(self.targets)}
-        first_use: dict[int, int] = {}
-        for number, operands in self.operands.items():
-            for operand in operands:
-                first_use.setdefault(operand, number)
-        spots = {number: (-number, -1) for number in self.operands}
-        spots |= {target: (-first_use[target], at) for target, at in place.items() if target not in self.formulas}
-        return sorted(spots, key=spots.__getitem__)
-
-    def _terms(self) -> dict[int, list[Expr]]:
-        """Give for each value the contributions to its error signal of the named values that use it."""
-        pulled = {(operand, number): term for number in self.operands for operand, term in self._pulled(number).items()}
-        simple = dict(zip(pulled, simplify(list(pulled.values()), skip=_SKIPPED), strict=True))
-        terms: dict[int, list[Expr]] = {self.loss: [constant(1.0)]}
-        for (operand, _), term in simple.items():
-            terms.setdefault(operand, []).append(term)
-        return terms
-
-    def _pulled(self, number: int) -> dict[int, Expr]:
-        """Give what a named value contributes to the error signals of those that it is computed from."""
-        formula = self.formulas[number]
-        operands = self.operands[number]
-        table = backpropagate(formula, [self.placeholders[operand] for operand in operands], self.bars[number])
-        found = {operand: table.get(self.placeholders[operand].number) for operand in operands}
-        terms = {operand: term for operand, term in found.items() if term is not None}
-        if formula.op.elementwise:
-            return terms
-        known = _replaced(list(terms.values()), {formula.number: self.placeholders[number]})
-        return dict(zip(terms, known, strict=True))
-
-    def filled(
-        self, forward: Sequence[Line], backward: Sequence[Line], values: Mapping[Expr, Any]
-    ) -> tuple[list[Line], list[Line]]:
-        """Give the lines with their values, each computed from those before it."""
-        given = {self._own(expr): np.asarray(value) for expr, value in values.items()}
-        known = dict(given)
-        own = {self.names[number]: self.placeholders[number] for number in self.formulas}
-        own |= {bar(self.names[number]): signal for number, signal in self.bars.items()}
-        result: list[Line] = []
-        for line in chain(forward, backward):
-            leaves = [Expr(self.graph, number) for number in self.graph.reachable([line.formula.number])]
-            value = evaluate(line.formula, {**given, **{leaf: known[leaf] for leaf in leaves if leaf in known}})
-            known[own[line.name]] = value
-            result.append(line._replace(value=np.asarray(value)))
-        return result[: len(forward)], result[len(forward) :]
-
-    def _own(self, expr: Expr) -> Expr:
-        placeholder = self.placeholders.get(expr.number) if expr.graph is self.source else None
-        if placeholder is None or expr.op is not SYMBOL:
-            msg = f"backprop_table: values are given for the loss's symbols, and {expr.describe()} is none"
-            raise ArgumentError(msg)
-        return placeholder
-
-
-def _replaced(outputs: Sequence[Expr], places: Mapping[int, Expr]) -> list[Expr]:
-    """Give expressions with others in the places of some nodes."""
-    if not outputs:
-        return []
-    graph = outputs[0].graph
-    done: dict[int, int] = {}
-    for number in graph.reachable([expr.number for expr in outputs]):
-        node = graph.nodes[number]
-        inputs = tuple(done[operand] for operand in node.inputs)
-        if number in places:
-            done[number] = places[number].number
-        elif inputs == node.inputs:
-            done[number] = number
-        else:
-            done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype).number
-    return [Expr(graph, done[expr.number]) for expr in outputs]
-
-
-def _names(loss: Expr, reached: Sequence[int], targets: Sequence[int]) -> dict[int, str]:
-    """Name the labelled values, the loss and the targets, each differently."""
-    nodes = loss.graph.nodes
-    symbols = {number: nodes[number].params["name"] for number in reached if nodes[number].op is SYMBOL}
-    names = {number: symbols[number] for number in targets if number in symbols}
-    labels = [nodes[number].label or "" for number in reached]
-    free = fresh_names({*symbols.values(), *labels})
-    used = set(symbols.values())
-    for number in reached:
-        label = nodes[number].label
-        if number not in symbols and (label or number == loss.number or number in targets):
-            name = label if label and label not in used else None
-            if name is None and number == loss.number:
-                name = next((name for name in "LJCE" if name not in {*used, *labels}), None)
-            names[number] = name or next(free)
-            used.add(names[number])
-    return names
-
-
-# --- activations of the user's own -----------------------------------------------------------------------------
-
-
-def _is_custom(op: Op) -> bool:
-    return op.elementwise and len(op.vjps) == 1 and op not in _KNOWN and isinstance(op.text, Form)
-
-
-def _stand_in(op: Op) -> Op:
-    """Give an op that looks like this one, and whose derivative is written with a prime."""
-    if not _is_custom(op):
-        return op
-
-    text_form, latex_form = (primed(op.form(style.notation(op), {}, ((),)), style) for style in (TEXT, LATEX))
-    derivative = replace(op, name=f"{op.name}_prime", vjps=(None,), text=text_form, latex=latex_form)
-
-    def rule(g: Expr, _y: Expr, x: Expr, **params: Any) -> Expr:
-        return g * derivative(x, **params)
-
-    return replace(op, vjps=(rule,))
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------
-
-
-def _number(value: Array | None) -> str:
-    if value is None or value.ndim:
-        return np.array2string(np.asarray(value), precision=4, threshold=8, separator=", ").replace("\n", "")
-    return f"{value.item():.5g}".replace("-", "−")
-
-
-def _latex_number(value: Array | None) -> str:
-    text = _number(value).replace("−", "-")
-    return text if value is None or not value.ndim else rf"\mathtt{{{text}}}"
+    return BackpropTable(forward, backward, draft.modules, shown)

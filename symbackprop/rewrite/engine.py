@@ -365,7 +365,7 @@ class Rewritten(Graph):
         expr = Expr(self, number)
         self._depth += 1
         try:
-            with attributed(Origin(node.where, node.backward)):
+            with attributed(node.origin()):
                 for rule in rules:
                     better = rule.rewrite(expr)
                     if better is not None and better is not expr:

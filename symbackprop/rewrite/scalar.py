@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph, Node, Origin, attributed
+from symbackprop.graph import Graph, Node, attributed
 from symbackprop.op import Op, apply, literal, scalar_value
 from symbackprop.ops import (
     abs as abs_,
@@ -470,7 +470,7 @@ def _shorter(root: Expr, effort: Effort) -> Expr | None:
     if not _is_inside(root.graph.nodes, root.number, effort):
         return None
     node = root.node
-    with attributed(Origin(node.where, node.backward)):
+    with attributed(node.origin()):
         found = _Cluster(root, effort).shorter()
         return None if found is None else astype(broadcast_to(found, node.shape), node.dtype)
 
