@@ -138,7 +138,7 @@ MATRICES = texts(
         ("sb.tanh(A) @ v", "tanh(A)·v"),
         ("A @ sb.tanh(v)", "A tanh(v)"),
         ("M @ v", "Mv"),
-        ("v @ M", "vᵀM"),
+        ("v @ M", "[Σₙ vₙMᵢₙⱼ]ᵢⱼ"),
         ("(M @ v) @ A", "(Mv)A"),
         ("sb.broadcast_to(s, 'N') * v", "sv"),
         ("sb.broadcast_to(v, ('N', 'N')) + A", "v + A"),
@@ -268,6 +268,118 @@ def test_a_size_called_like_a_symbol_is_marked():
 def test_two_symbols_of_one_name_are_told_apart():
     x, y = sb.symbol("x"), sb.symbol("x", "N")
     assert text(x * y) == '"x:float64"·"x:float64[N]"'
+
+
+# --- index notation --------------------------------------------------------------------------------------------
+
+TENSORS = "A[N,D] B[N,D] S[N,N] W1[D,K] x[N] y[N] w[D] s T[N,D,K] Q[H,N,D] K[H,N,D] Σ[N,N] δ[N,N] c[N,1]"
+
+IN_INDICES = [
+    ("sb.einsum('ij,kj->ik', A, B)", "ABᵀ", "[Σₖ AᵢₖBⱼₖ]ᵢⱼ"),
+    ("sb.einsum('nd,n,ne->de', A, x, B)", "Aᵀ diag(x)·B", "[Σₙ AₙᵢxₙBₙⱼ]ᵢⱼ"),
+    ("sb.einsum('i,ij,j', x, S, y)", "xᵀSy", "Σₙᵢ xₙSₙᵢyᵢ"),
+    ("sb.einsum('ij,ij->', A, B)", "sum(A ⊙ B)", "Σₙᵢ AₙᵢBₙᵢ"),
+    ("sb.einsum('i,j->ij', x, w)", "xwᵀ", "[xᵢwⱼ]ᵢⱼ"),
+    ("sb.einsum('ii,ij->j', S, A)", "Aᵀ diag(S)", "[Σₙ SₙₙAₙᵢ]ᵢ"),
+    ("sb.einsum('ij,jk,ki', S, S, S)", "tr(SSS)", "Σₙᵢⱼ SₙᵢSᵢⱼSⱼₙ"),
+    ("sb.einsum('hij,kj->hik', Q, A)", "[Σₗ QᵢⱼₗAₖₗ]ᵢⱼₖ", "[Σₗ QᵢⱼₗAₖₗ]ᵢⱼₖ"),
+    ("sb.einsum('ijk,jk->i', T, W1)", "[Σⱼₖ Tᵢⱼₖ·W1ⱼₖ]ᵢ", "[Σⱼₖ Tᵢⱼₖ·W1ⱼₖ]ᵢ"),
+    ("2 * sb.sum(sb.einsum('ijk,jk->i', T, W1) * x)", "2Σₙᵢₖ Tₙᵢₖ·W1ᵢₖ·xₙ", "2Σₙᵢₖ Tₙᵢₖ·W1ᵢₖ·xₙ"),
+    ("Q @ sb.transpose(K, (0, 2, 1))", "[Σₗ QᵢⱼₗKᵢₖₗ]ᵢⱼₖ", "[Σₗ QᵢⱼₗKᵢₖₗ]ᵢⱼₖ"),
+    ("sb.softmax(Q @ sb.transpose(K, (0, 2, 1)))", "softmax([Σₗ QᵢⱼₗKᵢₖₗ]ᵢⱼₖ)", "softmax([Σₗ QᵢⱼₗKᵢₖₗ]ᵢⱼₖ)"),
+    ("sb.transpose(T, (1, 0, 2))", "[Tⱼᵢₖ]ᵢⱼₖ", "[Tⱼᵢₖ]ᵢⱼₖ"),
+    ("sb.eye('N')[:, None, :, None] * sb.eye('D')[None, :, None]", "[δᵢₖδⱼₗ]ᵢⱼₖₗ", "[δᵢₖδⱼₗ]ᵢⱼₖₗ"),
+    ("A[:, None] - B", "[Aᵢₖ − Bⱼₖ]ᵢⱼₖ", "[Aᵢₖ − Bⱼₖ]ᵢⱼₖ"),
+    ("sb.sum((A[:, None] - B)**2, axis=-1)", "[Σₖ (Aᵢₖ − Bⱼₖ)²]ᵢⱼ", "[Σₖ (Aᵢₖ − Bⱼₖ)²]ᵢⱼ"),
+    ("sb.exp(-sb.sum((A[:, None] - B)**2, axis=-1))", "[exp(−Σₖ (Aᵢₖ − Bⱼₖ)²)]ᵢⱼ", "[exp(−Σₖ (Aᵢₖ − Bⱼₖ)²)]ᵢⱼ"),
+    ("x[:, None, None] * T + A[:, :, None]", "[xᵢTᵢⱼₖ + Aᵢⱼ]ᵢⱼₖ", "[xᵢTᵢⱼₖ + Aᵢⱼ]ᵢⱼₖ"),
+    ("x[:, None, None] * T * (A @ w)[:, None, None]", "[xᵢTᵢⱼₖ(Aw)ᵢ]ᵢⱼₖ", "[xᵢTᵢⱼₖΣₗ Aᵢₗwₗ]ᵢⱼₖ"),
+    ("(A @ w + x)[:, None, None] * T", "[(Aw + x)ᵢTᵢⱼₖ]ᵢⱼₖ", "[(Σₗ Aᵢₗwₗ + xᵢ)Tᵢⱼₖ]ᵢⱼₖ"),
+    ("sb.mean(T[:, :, None], axis=0)", "mean(T[:, :, None], axis=0)", "[Σₙ Tₙᵢₖ/N]ᵢⱼₖ"),
+    ("sb.trace(S @ S)", "tr(SS)", "Σₙᵢ SₙᵢSᵢₙ"),
+    ("sb.trace(sb.eye('N')) * s", "tr(I)·s", "Ns"),
+    ("sb.diag(x) @ S", "diag(x)·S", "[xᵢSᵢⱼ]ᵢⱼ"),
+    ("sb.diag(S) - x", "diag(S) − x", "[Sᵢᵢ − xᵢ]ᵢ"),
+    ("sb.linalg.inv(S) @ x", "S⁻¹x", "[Σₙ (S⁻¹)ᵢₙxₙ]ᵢ"),
+    ("(Σ + δ) @ x", "(Σ + δ)x", "[Σₙ ((Σ)ᵢₙ + (δ)ᵢₙ)xₙ]ᵢ"),
+    ("c * S", "c ⊙ S", "[c[:, 0]ᵢ·Sᵢⱼ]ᵢⱼ"),
+    ("sb.broadcast_to(x, ('K', 'N'))", "broadcast_to(x, (K, N))", "broadcast_to([xⱼ]ᵢⱼ, (K, N))"),
+    ("sb.sum(sb.broadcast_to(x, ('K', 'N')))", "sum(broadcast_to(x, (K, N)))", "KΣₙ xₙ"),
+    ("S / (x @ x) + 2", "S/(xᵀx) + 2", "[Sᵢⱼ/(Σₙ xₙxₙ) + 2]ᵢⱼ"),
+    ("(S > s) * x", "[S > s] ⊙ x", "[[Sᵢⱼ > s]·xⱼ]ᵢⱼ"),
+    ("S[1:] @ x", "S[1:]·x", "[Σₙ S[1:]ᵢₙ·xₙ]ᵢ"),
+    ("x", "x", "x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "auto", "index"), IN_INDICES, ids=[case[0] for case in IN_INDICES])
+def test_what_matrices_cannot_say_is_written_with_indices(source, auto, index):
+    expr = build(TENSORS, source)
+    assert text(expr, simplify=False) == auto
+    assert text(expr, simplify=False, notation="index") == index
+
+
+INDEX_LATEX = texts(
+    [
+        ("sb.einsum('hij,kj->hik', Q, A)", r"\left[\sum_{l} Q_{ijl} A_{kl}\right]_{ijk}"),
+        ("sb.einsum('ijk,jk->i', T, W1)", r"\left[\sum_{j,k} T_{ijk} W_{1,jk}\right]_{i}"),
+        ("sb.transpose(T, (1, 0, 2))", r"\left[T_{jik}\right]_{ijk}"),
+        ("sb.eye('N')[:, None, :, None] * S[None, :, None]", r"\left[\delta_{ik} S_{jl}\right]_{ijkl}"),
+        ("(A @ w + x)[:, None, None] * T", r"\left[\left(A w + x\right)_{i} T_{ijk}\right]_{ijk}"),
+        ("sb.sum((A[:, None] - B)**2)", r"\sum_{n,i,j} \left(A_{ni} - B_{ji}\right)^{2}"),
+        ("x[:, None, None] * sb.square(T)", r"\left[x_{i} {T_{ijk}}^{2}\right]_{ijk}"),
+    ],
+    TENSORS,
+)
+
+
+@pytest.mark.parametrize(("spec", "source", "expected"), INDEX_LATEX)
+def test_indices_in_latex_are_written_like_this(spec, source, expected):
+    assert latex(build(spec, source), simplify=False) == expected
+
+
+def test_jacobians_and_hessians_contract_the_identity():
+    X, W, Y, A = sb.symbols("X[N,D] W[D,K] Y[N,K] A[N,N]")
+    assert text(sb.jacobian(X @ W, W)) == "[δⱼₗXᵢₖ]ᵢⱼₖₗ"
+    assert text(sb.hessian(sb.sum((X @ W - Y) ** 2), W)) == "[2δⱼₗΣₙ XₙₖXₙᵢ]ᵢⱼₖₗ"
+    assert text(sb.jacobian(sb.linalg.inv(A), A)) == "[−(A⁻¹)ᵢₖ(A⁻¹)ₗⱼ]ᵢⱼₖₗ"
+
+
+def test_gradients_of_tensors_are_one_sum():
+    T, U, Z = sb.symbols("T[N,I,D] U[K,D] Z[N,I,K]")
+    loss = sb.sum((sb.einsum("nid,kd->nik", T, U) - Z) ** 2)
+    assert text(loss) == "Σₙᵢₖ (Σⱼ TₙᵢⱼUₖⱼ − Zₙᵢₖ)²"
+    assert text(sb.grad(loss, U)) == "[2Σₙₖ (Σₗ TₙₖₗUᵢₗ − Zₙₖᵢ)Tₙₖⱼ]ᵢⱼ"
+
+
+def test_shared_tensors_are_listed_and_subscripted():
+    Q, K, V = sb.symbols("Q[H,N,D] K[H,N,D] V[H,N,D]")
+    a = sb.softmax(Q @ sb.transpose(K, (0, 2, 1)) / 8)
+    assert text(sb.grad(sb.sum((a @ V) ** 2), V), where=True) == (
+        "[2Σₙₗ UᵢₙⱼUᵢₙₗVᵢₗₖ]ᵢⱼₖ\n  where U = softmax([Σₗ QᵢⱼₗKᵢₖₗ/8]ᵢⱼₖ)"
+    )
+    T = sb.einsum("hij,hkj->hik", Q, K)
+    shown = text(sb.einsum("hij,hjk->hik", T, T), where=True)
+    assert shown == "[Σₙ UᵢⱼₙUᵢₙₖ]ᵢⱼₖ\n  where U = [Σₗ QᵢⱼₗKᵢₖₗ]ᵢⱼₖ"
+
+
+def test_more_indices_than_letters_are_not_written():
+    x = sb.symbol("x", (2,) * 13)
+    assert text(sb.transpose(x)).startswith("transpose(x, ")
+
+
+def test_tensors_that_use_one_another_cost_what_they_are():
+    x = sb.symbol("x", ("N", "N", "N"))
+    for _ in range(200):
+        x = sb.einsum("hij,hjk->hik", x, x)
+    shown = text(x, where=True)
+    assert len(shown.split("\n")) == 200
+    assert max(map(len, shown.split("\n"))) < 60
+
+
+def test_the_notation_is_one_of_three():
+    with pytest.raises(ValueError, match='notation is "auto", "index" or "matrix", not 1'):
+        text(sb.symbol("x"), notation=1)
 
 
 # --- shared parts ----------------------------------------------------------------------------------------------

@@ -493,9 +493,10 @@ def test_tensors_of_any_rank_stand_at_the_nodes(rank):
     for name in ("T", "S", "U"):
         assert by_name[name].formula.shape == by_name[name].total.shape == (3, 2, 4, 2)[:rank]
     _, backward = lines(computed)
-    letters = "ijkl"[:rank]
+    letters = "ᵢⱼₖₗ"[:rank]
     if rank > 1:
-        assert any(line.startswith(f'dJ/dU += einsum("{letters[1:]},i->{letters}", dJ/dA, w)') for line in backward)
+        outer = "w(dJ/dA)ᵀ" if rank == 2 else f"[(dJ/dA){letters[1:]}wᵢ]{letters}"
+        assert any(line.startswith(f"dJ/dU += {outer} = ") for line in backward)
 
 
 def test_where_elements_mix_the_contribution_is_written_out():

@@ -7,7 +7,7 @@ over depth; a piece that grows too long gets a name and a line of its own, so th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
@@ -17,7 +17,7 @@ from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.op import ADD, ATOM, COMPARE, CONSTANT, LOGIC, POWER, SIZE, Form, Op, scalar_value
-from symbackprop.ops.contract import EYE, matmul
+from symbackprop.ops.contract import EINSUM, EYE, matmul
 from symbackprop.ops.elementwise import (
     ASTYPE,
     add,
@@ -34,9 +34,12 @@ from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import NORM, UNIT, inv, solve
+from symbackprop.printing.index import Builder, Elements, Key, LettersError, Notation, View, lettered
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style
 from symbackprop.rewrite import simplify as simplified
+from symbackprop.rewrite.contract import MATRICES
+from symbackprop.rewrite.engine import Rewritten, rebuild
 
 Where: TypeAlias = Literal["auto"] | bool
 
@@ -57,20 +60,6 @@ class Formula(NamedTuple):
 
     main: str
     lines: list[tuple[str, str]]
-
-
-class View(NamedTuple):
-    """What is shown of a node.
-
-    Attributes:
-        build: makes the piece from those of the operands.
-        operands: the nodes that are shown as operands.
-        primed: for each operand the activation whose derivative is shown there in place of the operand itself.
-    """
-
-    build: Callable[[Scribe, Node, Sequence[Piece]], Piece]
-    operands: tuple[int, ...]
-    primed: tuple[Op | None, ...] = ()
 
 
 # --- how nodes are built from the pieces of their operands -----------------------------------------------------
@@ -201,7 +190,7 @@ def _build_truth(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piec
     return scribe.truth(operands[0])
 
 
-_BUILDERS: dict[Op, Callable[[Scribe, Node, Sequence[Piece]], Piece]] = {
+_BUILDERS: dict[Op, Builder] = {
     CONSTANT: _build_constant,
     SIZE: _build_size,
     add: _build_sum,
@@ -222,6 +211,10 @@ _BUILDERS: dict[Op, Callable[[Scribe, Node, Sequence[Piece]], Piece]] = {
 # --- what is shown of a node ----------------------------------------------------------------------------------
 
 
+def _view(build: Builder, operands: Iterable[int], primed: tuple[Op | None, ...] = ()) -> View:
+    return View(build, tuple(map(Key, operands)), primed)
+
+
 class _Views:
     """Decides what is shown of each node.
 
@@ -229,9 +222,10 @@ class _Views:
         graph: where the nodes are.
         order: those that the formula is computed from, in topological order.
         primes: whether derivatives of activations are shown as such.
+        notation: where index notation is used.
     """
 
-    def __init__(self, graph: Graph, order: Sequence[int], *, primes: bool) -> None:
+    def __init__(self, graph: Graph, order: Sequence[int], *, primes: bool, notation: Notation) -> None:
         self.nodes = graph.nodes
         self.graph = graph
         self.primes = primes
@@ -247,6 +241,7 @@ class _Views:
             elif not self._takes_scalars(node):
                 self.flat.difference_update(node.inputs)
         self.flat.discard(order[-1])
+        self.elements = Elements(self.nodes, order, plain=self.plain, fan=self.fan, notation=notation)
 
     def _takes_scalars(self, node: Node) -> bool:
         """Tell whether the node would be the same if one-element operands were scalars."""
@@ -257,19 +252,28 @@ class _Views:
     def _shape(self, number: int) -> Shape:
         return () if number in self.flat else self.nodes[number].shape
 
-    def of(self, number: int) -> View:
-        """Give the view of one node."""
+    def of(self, key: Key) -> View:
+        """Give the view of one node, or of an element of it."""
+        number = key.number
+        if key.labels is not None:
+            return self.elements.of(key, self._elementwise)
+        if number in self.elements.indexed:
+            return self.elements.tensor(number)
         node = self.nodes[number]
         operands = self._unbroadcast(node) if node.op.elementwise else node.inputs
         found = self._special(number, node, operands)
-        return found or View(_build_flat if number in self.flat else _BUILDERS.get(node.op, _build_formed), operands)
+        return found or _view(_build_flat if number in self.flat else _BUILDERS.get(node.op, _build_formed), operands)
+
+    def _elementwise(self, number: int, node: Node, operands: Sequence[int]) -> tuple[Builder, View | None]:
+        """Give how an elementwise node is built, and its view if it is not shown by its op alone."""
+        return _BUILDERS.get(node.op, _build_formed), self._special(number, node, tuple(operands))
 
     def _special(self, number: int, node: Node, operands: tuple[int, ...]) -> View | None:
         """Give the view of a node that is not shown by its op alone."""
         if node.op is multiply:
             outer = self._outer(node)
             primes = self._sigmoid_primes(number) if self.primes and outer is None else None
-            return View(_build_outer, outer) if outer else primes
+            return _view(_build_outer, outer) if outer else primes
         if node.op is subtract:
             return self._tanh_prime(operands, node.shape) if self.primes else None
         if node.op is power:
@@ -277,9 +281,9 @@ class _Views:
         if node.op is SQUEEZE and self.nodes[operands[0]].op is SLICE:
             return self._item(node, self.nodes[operands[0]])
         if node.op is TRANSPOSE and len(node.shape) == 2 and node.params["axes"] == (-1, -2):
-            return View(_build_transpose, operands)
+            return _view(_build_transpose, operands)
         truth = node.op is ASTYPE and self.nodes[operands[0]].dtype.kind == "b" and node.dtype.kind == "f"
-        return View(_build_truth, operands) if truth else None
+        return _view(_build_truth, operands) if truth else None
 
     def _power(self, node: Node, operands: tuple[int, ...]) -> View | None:
         """Give the view of a whole power; of a matrix A⁻¹ would be the inverse."""
@@ -287,7 +291,7 @@ class _Views:
         if exponent is None:
             return None
         build = _build_reciprocal if exponent < 0 and len(node.shape) > 1 else _build_whole_power
-        return View(partial(build, exponent), operands[:1])
+        return _view(partial(build, exponent), operands[:1])
 
     def _unbroadcast(self, node: Node) -> tuple[int, ...]:
         """Give the operands without broadcasts that the op would do anyway."""
@@ -308,7 +312,7 @@ class _Views:
             parts.append(_position(run.start, size) if axis in node.params["axes"] else run.text(size))
         while parts[-1] == ":":
             parts.pop()
-        return View(partial(_build_item, ", ".join(parts)), cut.inputs)
+        return _view(partial(_build_item, ", ".join(parts)), cut.inputs)
 
     def _outer(self, node: Node) -> tuple[int, int] | None:
         """Give a and b where the node is a[:, None] * b[None, :]."""
@@ -350,7 +354,7 @@ class _Views:
         mates = set(pairs.values())
         kept = [at for at in range(len(factors)) if at not in mates]
         shown = [self.nodes[factors[pairs[at]]].inputs[0] if at in pairs else factors[at] for at in kept]
-        return View(_build_product, tuple(shown), tuple(sigmoid if at in pairs else None for at in kept))
+        return _view(_build_product, shown, tuple(sigmoid if at in pairs else None for at in kept))
 
     def _pairs(self, factors: Sequence[int]) -> dict[int, int]:
         """Give the places of the factors 1 - s, each with the place of its s."""
@@ -378,7 +382,7 @@ class _Views:
         if self._whole(operands[0]) != 1 or squared.op is not square:
             return None
         base = self.nodes[self.plain[squared.inputs[0]]]
-        return View(_build_product, base.inputs, (tanh,)) if base.op is tanh and base.shape == shape else None
+        return _view(_build_product, base.inputs, (tanh,)) if base.op is tanh and base.shape == shape else None
 
 
 def _position(start: Size, size: Size) -> str:
@@ -395,6 +399,14 @@ def _holds_derivative(expr: Expr) -> bool:
     return any(nodes[number].backward for number in expr.graph.reachable([expr.number]))
 
 
+def _in_matrices(expr: Expr) -> Expr:
+    """Write the sums of products that are products of matrices as such."""
+    nodes = expr.graph.nodes
+    if all(nodes[number].op is not EINSUM for number in expr.graph.reachable([expr.number])):
+        return expr
+    return rebuild([expr], Rewritten([MATRICES]))[0]
+
+
 def formula(
     expr: Expr,
     style: Style,
@@ -403,6 +415,7 @@ def formula(
     where: Where = "auto",
     primes: bool = False,
     width: int = 240,
+    notation: Notation = "auto",
     taken: Collection[str] = (),
 ) -> Formula:
     """Write an expression in one style, with the lines for the parts that are listed.
@@ -414,18 +427,31 @@ def formula(
         where: list shared and named parts: all of them, none, or those of a large formula.
         primes: show the derivatives of activations as σ′(z).
         width: the length beyond which a part gets a line of its own.
+        notation: "index" writes elements, "matrix" whole arrays, "auto" whole arrays where these can say it.
         taken: names that no such part may have.
 
     Raises:
-        ValueError: `where` is something else.
+        ValueError: `where` or `notation` is something else.
     """
     if where not in ("auto", True, False):
         msg = f'where is "auto", True or False, not {where!r}'
         raise ValueError(msg)
+    if notation not in {"auto", "index", "matrix"}:
+        msg = f'notation is "auto", "index" or "matrix", not {notation!r}'
+        raise ValueError(msg)
     wanted = _holds_derivative(expr) if simplify is None else simplify
-    shown = _Shown(simplified(expr) if wanted else expr, primes=primes)
+    simpler = simplified(expr) if wanted else expr
+    said = simpler if notation == "index" else _in_matrices(simpler)
+    try:
+        return _written(_Shown(said, primes=primes, notation=notation), style, where, width, taken)
+    except LettersError:  # calls need no letters
+        return _written(_Shown(said, primes=primes, notation="matrix"), style, where, width, taken)
+
+
+def _written(shown: _Shown, style: Style, where: Where, width: int, taken: Collection[str]) -> Formula:
+    """Write what is shown, with the shared parts listed if that is wanted."""
     parts = shown.parts(trivial=where is True)
-    inline = where is not True and (where is False or shown.sizes[shown.root] <= _LARGE)
+    inline = where is not True and (where is False or shown.sizes[shown.root.number] <= _LARGE)
     written = _Writer(shown, style, width, set() if inline else parts, taken).write()
     too_long = bool(written.lines) or len(written.main) > width * _SHORT
     if where == "auto" and inline and parts and too_long:
@@ -437,33 +463,46 @@ class _Shown:
     """What is shown of an expression: the views of its nodes, and how often and how large each is.
 
     Attributes:
-        root: the expression's node.
+        root: what is asked for.
         nodes: the graph's nodes.
-        order: the nodes that are shown, in topological order.
-        views: what is shown of each.
-        uses: how often each is shown.
-        sizes: how many operators each has when written out.
+        order: what is shown of them, operands first.
+        views: how each is shown.
+        uses: how often each node is shown.
+        sizes: how many operators each node has when written out.
         names: what the symbols are called.
+        labels: the sizes of indices that are summed over.
     """
 
-    def __init__(self, expr: Expr, *, primes: bool) -> None:
+    def __init__(self, expr: Expr, *, primes: bool, notation: Notation) -> None:
         """Look from the root downwards."""
-        self.root = expr.number
+        self.root = Key(expr.number)
         self.nodes = expr.graph.nodes
-        reached = expr.graph.reachable([self.root])
-        views = _Views(expr.graph, reached, primes=primes)
-        self.views: dict[int, View] = {}
-        self.uses: Counter[int] = Counter({self.root: 1})
+        reached = expr.graph.reachable([self.root.number])
+        views = _Views(expr.graph, reached, primes=primes, notation=notation)
+        self.labels = views.elements.sizes
+        self.views: dict[Key, View] = {}
+        self.uses: Counter[int] = Counter({self.root.number: 1})
+        asked: dict[int, list[Key]] = {self.root.number: [self.root]}
         for number in reversed(reached):
-            if number in self.uses:
-                view = self.views[number] = views.of(number)
-                for operand in view.operands:  # a sign or a transpose passes on how often it is used itself
-                    self.uses[operand] += self.uses[number] if self._wraps(number) else 1
-        self.order = sorted(self.views)
+            counted = False
+            for key in asked.get(number, ()):  # grows while what is asked of a node leads to the node itself
+                view = self.views[key] = views.of(key)
+                for operand in view.operands:
+                    known = asked.setdefault(operand.number, [])
+                    if operand not in self.views and operand not in known:
+                        known.append(operand)
+                    if operand.number != number and not counted:
+                        # A sign or a transpose passes on how often it is used itself.
+                        self.uses[operand.number] += self.uses[number] if self._wraps(number) else 1
+                counted = counted or any(operand.number != number for operand in view.operands)
+        self.order = list(reversed(self.views))
+        sizes: dict[Key, int] = {}
         self.sizes: dict[int, int] = {}
-        for number in self.order:
-            below = sum(self.sizes[operand] for operand in self.views[number].operands)
-            self.sizes[number] = min(_HUGE, below + (not self._leaf(number) and not self._wraps(number)))
+        for key in self.order:
+            below = sum(sizes[operand] for operand in self.views[key].operands)
+            own = key.number not in self.sizes and not self._leaf(key.number) and not self._wraps(key.number)
+            sizes[key] = min(_HUGE, below + own)
+            self.sizes[key.number] = max(sizes[key], self.sizes.get(key.number, 0))
         self.names = self._symbol_names()
 
     def _wraps(self, number: int) -> bool:
@@ -476,15 +515,15 @@ class _Shown:
         """Give the nodes to be listed: the named ones, and the shared ones unless they are short."""
         least = 1 if trivial else 2
         found = set()
-        for number in self.order:
+        for number in self.sizes:
             shared = self.uses[number] > 1 and self.sizes[number] >= least and not self._wraps(number)
-            if number != self.root and not self._leaf(number) and (shared or self.nodes[number].label):
+            if number != self.root.number and not self._leaf(number) and (shared or self.nodes[number].label):
                 found.add(number)
         return found
 
     def _symbol_names(self) -> dict[int, str]:
         """Name the symbols; two of one name are told apart by their dtypes and shapes."""
-        symbols = {number: self.nodes[number] for number in self.order if self.nodes[number].op is SYMBOL}
+        symbols = {number: self.nodes[number] for number in self.sizes if self.nodes[number].op is SYMBOL}
         count = Counter(node.params["name"] for node in symbols.values())
         names = {}
         for number, node in symbols.items():
@@ -499,59 +538,78 @@ class _Writer:
     def __init__(self, shown: _Shown, style: Style, width: int, listed: set[int], taken: Collection[str]) -> None:
         """Take what is shown, the notation, the length of a line, the nodes that get one, and names not to use."""
         self.shown = shown
+        self.style = style
         self.width = width
         self.listed = listed
         self.lines: list[tuple[str, str]] = []
-        self.pieces: dict[int, Piece] = {}
-        self._named: set[int] = set()
+        self.pieces: dict[Key, Piece] = {}
+        self._named: dict[int, Piece] = {}  # the whole of a node that has a line
+        self._lined: set[Key] = set()
         self._names = set(shown.names.values())
-        ops = {shown.nodes[number].op for number in shown.order}
+        ops = {shown.nodes[number].op for number in shown.sizes}
         self.scribe = Scribe(style, self._names, ops)
-        sizes = {name for number in shown.order for name in dims.names_of(shown.nodes[number].shape)}
+        sizes = {name for number in shown.sizes for name in dims.names_of(shown.nodes[number].shape)}
         labels = {shown.nodes[number].label or "" for number in listed}
         used = {*taken, *self._names, *self.scribe.functions, *sizes, *labels}
         self._fresh = {matrix: fresh_names(used, matrix=matrix) for matrix in (False, True)}
 
     def write(self) -> Formula:
         """Write each node from the pieces of its operands."""
-        for number in self.shown.order:
-            self.pieces[number] = self._piece(number)
-            if number in self.listed:
-                self._list(number)
-        return Formula(self.pieces[self.shown.root].full, self.lines)
+        for key in self.shown.order:
+            self.pieces[key] = self._piece(key)
+            if key.number in self.listed:
+                self._list(key)
+        return Formula(self._lettered(self.pieces[self.shown.root]), self.lines)
 
-    def _piece(self, number: int) -> Piece:
-        if number in self.shown.names:
-            return self.scribe.name(self.shown.names[number], self.shown.nodes[number].shape)
-        piece = self._built(number)
+    def _lettered(self, piece: Piece) -> str:
+        return lettered(piece.full, self.style.letters, self.shown.labels)
+
+    def _piece(self, key: Key) -> Piece:
+        known = self._named.get(key.number)
+        if known is not None:
+            return known if key.labels is None else self.scribe.element(known, key.labels)
+        if key.labels is None and key.number in self.shown.names:
+            return self.scribe.name(self.shown.names[key.number], self.shown.nodes[key.number].shape)
+        piece = self._built(key)
         if len(piece.text) > self.width:
-            operands = {operand for operand in self.shown.views[number].operands if self.shown.nodes[operand].inputs}
-            longest = sorted(operands - self._named, key=lambda operand: (-len(self.pieces[operand].text), operand))
+            operands = {
+                operand
+                for operand in self.shown.views[key].operands
+                if self.shown.nodes[operand.number].inputs and operand.number != key.number
+            }
+            longest = sorted(operands - self._lined, key=lambda operand: (-len(self.pieces[operand].text), operand))
             count = 1
             while longest and len(piece.text) > self.width:
                 for operand in longest[:count]:
                     self._list(operand)
-                piece = self._built(number)
+                piece = self._built(key)
                 longest, count = longest[count:], 2 * count
         return piece
 
-    def _built(self, number: int) -> Piece:
-        view = self.shown.views[number]
+    def _built(self, key: Key) -> Piece:
+        view = self.shown.views[key]
         pieces = [self.pieces[operand] for operand in view.operands]
         for at, op in enumerate(view.primed):
             if op is not None:
                 pieces[at] = self.scribe.primed(op, pieces[at])
-        return view.build(self.scribe, self.shown.nodes[number], pieces)
+        return view.build(self.scribe, self.shown.nodes[key.number], pieces)
 
-    def _list(self, number: int) -> None:
-        """Give a node a line, and its name for a piece."""
-        if number in self._named:
+    def _list(self, key: Key) -> None:
+        """Give what is shown of a node a line, and its name for a piece."""
+        if key in self._lined or key.number in self._named:
             return
-        self._named.add(number)
-        node = self.shown.nodes[number]
-        name = self.scribe.name(self._own_name(node), self.pieces[number].shape)
-        self.lines.append((name.text, self.scribe.bound(self.pieces[number], ADD).full))
-        self.pieces[number] = name
+        self._lined.add(key)
+        node = self.shown.nodes[key.number]
+        piece = self.pieces[key]
+        labels = tuple(dict.fromkeys(label for label in key.labels or () if label))
+        if labels:
+            sizes = dict(zip(key.labels or (), node.shape, strict=True))
+            piece = self.scribe.tensor(piece, labels, tuple(sizes[label] for label in labels))
+        name = self.scribe.name(self._own_name(node), piece.shape)
+        self.lines.append((name.text, self._lettered(self.scribe.bound(piece, ADD))))
+        if key.labels is None or labels == key.labels:
+            self._named[key.number] = name
+        self.pieces[key] = self.scribe.element(name, labels) if key.labels is not None else name
 
     def _own_name(self, node: Node) -> str:
         if node.label and node.label not in self._names:

@@ -10,11 +10,15 @@ import numpy as np
 from symbackprop.expr import Expr
 from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, Where, formula
+from symbackprop.printing.index import LETTERS, Notation
 from symbackprop.printing.names import latex_name
 from symbackprop.printing.piece import Joint, Style
 
 _MOST_SHOWN = 9  # elements of a known array
 _SIMPLE = re.compile(r"([^\W\d_]|\\[a-zA-Z]+)(_\{\w+\})?|\d+|\\left\(.*\\right\)")
+
+_OWN_SUBSCRIPT = re.compile(r"([^_^]+)_\{([^^]*)\}")
+_RAISED = re.compile(r"[^^]*\^\{[^^]*\}")
 
 
 def _raised(base: str, exponent: str) -> str:
@@ -23,6 +27,14 @@ def _raised(base: str, exponent: str) -> str:
 
 def _size(size: str) -> str:
     return size.replace("*", r" \, ")
+
+
+def _subscripted(base: str, labels: str) -> str:
+    """Give a name with indices: those of W_{1} are separated from the 1."""
+    own = _OWN_SUBSCRIPT.fullmatch(base)
+    if own:
+        return f"{own[1]}_{{{own[2]},{labels}}}"
+    return f"{{{base}}}_{{{labels}}}" if _RAISED.fullmatch(base) else f"{base}_{{{labels}}}"
 
 
 def _array(array: Array) -> str:
@@ -52,11 +64,21 @@ LATEX = Style(
     call=re.compile(r"\\?[a-zA-Z]+(\{[\w ]*\})?(_\{[^}]*\})?'*(?=\\left\()"),
     run=re.compile(r"\\?[a-zA-Z]+\Z"),
     size=_size,
+    letters=LETTERS,
+    subscripted=_subscripted,
+    contraction=lambda labels: rf"\sum_{{{','.join(labels)}}} ",
+    delta=r"\delta",
 )
 
 
 def latex(
-    expr: Expr, *, simplify: bool | None = None, where: Where = "auto", primes: bool = False, width: int = 480
+    expr: Expr,
+    *,
+    simplify: bool | None = None,
+    where: Where = "auto",
+    primes: bool = False,
+    width: int = 480,
+    notation: Notation = "auto",
 ) -> str:
     r"""Give a formula in LaTeX, for math mode.
 
@@ -70,16 +92,18 @@ def latex(
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as ``\sigma'(z)`` and ``\tanh'(z)``.
         width: the length beyond which a part gets a line of its own, whatever `where` says.
+        notation: "index" writes elements and sums over indices, "matrix" whole arrays; "auto" writes whole arrays where
+            these can say it, else elements.
 
     Raises:
-        ValueError: `where` is something else.
+        ValueError: `where` or `notation` is something else.
 
     >>> import symbackprop as sb
     >>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
     >>> print(latex(sb.mean((X @ w - y)**2)))
     \operatorname{mean}\left(\left(X w - y\right)^{2}\right)
     """
-    return lines_of(formula(expr, LATEX, simplify=simplify, where=where, primes=primes, width=width))
+    return lines_of(formula(expr, LATEX, simplify=simplify, where=where, primes=primes, width=width, notation=notation))
 
 
 def lines_of(written: Formula) -> str:

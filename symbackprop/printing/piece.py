@@ -20,9 +20,11 @@ from symbackprop.dims import Shape, Size
 from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Array, Form, Notation, Op
 from symbackprop.ops import TABLE
 from symbackprop.ops.elementwise import divide
+from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.printing.names import can_be_split
 
 HADAMARD_LEVEL = MULTIPLY - 0.5  # an elementwise product binds more weakly than the products written without a sign
+SUMMED, AXES, SEPARATOR, CLOSE = "\ue000\ue001\ue002\ue003"  # around what has index letters of its own, told first
 
 
 class Edge(Enum):
@@ -46,6 +48,7 @@ class Kind(Enum):
     MATRIX = auto()
     HADAMARD = auto()
     QUOTIENT = auto()
+    CONTRACTION = auto()
 
 
 class Joint(Enum):
@@ -121,6 +124,10 @@ class Style:
         call: finds the function's name at the beginning of a call.
         run: finds the letters at the end of a text.
         size: writes a size that is more than a name.
+        letters: the letters for indices.
+        subscripted: writes a name or what is in brackets with indices.
+        contraction: the sign of a sum over indices, with its blanks.
+        delta: the identity's name.
     """
 
     notation: Callable[[Op], Notation]
@@ -141,6 +148,10 @@ class Style:
     call: re.Pattern[str]
     run: re.Pattern[str]
     size: Callable[[str], str]
+    letters: Sequence[str]
+    subscripted: Callable[[str, str], str]
+    contraction: Callable[[Sequence[str]], str]
+    delta: str
 
 
 class Ends(NamedTuple):
@@ -304,7 +315,7 @@ class Scribe:
         if len(factors) == 1:
             return factors[0]
         written = [self._factor(factor) for factor in factors]
-        if factors[-1].kind is Kind.MATRIX:  # 2Xᵀr is 2(Xᵀr): only the last factor can be a product itself
+        if factors[-1].kind in {Kind.MATRIX, Kind.CONTRACTION}:  # 2Xᵀr is 2(Xᵀr): the last factor can be a product
             written[-1] = factors[-1]
         if written[0].text == "0.5":
             written[0] = replace(written[0], text=self.style.half)
@@ -348,7 +359,8 @@ class Scribe:
         """Write a quotient, without the operands' signs."""
         above, below = above.unsigned, below.unsigned
         form = self.divide
-        parts = [self.bound(above, form.need(0)), self.bound(below, form.need(1))]
+        linear = above.kind is Kind.CONTRACTION and CLOSE not in below.text  # Σᵢ xᵢ/n is (Σᵢ xᵢ)/n
+        parts = [above if linear else self.bound(above, form.need(0)), self.bound(below, form.need(1))]
         text = form.fill([part.text for part in parts])
         spans = not form.need(0)
         head, tail = (Edge.MARK, Edge.MARK) if spans else (parts[0].head, parts[1].tail)
@@ -370,6 +382,56 @@ class Scribe:
         base = self.bound(base, ATOM)
         tail = _RAISED.get(base.tail, base.tail)
         return Piece(self.style.raised(base.text, exponent), POWER, base.head, tail, shape)
+
+    # --- indices ----------------------------------------------------------------------------------------------
+
+    def element(self, base: Piece, labels: Sequence[str | None]) -> Piece:
+        """Write an element; an axis without a label has size 1."""
+        if not base.shape:
+            return base
+        if None in labels:
+            index = ", ".join(":" if label else "0" for label in labels)
+            base = self.formed(Form(f"$0[{index}]", ATOM, (ATOM,)), [base], base.shape)
+        kept = "".join(label for label in labels if label)
+        if not kept:
+            return replace(base, shape=())
+        single = base.level == ATOM and {base.head, base.tail} <= {Edge.LETTER, Edge.WORD}
+        if not single and (base.binds < ATOM or base.head not in {Edge.LETTER, Edge.WORD, Edge.CALL}):
+            base = self._in_parens(base)
+        if single and base.text in {self.style.delta, self.style.contraction("").rstrip()}:
+            base = self._in_parens(base)
+        return Piece(self.style.subscripted(base.text, kept), ATOM, base.head, base.tail)
+
+    def _in_parens(self, piece: Piece) -> Piece:
+        opening, closing = self.style.parens
+        if piece.head is Edge.PAREN and piece.level == ATOM:
+            return piece
+        return Piece(f"{opening}{piece.full}{closing}", ATOM, Edge.PAREN, Edge.PAREN, piece.shape)
+
+    def delta(self, row: str, column: str) -> Piece:
+        """Write an element of the identity."""
+        return Piece(self.style.subscripted(self.style.delta, row + column), ATOM, Edge.LETTER, Edge.LETTER)
+
+    def contraction(self, body: Piece, labels: Sequence[str]) -> Piece:
+        """Write a sum over labels."""
+        if not labels:
+            return body
+        inner = self.bound(body.unsigned, HADAMARD_LEVEL)
+        labels = sorted(labels, key=inner.text.index)
+        text = f"{SUMMED}{''.join(labels)}{SEPARATOR}{self.style.contraction(labels)}{inner.text}{CLOSE}"
+        return Piece(text, HADAMARD_LEVEL, Edge.ROOT, Edge.MARK, sign=body.sign, kind=Kind.CONTRACTION)
+
+    def tensor(self, body: Piece, labels: Sequence[str], shape: Shape) -> Piece:
+        """Write the tensor whose element is the body; where no size of an axis can be seen, it is repeated."""
+        opening, closing = self.style.iverson
+        declared = "".join(labels)
+        text = f"{AXES}{declared}{SEPARATOR}{self.style.subscripted(opening + body.full + closing, declared)}{CLOSE}"
+        seen = tuple(size if label in body.text else 1 for label, size in zip(labels, shape, strict=True))
+        piece = Piece(text, ATOM, Edge.MARK, Edge.MARK, seen)
+        if seen == shape:
+            return piece
+        params = {"shape": shape}
+        return self.formed(BROADCAST_TO.form(self.style.notation(BROADCAST_TO), params, (seen,)), [piece], shape)
 
     # --- what stands between factors --------------------------------------------------------------------------
 

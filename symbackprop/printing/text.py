@@ -10,6 +10,7 @@ import numpy as np
 from symbackprop.expr import Expr
 from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, Where, formula
+from symbackprop.printing.index import Notation
 from symbackprop.printing.names import text_name
 from symbackprop.printing.piece import Joint, Style
 
@@ -46,11 +47,21 @@ TEXT = Style(
     call=re.compile(r"\w[\w.]*′*(?=\()"),
     run=re.compile(r"[\w\u0300-\u036f′*]+\Z"),
     size=_size,
+    letters="ᵢⱼₖₗₘₙₚᵣₛₜᵤᵥ",
+    subscripted=lambda base, labels: base + labels,
+    contraction=lambda labels: f"Σ{''.join(labels)} ",
+    delta="δ",
 )
 
 
 def text(
-    expr: Expr, *, simplify: bool | None = None, where: Where = "auto", primes: bool = False, width: int = 240
+    expr: Expr,
+    *,
+    simplify: bool | None = None,
+    where: Where = "auto",
+    primes: bool = False,
+    width: int = 240,
+    notation: Notation = "auto",
 ) -> str:
     """Give a formula as Unicode text, in the notation of matrices.
 
@@ -65,9 +76,11 @@ def text(
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as σ′(z) and tanh′(z).
         width: the length beyond which a part gets a line of its own, whatever `where` says.
+        notation: "index" writes elements and sums over indices, "matrix" whole arrays; "auto" writes whole arrays where
+            these can say it, else elements.
 
     Raises:
-        ValueError: `where` is something else.
+        ValueError: `where` or `notation` is something else.
 
     >>> import symbackprop as sb
     >>> X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
@@ -81,7 +94,7 @@ def text(
     z ⊙ σ(z)
       where z = Xw + b
     """
-    return lines_of(formula(expr, TEXT, simplify=simplify, where=where, primes=primes, width=width))
+    return lines_of(formula(expr, TEXT, simplify=simplify, where=where, primes=primes, width=width, notation=notation))
 
 
 def lines_of(written: Formula) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, overload
 from symbackprop.errors import did_you_mean
 from symbackprop.expr import Expr
 from symbackprop.rewrite.algebra import algebra, gather, outward
+from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
@@ -49,19 +50,24 @@ PIPELINE: tuple[Pass, ...] = (
 )
 """What `compile` runs; every rule is exact or real."""
 
+_CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
 _TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
 
 
 def _formula(effort: Effort) -> tuple[Pass, ...]:
     meaning = "clusters of arithmetic are cancelled and factored by SymPy"
     scalar = Pass("scalar", meaning, rebuild=partial(rebuild_shorter, effort=effort))
-    return (*_COMMON, scalar, _TIDY, scalar)  # what has come out of sums may cancel
+    return (*_COMMON, _CONTRACT, scalar, _TIDY, scalar)  # what has come out of sums may cancel
 
 
 FORMULA = _formula(NORMAL)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
-EFFORTS: Mapping[str, tuple[Pass, ...]] = {"low": (*_COMMON, _TIDY), "normal": FORMULA, "high": _formula(HIGH)}
+EFFORTS: Mapping[str, tuple[Pass, ...]] = {
+    "low": (*_COMMON, _CONTRACT, _TIDY),
+    "normal": FORMULA,
+    "high": _formula(HIGH),
+}
 PASSES: tuple[Pass, ...] = tuple({stage.name: stage for stage in (*PIPELINE, *FORMULA)}.values())
 
 

@@ -1,0 +1,475 @@
+"""Index notation, ``[Σₖ AᵢₖBₖⱼ]ᵢⱼ``: which nodes need it, and how one element of each is written.
+
+An element is asked for by labels, one for each axis, which are private characters: which letters they are is decided
+when the whole line is known, so that each line begins with i and no letter has two meanings in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from typing import Literal, NamedTuple, TypeAlias
+
+from symbackprop import dims
+from symbackprop.dims import Dim, Shape, Size
+from symbackprop.graph import Node
+from symbackprop.op import Op
+from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE, matmul
+from symbackprop.ops.elementwise import multiply, negative
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.printing.piece import AXES, CLOSE, SEPARATOR, SUMMED, Piece, Scribe
+
+Notation: TypeAlias = Literal["auto", "index", "matrix"]
+Label: TypeAlias = str
+Labels: TypeAlias = tuple[Label | None, ...]
+
+_FIRST, _COUNT = 0xF0000, 0xFFFE  # a private plane; a line is too short for the labels to come round again
+_MARKS = re.compile(f"([{SUMMED}{AXES}{SEPARATOR}{CLOSE}{chr(_FIRST)}-{chr(_FIRST + _COUNT - 1)}])")
+_MOST_FACTORS = 64  # of a product that are gathered under one sum
+_MOST_WRITTEN = 3  # index sets with which one node is written out; beyond, its tensor is subscripted
+
+
+class Key(NamedTuple):
+    """What is asked of a node: all of it, or the element with these labels; None is the index of an axis of size 1."""
+
+    number: int
+    labels: Labels | None = None
+
+
+Builder: TypeAlias = "Callable[[Scribe, Node, Sequence[Piece]], Piece]"
+
+
+class View(NamedTuple):
+    """What is shown of a node.
+
+    Attributes:
+        build: makes the piece from those of the operands.
+        operands: what is shown as operands.
+        primed: for each operand the activation whose derivative is shown there in place of the operand itself.
+    """
+
+    build: Builder
+    operands: tuple[Key, ...]
+    primed: tuple[Op | None, ...] = ()
+
+
+class LettersError(Exception):
+    """More indices meet in one place than there are letters."""
+
+
+def lettered(text: str, letters: Sequence[str], sizes: Mapping[Label, Size]) -> str:
+    """Put letters for the labels of a line.
+
+    What a bracket declares gets the first free letters; a sum over an axis of size ``"N"`` gets n, if that is free.
+
+    Raises:
+        LettersError: there are not enough letters.
+    """
+    if CLOSE not in text:
+        return text
+    found: list[str] = []
+    scopes: list[dict[Label, str]] = [{}]
+    parts = _MARKS.split(text)
+    at = 0
+    while at < len(parts):
+        part = parts[at]
+        if part in {SUMMED, AXES}:
+            end = parts.index(SEPARATOR, at)
+            scopes.append({**scopes[-1]})
+            for label in (each for each in parts[at + 1 : end] if each):
+                size = sizes.get(label) if part == SUMMED else None
+                scopes[-1][label] = _letter(size, letters, set(scopes[-1].values()))
+            at = end
+        elif part == CLOSE:
+            scopes.pop()
+        else:
+            found.append(scopes[-1].get(part, part))
+        at += 1
+    return "".join(found)
+
+
+def _letter(size: Size | None, letters: Sequence[str], taken: set[str]) -> str:
+    wanted = size.name.lower() if isinstance(size, Dim) and size.name else ""
+    own = [letters[at] for at, letter in enumerate(LETTERS) if letter == wanted]
+    free = next((letter for letter in (*own, *letters) if letter not in taken), None)
+    if free is None:
+        raise LettersError
+    return free
+
+
+LETTERS = "ijklmnprstuv"
+"""The letters that Unicode has as subscripts and that stand for indices."""
+
+
+# --- how elements are built -----------------------------------------------------------------------------------
+
+
+def _build_same(_scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return operands[0]
+
+
+def _build_element(labels: Labels, scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.element(operands[0], labels)
+
+
+def _build_tensor(labels: Sequence[Label], scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return scribe.tensor(operands[0], labels, node.shape)
+
+
+def _build_inside(build: Builder, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    return replace(build(scribe, node, operands), shape=(), turned=None)
+
+
+def _holds(piece: Piece, labels: Iterable[Label]) -> bool:
+    return any(label in piece.text for label in labels)
+
+
+@dataclass
+class _Product:
+    """A sum over labels of a product.
+
+    Attributes:
+        factors: what is multiplied.
+        deltas: pairs of labels that must be equal.
+        summed: the labels that are summed over, with their sizes.
+        divisors: sizes that the product is divided by.
+        minus: whether it is negated.
+    """
+
+    factors: list[Key] = field(default_factory=list)
+    deltas: list[tuple[Label, Label]] = field(default_factory=list)
+    summed: dict[Label, Size] = field(default_factory=dict)
+    divisors: list[Size] = field(default_factory=list)
+    minus: bool = False
+
+    def contract(self) -> None:
+        """Put one label of a delta for the other, if that one is summed over: Σⱼ δᵢⱼ xⱼ = xᵢ."""
+        now: dict[Label, Label] = {}
+
+        def current(label: Label) -> Label:
+            while label in now:
+                label = now[label]
+            return label
+
+        for pair in self.deltas:
+            a, b = map(current, pair)
+            gone, kept = (b, a) if b in self.summed else (a, b)
+            if gone != kept and gone in self.summed:
+                now[gone] = kept
+                del self.summed[gone]
+        left = [(current(a), current(b)) for a, b in self.deltas]
+        self.deltas = [pair for pair in dict.fromkeys(left) if pair[0] != pair[1]]
+        self.factors = [
+            Key(number, labels and tuple(label and current(label) for label in labels))
+            for number, labels in self.factors
+        ]
+
+    def build(self, scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
+        """Write it; a sum over a label that occurs nowhere is a multiple."""
+        pieces = [*(scribe.delta(*pair) for pair in self.deltas), *operands]
+        found = [label for label in self.summed if any(_holds(piece, [label]) for piece in pieces)]
+        above = [size for label, size in self.summed.items() if label not in found]
+        below = list(self.divisors)
+        for size in self.divisors:
+            if size in above:
+                above.remove(size)
+                below.remove(size)
+        pieces = [*map(scribe.size, above), *pieces] or [scribe.number("1")]
+        outside = [piece for piece in pieces if found and not _holds(piece, found)]
+        body = reduce(scribe.product, [piece for piece in pieces if piece not in outside])
+        if below:
+            body = scribe.divided(body, reduce(scribe.product, map(scribe.size, below)))
+        written = reduce(scribe.product, [*outside, scribe.contraction(body, found)])
+        if not self.minus:
+            return written
+        return written.unsigned if written.sign else scribe.negated(written)
+
+
+# --- which nodes need it --------------------------------------------------------------------------------------
+
+_LAYOUT = {BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE}
+_MERGED = {multiply, negative, EINSUM, SUM, DIAG, DIAGONAL}
+_CONTRACTED = {*_LAYOUT, *_MERGED, EYE, MEAN, RESHAPE, TRACE, matmul}
+
+
+def _is_identity(node: Node, nodes: Mapping[int, Node]) -> bool:
+    """Tell whether a node is the identity of arrays: a product of a δ for each axis."""
+    half = len(node.shape) // 2
+    return (
+        node.op is RESHAPE
+        and nodes[node.inputs[0]].op is EYE
+        and node.shape[:half] == node.shape[half:]
+        and nodes[node.inputs[0]].shape == (dims.product(node.shape[:half]),) * 2
+    )
+
+
+def aligned(labels: Labels, shape: Shape, operand: Shape) -> Labels:
+    """Give the labels of an operand that broadcasts to a shape."""
+    first = len(shape) - len(operand)
+    return tuple(
+        None if size == 1 and whole != 1 else label
+        for label, whole, size in zip(labels[first:], shape[first:], operand, strict=True)
+    )
+
+
+def _moved(node: Node, labels: Labels, x: Shape) -> Labels:
+    """Give the labels of the operand of a node that computes nothing."""
+    if node.op is BROADCAST_TO:
+        return aligned(labels, node.shape, x)
+    axes = node.params["axes"]
+    if node.op is EXPAND_DIMS:
+        return tuple(label for axis, label in zip(range(-len(labels), 0), labels, strict=True) if axis not in axes)
+    if node.op is SQUEEZE:
+        given = iter(labels)
+        return tuple(None if axis in axes else next(given) for axis in range(-len(x), 0))
+    first = len(labels) - len(axes)
+    turned = dict(zip(axes, labels[first:], strict=True))
+    return (*labels[:first], *(turned[axis] for axis in range(-len(axes), 0)))
+
+
+class Elements:
+    """Decides which nodes are written in index notation, and what is shown of an element.
+
+    Attributes:
+        indexed: the nodes that are.
+        sizes: the sizes of the labels that are summed over.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[int, Node],
+        order: Sequence[int],
+        *,
+        plain: Mapping[int, int],
+        fan: Mapping[int, int],
+        notation: Notation,
+    ) -> None:
+        """Look at every node, operands first.
+
+        Args:
+            nodes: the graph's.
+            order: those that the formula is computed from, in topological order.
+            plain: for each the node under the broadcasts.
+            fan: for each how many operands it is.
+            notation: "index" for whatever can be written so, "matrix" for nothing, else where matrices cannot say it.
+        """
+        self._nodes = nodes
+        self._plain = plain
+        self._fan = fan
+        self._everything = notation == "index"
+        self.indexed: set[int] = set()
+        self.sizes: dict[Label, Size] = {}
+        self._whole: set[int] = set()  # whose tensor matrix notation says
+        self._pointwise: set[int] = set()  # made of symbols by elementwise operations alone
+        self._count = 0
+        self._written: Counter[int] = Counter()
+        self._tensors: set[Key] = set()
+        if notation != "matrix":
+            for number in order:
+                self._look(number)
+
+    def _look(self, number: int) -> None:
+        node = self._nodes[number]
+        if self._needs(node):
+            self.indexed.add(number)
+        elif all(operand in self._whole or not self._nodes[operand].shape for operand in node.inputs):
+            self._whole.add(number)
+        if (node.op.elementwise or node.op in _LAYOUT or not node.inputs) and self._pointwise.issuperset(node.inputs):
+            self._pointwise.add(number)
+
+    def _needs(self, node: Node) -> bool:
+        if self._everything:
+            return self._can(node) and bool(node.inputs or node.op is EYE)
+        operands = [self._plain[operand] for operand in node.inputs]
+        tensors = any(operand in self.indexed and self._nodes[operand].shape for operand in operands)
+        if node.op is EINSUM or (node.op is TRANSPOSE and len(node.shape) > 2 and node.params["axes"] != (-1, -2)):
+            return True
+        if _is_identity(node, self._nodes):
+            return True
+        if node.op is matmul:
+            stacks = any(operand in self.indexed and len(self._nodes[operand].shape) > 2 for operand in operands)
+            return stacks or self._stacked(*map(self._nodes.__getitem__, node.inputs))
+        if node.op.elementwise:
+            return tensors or any(self._is_spread(operand) for operand in operands)
+        return tensors and self._can(node)
+
+    def _stacked(self, left: Node, right: Node) -> bool:
+        """Tell whether a product of stacks of matrices is none of matrices written side by side."""
+        ranks = len(left.shape), len(right.shape)
+        turned = any(len(each.shape) > 2 and each.op is TRANSPOSE for each in (left, right))
+        return turned or (
+            max(ranks) > 2 and (ranks[0] == 1 or (min(ranks) > 2 and left.shape[:-2] != right.shape[:-2]))
+        )
+
+    def _is_spread(self, number: int) -> bool:
+        return self._nodes[number].op is EXPAND_DIMS and len(self._nodes[number].shape) > 2
+
+    def _can(self, node: Node) -> bool:
+        """Tell whether an element of the node can be written by elements of its operands."""
+        if node.op in {TRACE, DIAGONAL, EYE}:
+            matrix = self._nodes[node.inputs[0]].shape if node.inputs else node.shape
+            return matrix[-2:][0] == matrix[-1]
+        if node.op is RESHAPE:
+            return _is_identity(node, self._nodes)
+        if node.op is SQUEEZE:
+            return self._nodes[node.inputs[0]].op is not SLICE
+        return node.op in _CONTRACTED or (node.op.elementwise and bool(node.inputs))
+
+    def tensor(self, number: int) -> View:
+        """Give the view of the whole of a node that is written in index notation."""
+        labels = tuple(map(self._fresh, self._nodes[number].shape))
+        key = Key(number, labels)
+        self._tensors.add(key)
+        return View(partial(_build_tensor, labels) if labels else _build_same, (key,))
+
+    def _fresh(self, size: Size) -> Label:
+        del size
+        self._count += 1
+        return chr(_FIRST + self._count % _COUNT)
+
+    def of(self, key: Key, elementwise: Callable[[int, Node, Sequence[int]], tuple[Builder, View | None]]) -> View:
+        """Give the view of an element.
+
+        Args:
+            key: the node and the labels.
+            elementwise: gives how an elementwise node is built, and its view where that is no plain application.
+        """
+        number, labels = key.number, key.labels or ()
+        node = self._nodes[number]
+        if not self._is_opened(key):
+            whole = Key(number)
+            return View(partial(_build_element, labels) if node.shape else _build_same, (whole,))
+        if node.op in _CONTRACTED:
+            product = self._product(key)
+            return View(product.build, tuple(product.factors))
+        operands = [self._plain[operand] for operand in node.inputs]
+        build, special = elementwise(number, node, operands)
+        view = special or View(build, tuple(map(Key, operands)))
+        keys = tuple(
+            Key(operand.number, aligned(labels, node.shape, self._nodes[operand.number].shape))
+            for operand in view.operands
+        )
+        return View(partial(_build_inside, view.build), keys, view.primed)
+
+    def _is_opened(self, key: Key) -> bool:
+        """Tell whether the element is written by elements of the operands."""
+        number = key.number
+        node = self._nodes[number]
+        if not self._can(node):
+            return False
+        self._written[number] += 1
+        if self._written[number] > _MOST_WRITTEN and self._fan[number] > 1 and key not in self._tensors:
+            return False
+        if number in self.indexed:
+            return True
+        return bool(node.shape) and (number in self._pointwise or number not in self._whole)
+
+    # --- products -----------------------------------------------------------------------------------------------
+
+    def _product(self, key: Key) -> _Product:
+        """Gather a sum of products: what is under one Σ."""
+        found = _Product()
+        stack = [key]
+        while stack:
+            at = stack.pop()
+            few = len(stack) + len(found.factors) < _MOST_FACTORS
+            if at is key or (few and self._is_inside(at)):
+                stack += reversed([*self._opened(self._nodes[at.number], at.labels or (), found)])
+            else:
+                found.factors.append(at)
+        found.contract()
+        self.sizes |= found.summed
+        return found
+
+    def _is_inside(self, key: Key) -> bool:
+        """Tell whether a factor is taken apart, so that its own factors and sums join those around it."""
+        number = key.number
+        node = self._nodes[number]
+        if node.label or not self._can(node):
+            return False
+        if node.op in _LAYOUT or node.op in {EYE, RESHAPE}:
+            return True
+        if self._fan[number] > 1 or (not node.shape and number not in self.indexed):
+            return False
+        if node.op in {matmul, TRACE, MEAN}:
+            return number in self.indexed or number not in self._whole
+        return node.op in _MERGED
+
+    def _opened(self, node: Node, labels: Labels, found: _Product) -> Iterator[Key]:
+        """Give the factors of one node; what it sums over goes into the product."""
+        shapes = [self._nodes[operand].shape for operand in node.inputs]
+        if node.op is EINSUM:
+            yield from self._einsum(node, labels, shapes, found)
+        elif node.op is matmul:
+            yield from self._matmul(node, labels, shapes, found)
+        elif node.op is multiply:
+            for operand in (self._plain[operand] for operand in node.inputs):
+                yield Key(operand, aligned(labels, node.shape, self._nodes[operand].shape))
+        elif node.op in {EYE, RESHAPE}:
+            half = len(labels) // 2
+            found.deltas += [(a, b) for a, b in zip(labels[:half], labels[half:], strict=True) if a and b]
+        else:
+            yield Key(node.inputs[0], self._below(node, labels, shapes[0], found))
+
+    def _below(self, node: Node, labels: Labels, x: Shape, found: _Product) -> Labels:
+        """Give the labels of the operand of a node that has only one."""
+        if node.op is negative:
+            found.minus = not found.minus
+            return labels
+        if node.op in {DIAG, DIAGONAL, TRACE}:
+            return self._diagonal(node, labels, x, found)
+        if node.op in {SUM, MEAN}:
+            return self._reduced(node, iter(labels), x, found)
+        return _moved(node, labels, x)
+
+    def _diagonal(self, node: Node, labels: Labels, x: Shape, found: _Product) -> Labels:
+        """Give the labels of the operand of what reads or makes a diagonal."""
+        if node.op is DIAG:
+            a, b = labels[-2:]
+            found.deltas += [(a, b)] if a and b else []
+            return labels[:-1]
+        return (*labels, labels[-1]) if node.op is DIAGONAL else (*labels, *[self._summed(x[-1], found)] * 2)
+
+    def _reduced(self, node: Node, given: Iterator[Label | None], x: Shape, found: _Product) -> Labels:
+        """Give the labels of the operand of a sum or an average."""
+        below: list[Label | None] = []
+        for axis, size in zip(range(-len(x), 0), x, strict=True):
+            reduced = axis in node.params["axes"]
+            if not reduced or node.params["keepdims"]:
+                label = next(given)
+            if reduced:
+                label = self._summed(size, found)
+                found.divisors += [size] if node.op is MEAN and size != 1 else []
+            below.append(label)
+        return tuple(below)
+
+    def _summed(self, size: Size, found: _Product) -> Label | None:
+        if size == 1:
+            return None
+        label = self._fresh(size)
+        found.summed[label] = size
+        return label
+
+    def _einsum(self, node: Node, labels: Labels, shapes: Sequence[Shape], found: _Product) -> Iterator[Key]:
+        left, _, out = node.params["subscripts"].partition("->")
+        known: dict[str, Label | None] = dict(zip(out, labels, strict=True))
+        for operand, term, shape in zip(node.inputs, left.split(","), shapes, strict=True):
+            for letter, size in zip(term, shape, strict=True):
+                if letter not in known:
+                    known[letter] = self._summed(size, found)
+            yield Key(operand, tuple(known[letter] for letter in term))
+
+    def _matmul(self, node: Node, labels: Labels, shapes: Sequence[Shape], found: _Product) -> Iterator[Key]:
+        left, right = shapes
+        inner = self._summed(left[-1], found)
+        rest = list(labels)
+        column = [rest.pop()] if len(right) > 1 else []
+        row = [rest.pop()] if len(left) > 1 else []
+        leading = node.shape[: len(rest)]
+        for operand, shape, last in zip(node.inputs, shapes, ([*row, inner], [inner, *column]), strict=True):
+            yield Key(operand, (*aligned(tuple(rest), leading, shape[:-2]), *last))

@@ -1,0 +1,247 @@
+"""Sums of products with labelled axes: identities cancel, and what matrices can say becomes products of matrices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+from string import ascii_lowercase
+from typing import TypeAlias
+
+from symbackprop.expr import Expr
+from symbackprop.op import apply
+from symbackprop.ops import diag as diag_
+from symbackprop.ops import einsum, eye, matmul, multiply, outer, symbol, trace
+from symbackprop.ops import sum as sum_
+from symbackprop.ops.contract import DIAG, EINSUM, EYE
+from symbackprop.ops.layout import permute
+from symbackprop.rewrite.engine import Rule, Strength
+
+Term: TypeAlias = tuple[str, Expr]
+"""An operand with its labels."""
+
+_MOST_OPERANDS = 16  # of a sum of products that is searched for a row of matrices
+
+
+def _taken_apart(expr: Expr) -> tuple[list[Term], str]:
+    left, _, out = expr.params["subscripts"].partition("->")
+    return list(zip(left.split(","), expr.inputs, strict=True)), out
+
+
+def _einsum(terms: Sequence[Term], out: str) -> Expr:
+    """Put a sum of products together; of one operand that keeps its axes it is the operand."""
+    if len(terms) == 1 and terms[0][0] == out:
+        return terms[0][1]
+    subscripts = f"{','.join(labels for labels, _ in terms)}->{out}"
+    return apply(EINSUM, *(operand for _, operand in terms), subscripts=subscripts)
+
+
+# --- identities -----------------------------------------------------------------------------------------------
+
+
+def _without_identity(expr: Expr) -> Expr | None:
+    """Put one label of an identity for the other, if that one is summed over."""
+    terms, out = _taken_apart(expr)
+    for at, (labels, operand) in enumerate(terms):
+        if operand.op is not EYE or operand.shape[0] != operand.shape[1] or labels[0] == labels[1]:
+            continue
+        rest = terms[:at] + terms[at + 1 :]
+        known = {label for term, _ in rest for label in term}
+        for gone, kept in ((labels[1], labels[0]), (labels[0], labels[1])):
+            if gone not in out and (gone in known or kept in known):
+                return _einsum([(term.replace(gone, kept), x) for term, x in rest], out)
+    return None
+
+
+def _merged(expr: Expr) -> Expr | None:
+    """Take in a sum of products that has an identity among its factors, which may cancel outside."""
+    terms, out = _taken_apart(expr)
+    for at, (labels, operand) in enumerate(terms):
+        if operand.op is not EINSUM or all(factor.op is not EYE for factor in operand.inputs):
+            continue
+        inner, inner_out = _taken_apart(operand)
+        names = dict(zip(inner_out, labels, strict=True))
+        free = iter(sorted({*ascii_lowercase} - {*out, *"".join(term for term, _ in terms)}))
+        try:
+            for letter in dict.fromkeys("".join(term for term, _ in inner)):
+                if letter not in names:
+                    names[letter] = next(free)
+        except StopIteration:
+            return None
+        opened = [("".join(names[letter] for letter in term), x) for term, x in inner]
+        return _einsum([*terms[:at], *opened, *terms[at + 1 :]], out)
+    return None
+
+
+# --- matrices -------------------------------------------------------------------------------------------------
+
+
+def _as_matrices(expr: Expr) -> Expr | None:
+    """Write a sum of products by sums, elementwise products and a row of matrices, if these can say it."""
+    terms, out = _taken_apart(expr)
+    if {operand.dtype for operand in expr.inputs} != {expr.dtype} or expr.dtype.kind != "f":
+        return None
+    if len(terms) == 1 and len(set(terms[0][0])) == len(terms[0][0]):
+        return _summed(*terms[0], out)
+    if len(out) > 2 or len(terms) > _MOST_OPERANDS:
+        return None
+    factors = _merged_alike(terms, out)
+    return None if factors is None else _row(factors, tuple(out))
+
+
+def _summed(labels: str, operand: Expr, out: str) -> Expr:
+    """Sum one operand over what the result lacks, and order its axes."""
+    axes = tuple(axis for axis, label in enumerate(labels) if label not in out)
+    kept = [label for label in labels if label in out]
+    left = sum_(operand, axis=axes) if axes else operand
+    return permute(left, tuple(kept.index(label) - len(out) for label in out))
+
+
+def _merged_alike(terms: Sequence[Term], out: str) -> list[Term] | None:
+    """Sum each operand over what only it has, take diagonals, multiply operands of the same axes elementwise.
+
+    Gives None where an operand of more than two axes is left.
+    """
+    left = list(terms)
+    while True:
+        count = Counter("".join("".join(dict.fromkeys(labels)) for labels, _ in left) + out)
+        found: dict[frozenset[str], Term] = {}
+        for labels, given in left:
+            diagonal = len(labels) == 2 and labels[0] == labels[1]
+            own, operand = (labels[0], diag_(given)) if diagonal else (labels, given)
+            kept = "".join(label for label in own if count[label] > 1)
+            if len(set(own)) < len(own) or len(kept) > 2:
+                return None
+            axes = frozenset(kept)
+            order, known = found.get(axes) or (kept, None)
+            operand = _summed(own, operand, order)
+            found[axes] = (order, operand if known is None else known * operand)
+        if [labels for labels, _ in left] == [labels for labels, _ in found.values()]:
+            return left
+        left = list(found.values())
+
+
+def _row(terms: Sequence[Term], out: tuple[str, ...]) -> Expr | None:
+    """Multiply matrices and vectors where each label joins two of them, or one and the result."""
+    factors = [(tuple(labels), operand) for labels, operand in terms if labels]
+    _widen(factors, out)
+    count = Counter(label for labels in (*(labels for labels, _ in factors), out) for label in labels)
+    if any(times != 2 for times in count.values()):
+        return None
+    results = [operand for labels, operand in terms if not labels]
+    ends = [_walked(factors, label) for label in out[:1]]
+    if ends and ends[0][1] is None and len(out) == 2:
+        ends.append(_walked(factors, out[1]))
+    if len(ends) == 2:
+        (left, _), (right, _) = ends
+        results.append(outer(_multiplied(left), _multiplied(right)))
+    elif ends:
+        results.append(_multiplied(ends[0][0]))
+    while factors:
+        vector = next((labels for labels, _ in factors if len(labels) == 1), None)
+        if vector is None:
+            labels, first = factors.pop(0)
+            results.insert(0, trace(_multiplied([first, *_walked(factors, labels[1])[0]])))
+        else:
+            first = factors.pop([labels for labels, _ in factors].index(vector))[1]
+            results.insert(0, _multiplied([first, *_walked(factors, vector[0])[0]]))
+    return reduce(multiply, results)
+
+
+def _widen(factors: list[tuple[tuple[str, ...], Expr]], out: tuple[str, ...]) -> None:
+    """Make a vector whose label two others have too the diagonal matrix between them."""
+    count = Counter(label for labels in (*(labels for labels, _ in factors), out) for label in labels)
+    for at, (labels, vector) in enumerate(factors):
+        if len(labels) == 1 and count[labels[0]] == 3:
+            label, other = labels[0], f"{labels[0]}'"
+            place = next(place for place, (own, _) in enumerate(factors) if place != at and label in own)
+            own, operand = factors[place]
+            factors[place] = (tuple(other if each == label else each for each in own), operand)
+            factors[at] = ((label, other), diag_(vector))
+
+
+def _walked(factors: list[tuple[tuple[str, ...], Expr]], label: str) -> tuple[list[Expr], str | None]:
+    """Take the factors that follow one another from a label on; give them and the label where they end.
+
+    A row that ends on a vector has no label at its end.
+    """
+    row: list[Expr] = []
+    while True:
+        at = next((at for at, (labels, _) in enumerate(factors) if label in labels), None)
+        if at is None:
+            return row, label
+        labels, operand = factors.pop(at)
+        if len(labels) == 1:
+            return [*row, operand], None
+        row.append(operand if labels[0] == label or operand.op is DIAG else operand.T)
+        label = labels[1] if labels[0] == label else labels[0]
+
+
+def _multiplied(row: Sequence[Expr]) -> Expr:
+    """Multiply a row, from the end where a vector is."""
+    if row[-1].ndim == 1:
+        return reduce(lambda right, left: matmul(left, right), reversed(row))
+    return reduce(matmul, row)
+
+
+# --- the rules ------------------------------------------------------------------------------------------------
+
+
+def _matrix(name: str) -> Expr:
+    return symbol(name, ("N", "N"))
+
+
+def _vector(name: str) -> Expr:
+    return symbol(name, "N")
+
+
+MATRICES = Rule(
+    name="einsum_of_matrices",
+    equation="Σⱼ Aᵢⱼ Bⱼₖ = (AB)ᵢₖ",
+    strength=Strength.REAL,
+    roots=(EINSUM,),
+    rewrite=_as_matrices,
+    examples=lambda: [
+        einsum(subscripts, *operands)
+        for subscripts, operands in [
+            ("ij,jk->ki", (_matrix("A"), _matrix("B"))),
+            ("ij,i->j", (_matrix("A"), _vector("x"))),
+            ("i,ij,j->", (_vector("x"), _matrix("A"), _vector("y"))),
+            ("ij,jk,ik->", (_matrix("A"), _matrix("B"), _matrix("C"))),
+            ("ij,ji->ij", (_matrix("A"), _matrix("B"))),
+            ("i,j->ji", (_vector("x"), _vector("y"))),
+            ("ni,n,nj->ij", (_matrix("A"), _vector("x"), _matrix("B"))),
+            ("ii,ij,k->j", (_matrix("A"), _matrix("B"), _vector("x"))),
+            (",ijk->ki", (symbol("s"), symbol("T", ("N", "D", "K")))),
+        ]
+    ],
+)
+"""The rule for what matrix notation can say."""
+
+CONTRACT: tuple[Rule, ...] = (
+    Rule(
+        name="einsum_of_identity",
+        equation="Σⱼ δᵢⱼ xⱼ = xᵢ",
+        strength=Strength.REAL,
+        roots=(EINSUM,),
+        rewrite=_without_identity,
+        examples=lambda: [
+            einsum("ij,jk->ik", _matrix("A"), eye("N")),
+            einsum("ik,ijl->jkl", eye("N"), symbol("T", ("N", "D", "K"))),
+            einsum("ij,ijk->k", eye("N"), symbol("T", ("N", "N", "K"))),
+        ],
+        fits=lambda ops: EYE in ops,
+    ),
+    Rule(
+        name="einsum_of_einsum",
+        equation="Σⱼ Aᵢⱼ (Σₖ Bⱼₖ δₖₗ) = Σⱼₖ Aᵢⱼ Bⱼₖ δₖₗ",
+        strength=Strength.REAL,
+        roots=(EINSUM,),
+        rewrite=_merged,
+        examples=lambda: [
+            einsum("ijkl,kl->ij", einsum("ik,jl->ijkl", eye("N"), _matrix("A")), _matrix("B")),
+        ],
+        fits=lambda ops: EINSUM in ops,
+    ),
+    MATRICES,
+)
