@@ -9,6 +9,7 @@
 
 from symbackprop import ops
 from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hessian, hvp, jacobian, jvp, vjp
+from symbackprop.equality import Comparison, same
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
 from symbackprop.language import parse
@@ -20,6 +21,7 @@ from symbackprop.rewrite import simplify
 
 __all__ = [
     "BackpropTable",
+    "Comparison",
     "Drawing",
     "Expr",
     "Function",
@@ -42,6 +44,7 @@ __all__ = [
     "module",
     "modules",
     "parse",
+    "same",
     "simplify",
     "text",
     "vjp",
