@@ -18,55 +18,63 @@ from symbackprop.rewrite.engine import Rewritten, rebuild
 from tests.random_graphs import random_expression
 from tests.test_rewrite import with_numbers
 
-X, W, w, v, b, y, A, B, x, z, Y = sb.symbols("X[N,D] W[D,K] w[D] v[D] b y[N] A[M,M] B[M,M] x z Y[N,K]")
-p = sb.sigmoid(X @ w + b)
-N, D = X.shape
-LOSS = -sb.mean(y * sb.log(p) + (1 - y) * sb.log(1 - p))
+GRAPH = Graph()  # of its own, lest other tests meet these symbols
+with GRAPH:
+    X, W, w, v, b, y, A, B, x, z, Y = sb.symbols("X[N,D] W[D,K] w[D] v[D] b y[N] A[M,M] B[M,M] x z Y[N,K]")
+    p = sb.sigmoid(X @ w + b)
+    N, D = X.shape
+    LOSS = -sb.mean(y * sb.log(p) + (1 - y) * sb.log(1 - p))
 
-EQUAL = {
-    "logistic regression": (sb.grad(LOSS, w), X.T @ (p - y) / N),
-    "least squares": (sb.grad(sb.mean((X @ w - y) ** 2), w), 2 * X.T @ (X @ w - y) / N),
-    "quadratic form": (sb.grad(w @ (X.T @ X) @ w, w), 2 * (X.T @ X) @ w),
-    "sin and cos": (sb.sin(x) ** 2 + sb.cos(x) ** 2, 1),
-    "double angle": (sb.sin(2 * x), 2 * sb.sin(x) * sb.cos(x)),
-    "tanh by the sigmoid": (sb.tanh(x), 2 * sb.sigmoid(2 * x) - 1),
-    "a third": (x / 3, x * (1 / 3)),
-    "two over the root of pi": (sb.grad(sb.erf(x), x), 2 / math.sqrt(math.pi) * sb.exp(-x * x)),
-    "an overflowing form": (sb.log(sb.exp(x * 1000) + 1), sb.softplus(1000 * x)),
-    "a cancelling form": ((x + 1e20) - 1e20, x),
-    "trace": (sb.trace(A @ B), sb.sum(A * B.T)),
-    "determinant of a product": (sb.linalg.det(A @ B), sb.linalg.det(A) * sb.linalg.det(B)),
-    "inverse of a product": (sb.linalg.inv(A @ B), sb.linalg.inv(B) @ sb.linalg.inv(A)),
-    "a logarithm beyond the pools": (sb.log(x - 7), sb.log(2 * x - 14) - math.log(2)),
-    "needs numbers in (0, 1)": (sb.log(x) + sb.log(1 - x), sb.log(x * (1 - x))),
-    "slices": (y[3:] + y[:-3], y[:-3] + y[3:]),
-    "no elements": (sb.sum(sb.symbol("none", 0)), 0),
-    "no symbols": (sb.constant([1.0, 2.0]) * 2, sb.constant([2.0, 4.0])),
-    "integers": (sb.symbol("k", (), "int64") * 2, sb.symbol("k", (), "int64") + sb.symbol("k", (), "int64")),
-    "bools": (~~sb.symbol("m", "N", "bool"), sb.symbol("m", "N", "bool")),
-}
+    EQUAL = {
+        "logistic regression": (sb.grad(LOSS, w), X.T @ (p - y) / N),
+        "least squares": (sb.grad(sb.mean((X @ w - y) ** 2), w), 2 * X.T @ (X @ w - y) / N),
+        "quadratic form": (sb.grad(w @ (X.T @ X) @ w, w), 2 * (X.T @ X) @ w),
+        "sin and cos": (sb.sin(x) ** 2 + sb.cos(x) ** 2, 1),
+        "double angle": (sb.sin(2 * x), 2 * sb.sin(x) * sb.cos(x)),
+        "tanh by the sigmoid": (sb.tanh(x), 2 * sb.sigmoid(2 * x) - 1),
+        "a third": (x / 3, x * (1 / 3)),
+        "two over the root of pi": (sb.grad(sb.erf(x), x), 2 / math.sqrt(math.pi) * sb.exp(-x * x)),
+        "an overflowing form": (sb.log(sb.exp(x * 1000) + 1), sb.softplus(1000 * x)),
+        "a cancelling form": ((x + 1e20) - 1e20, x),
+        "trace": (sb.trace(A @ B), sb.sum(A * B.T)),
+        "determinant of a product": (sb.linalg.det(A @ B), sb.linalg.det(A) * sb.linalg.det(B)),
+        "inverse of a product": (sb.linalg.inv(A @ B), sb.linalg.inv(B) @ sb.linalg.inv(A)),
+        "a logarithm beyond the pools": (sb.log(x - 7), sb.log(2 * x - 14) - math.log(2)),
+        "needs numbers in (0, 1)": (sb.log(x) + sb.log(1 - x), sb.log(x * (1 - x))),
+        "slices": (y[3:] + y[:-3], y[:-3] + y[3:]),
+        "no elements": (sb.sum(sb.symbol("none", 0)), 0),
+        "no symbols": (sb.constant([1.0, 2.0]) * 2, sb.constant([2.0, 4.0])),
+        "integers": (sb.symbol("k", (), "int64") * 2, sb.symbol("k", (), "int64") + sb.symbol("k", (), "int64")),
+        "bools": (~~sb.symbol("m", "N", "bool"), sb.symbol("m", "N", "bool")),
+    }
 
-# What is wrong, and what the answer must say besides.
-DIFFERENT = {
-    "the sign": (sb.grad(LOSS, w), X.T @ (y - p) / N, "The second is the negative of the first."),
-    "the mean": (sb.grad(LOSS, w), X.T @ (p - y), "The second is N times the first."),
-    "the wrong size": (sb.grad(LOSS, w), X.T @ (p - y) / D, "The second is N/D times the first."),
-    "half": (sb.mean(y), sb.sum(y) / 2, "The second is N/2 times the first."),
-    "twice over N": (sb.sum(y), 2 * sb.mean(y) * 3, "The second is 6/N times the first."),
-    "a factor": (sb.grad(x**3, x), 2 * x**2, "The second is 2/3 times the first."),
-    "a power": (sb.grad(x**3, x), 3 * x**3, ""),
-    "the inner derivative": (sb.grad(sb.sin(2 * x), x), sb.cos(2 * x), "The second is 1/2 times the first."),
-    "the prime": (sb.grad(sb.sigmoid(x), x), sb.sigmoid(x) * (1 - x), ""),
-    "only at other sizes": (sb.sum(y) * (N - 2 + sb.size_of(1)), sb.sum(y), ""),
-    "off by little": (x * 1.00000000003, x, ""),
-    "one element": (sb.stack([x, x, x]), sb.stack([x, x, -x]), "element [2]"),
-    "the transpose": (A @ B, (A @ B).T, ""),
-    "only for negative x": (sb.abs(x), x, ""),
-    "only for large x": (sb.minimum(x, 25.0), x, ""),
-    "integers": (sb.symbol("k", (), "int64") ** 2, sb.symbol("k", (), "int64") * 2, ""),
-    "bools": (sb.symbol("m", "N", "bool"), ~sb.symbol("m", "N", "bool"), "True"),
-    "constants": (sb.constant([1.0, 2.0]), sb.constant([1.0, 3.0]), "element [1] of the first is 2"),
-}
+    # What is wrong, and what the answer must say besides.
+    DIFFERENT = {
+        "the sign": (sb.grad(LOSS, w), X.T @ (y - p) / N, "The second is the negative of the first."),
+        "the mean": (sb.grad(LOSS, w), X.T @ (p - y), "The second is N times the first."),
+        "the wrong size": (sb.grad(LOSS, w), X.T @ (p - y) / D, "The second is N/D times the first."),
+        "half": (sb.mean(y), sb.sum(y) / 2, "The second is N/2 times the first."),
+        "twice over N": (sb.sum(y), 2 * sb.mean(y) * 3, "The second is 6/N times the first."),
+        "a factor": (sb.grad(x**3, x), 2 * x**2, "The second is 2/3 times the first."),
+        "a power": (sb.grad(x**3, x), 3 * x**3, ""),
+        "the inner derivative": (sb.grad(sb.sin(2 * x), x), sb.cos(2 * x), "The second is 1/2 times the first."),
+        "the prime": (sb.grad(sb.sigmoid(x), x), sb.sigmoid(x) * (1 - x), ""),
+        "only at other sizes": (sb.sum(y) * (N - 2 + sb.size_of(1)), sb.sum(y), ""),
+        "off by little": (x * 1.00000000003, x, ""),
+        "one element": (sb.stack([x, x, x]), sb.stack([x, x, -x]), "element [2]"),
+        "the transpose": (A @ B, (A @ B).T, ""),
+        "only for negative x": (sb.abs(x), x, ""),
+        "only for large x": (sb.minimum(x, 25.0), x, ""),
+        "integers": (sb.symbol("k", (), "int64") ** 2, sb.symbol("k", (), "int64") * 2, ""),
+        "bools": (sb.symbol("m", "N", "bool"), ~sb.symbol("m", "N", "bool"), "True"),
+        "constants": (sb.constant([1.0, 2.0]), sb.constant([1.0, 3.0]), "element [1] of the first is 2"),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _in_the_graph():
+    with GRAPH:
+        yield
 
 
 @pytest.mark.parametrize("name", EQUAL)
