@@ -26,7 +26,8 @@ example:
   symbackprop grad "mean((y - sigmoid(X@w + b))**2)" --given "X[N,D] y[N] w[D] b" --wrt w,b
 
 The expression may hold numbers, pi, e, the given names and sizes, + - * / // % @ ** & | ~ and comparisons, the
-functions of symbackprop (sum, mean, exp, where, ...) with axis= and keepdims=, .T, and indices with slices.
+functions of symbackprop (sum, mean, exp, where, ...) with axis= and keepdims=, .T, and indices with slices; and
+what formulas are printed with, such as Xᵀ(σ(Xw + b) − y)/N.
 """
 
 

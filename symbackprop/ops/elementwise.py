@@ -218,7 +218,7 @@ remainder = _elementwise(
     "remainder", "Give the remainder of the floor division: ``x - y*(x//y)``, with the sign of y.",
     lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * floor_divide(a, b)),
     numpy=Form("$0 % $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
-    text=Form("$0 mod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    text=Form("$0 mod $1", MINUS, (MULTIPLY, MULTIPLY)),
     latex=Form(r"$0 \bmod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     dtype=_like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)),
 )  # fmt: skip

@@ -122,6 +122,11 @@ def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
 
 
+def _unslice_text(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    form = _unslice_form(params, shapes)
+    return form._replace(template=form.template.replace("np.s_", ""))
+
+
 UNSLICE: Op = Op(
     name="unslice",
     doc="Put elements back where a slice took them, among zeros.",
@@ -129,7 +134,7 @@ UNSLICE: Op = Op(
     dtype=kept_dtype,
     vjps=(lambda g, _y, _x, *, runs, into: apply(SLICE, g, runs=runs),),
     numpy=_unslice_form,
-    text=_unslice_form,
+    text=_unslice_text,
     latex=_unslice_form,
     helper=_UNSLICE,
     cost=free,

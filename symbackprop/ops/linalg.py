@@ -289,7 +289,7 @@ def _over(function: str) -> Notation:
 
 def _bars(opening: str, closing: str, otherwise: Notation) -> Notation:
     def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
-        if len(params["axes"]) == len(shapes[0]):
+        if len(params["axes"]) == len(shapes[0]) and not params.get("keepdims"):
             return Form(f"{opening}$0{closing}")
         return otherwise(params, shapes) if callable(otherwise) else otherwise
 

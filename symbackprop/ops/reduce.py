@@ -80,10 +80,19 @@ def _method(name: str) -> Notation:
     return notation
 
 
+def _called(name: str) -> Callable[[Params, tuple[Shape, ...]], Form]:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        axes = tuple(axis + len(shapes[0]) for axis in params["axes"])
+        return Form(f"{name}($0, axis={axes[0] if len(axes) == 1 else axes})")
+
+    return notation
+
+
 def _function(name: str, *, last_is_default: bool = False) -> Notation:
     def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
-        default = last_is_default and params["axes"] == (-1,)
-        arguments = "" if default else _axis_arguments(params, shapes[0])
+        if last_is_default:
+            return Form(f"{name}($0)") if params["axes"] == (-1,) else _called(name)(params, shapes)
+        arguments = _axis_arguments(params, shapes[0])
         return Form(f"{name}($0{arguments and ', '}{arguments})")
 
     return notation
@@ -347,14 +356,6 @@ def _only_floats(kind: Any, **_: Any) -> Dtype:
         msg = f"needs floats, not {dtype}: convert with astype"
         raise DtypeError(msg)
     return dtype
-
-
-def _called(name: str) -> Notation:
-    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
-        axes = tuple(axis + len(shapes[0]) for axis in params["axes"])
-        return Form(f"{name}($0, axis={axes[0] if len(axes) == 1 else axes})")
-
-    return notation
 
 
 def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:

@@ -1,0 +1,165 @@
+"""The words and signs that formulas are written with, as the table of operations tells them.
+
+What is read here is what the operations print: a new operation is read because it is in the table.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop import ops
+from symbackprop.dims import Size
+from symbackprop.errors import ParseError
+from symbackprop.expr import Expr
+from symbackprop.op import ADD, COMPARE, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply
+from symbackprop.ops.index import UNSLICE, getitem
+from symbackprop.ops.layout import axes_of
+from symbackprop.ops.leaf import arange
+from symbackprop.ops.reduce import Axis
+
+Function: TypeAlias = Callable[..., Expr]
+
+# Functions that make no node of operands, or that take what the language has no words for.
+_NOT_HERE = {"as_expr", "assume", "astype", "constant", "getitem", "size_of", "symbol", "symbols"}
+_SEVERAL = {"slogdet"}  # what gives more than one value
+_DTYPES = tuple(sorted({np.dtype(code).name for code in "?bhilBHILefd"}))
+
+
+def _forms(op: Op) -> list[Form]:
+    """Give the forms of an operation, where they depend on the parameters those of its cases."""
+    if isinstance(op.text, Form):
+        return [op.text]
+    cases = op.cases or (Case(((2,),) * len(op.vjps)),)
+    return [op.text({**op.options, **case.params}, case.shapes) for case in cases]
+
+
+_FORMS = [(op, form) for op in ops.TABLE if op.vjps for form in _forms(op)]
+
+
+# --- functions ------------------------------------------------------------------------------------------------
+
+
+def _along(op: Op) -> Function:
+    """Give an operation whose axes are counted from the right, called with NumPy's."""
+
+    def applied(x: Expr, axis: Axis = None) -> Expr:
+        axes = axes_of(op.name, x, axis)
+        return apply(op, x, **({"axes": axes} if "axes" in op.options else {"axis": axes[0]}))
+
+    return applied
+
+
+def _converted(dtype: str) -> Function:
+    return lambda x: ops.astype(x, dtype)
+
+
+def _put(x: Expr, shape: tuple[Size, ...], index: tuple[Any, ...]) -> Expr:
+    """Put elements where an index takes them, among zeros of a shape."""
+    taken = getitem(ops.broadcast_to(0.0, shape), index)
+    if taken.op.name != "slice" or taken.shape != x.shape:
+        msg = f"put: the index takes {taken.describe()}, not {x.describe()}"
+        raise ParseError(msg)
+    return apply(UNSLICE, x, runs=taken.params["runs"], into=tuple(shape))
+
+
+def _functions() -> dict[str, Function]:
+    found: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__ if name not in _NOT_HERE}
+    found |= {name: getattr(ops.linalg, name) for name in ops.linalg.__all__ if name not in _SEVERAL}
+    for op, form in _FORMS:
+        called = re.match(r"([^\W\d]\w*)\(\$0", form.template)
+        if called and op.options.keys() <= {"axes", "axis"}:
+            found.setdefault(called[1], _along(op) if op.options else op)
+    found |= {"arange": arange, "put": _put}
+    return found | {name: _converted(name) for name in _DTYPES}
+
+
+FUNCTIONS: Mapping[str, Function] = _functions()
+CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
+SIZE_PARAMETERS = {"shape", "size", "N", "M"}  # where a name stands for a size before anything else
+
+
+@cache
+def signature(name: str) -> inspect.Signature:
+    """Give the parameters of a function of the language; an op takes its operands by position."""
+    function = FUNCTIONS[name]
+    if not isinstance(function, Op):
+        return inspect.signature(function)
+    names = "xyz"[: len(function.vjps)]
+    return inspect.Signature([inspect.Parameter(letter, inspect.Parameter.POSITIONAL_ONLY) for letter in names])
+
+
+# --- signs ----------------------------------------------------------------------------------------------------
+
+# How strongly signs bind, weakest first: those of formulas between those of Python.
+OR, AND, RELATION, BIT_OR, BIT_AND, SUM, TERM, CIRCLE, PRODUCT, UNARY, RAISE = range(1, 12)
+
+
+class Infix(NamedTuple):
+    """A sign between two operands: how strongly it binds, and what it builds of them."""
+
+    level: int
+    build: Callable[[Any, Any], Any]
+
+
+def _level(form: Form) -> int:
+    if form.precedence == LOGIC:
+        return AND if form.need(0) == LOGIC else OR
+    return {COMPARE: RELATION, ADD: SUM, MINUS: TERM, MULTIPLY: PRODUCT}.get(form.precedence, RAISE)
+
+
+def _infix() -> dict[str, Infix]:
+    found: dict[str, Infix] = {}
+    for op, form in _FORMS:
+        between = re.fullmatch(r"\$0 ?([^$\s\w(]+|\w+) ?\$1", form.template)
+        if between:
+            found[between[1]] = Infix(_level(form), op)
+    found["⊙"] = Infix(CIRCLE, operator.mul)
+    found |= {
+        "+": Infix(SUM, operator.add),
+        "-": Infix(SUM, operator.sub),
+        "−": Infix(SUM, operator.sub),
+        "*": Infix(PRODUCT, operator.mul),
+        "·": Infix(PRODUCT, operator.mul),
+        "/": Infix(PRODUCT, operator.truediv),
+        "//": Infix(PRODUCT, operator.floordiv),
+        "%": Infix(PRODUCT, operator.mod),
+        "@": Infix(PRODUCT, operator.matmul),
+        "**": Infix(RAISE, operator.pow),
+        "^": Infix(RAISE, operator.pow),
+        "&": Infix(BIT_AND, operator.and_),
+        "|": Infix(BIT_OR, operator.or_),
+        "<=": found["≤"],
+        ">=": found["≥"],
+        "==": found["="],
+        "!=": found["≠"],
+    }
+    return found
+
+
+def _around(pattern: str) -> dict[str, Op]:
+    found = {}
+    for op, form in _FORMS:
+        match = re.fullmatch(pattern, form.template)
+        if match:
+            found[match[1]] = op
+    return found
+
+
+INFIX: Mapping[str, Infix] = _infix()
+PREFIX: Mapping[str, Op] = {sign: op for sign, op in _around(r"([^\w\s])\$0").items() if sign != "−"}
+BARS: Mapping[str, Function] = {
+    sign: FUNCTIONS[op.name] for sign, op in _around(r"([^\w\s])\$0\1").items()
+}  # |x| and ‖x‖
+WORDS = frozenset({*(sign for sign in INFIX if sign.isalpha()), *CONSTANTS, "inf", "nan", "I", "True", "False", "None"})
+"""What is no name unless a symbol is called so, and what the letters of a product must not spell."""
+
+CALLED = frozenset({*FUNCTIONS, "array", "size", "where"})
+"""What reads as a function when a parenthesis follows."""
