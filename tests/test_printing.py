@@ -13,6 +13,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.printing import formula as walk
 from symbackprop.printing import latex, text
+from symbackprop.printing.breaking import broken
 
 
 def texts(cases, spec):
@@ -380,6 +381,61 @@ def test_tensors_that_use_one_another_cost_what_they_are():
 def test_the_notation_is_one_of_three():
     with pytest.raises(ValueError, match='notation is "auto", "index" or "matrix", not 1'):
         text(sb.symbol("x"), notation=1)
+
+
+# --- long lines -------------------------------------------------------------------------------------------------
+
+
+def _network(width):
+    X, y, b = sb.symbols("X[N,D] y[N] b[N]")
+    h = X
+    for layer in range(3):
+        h = sb.tanh(h @ sb.symbol(f"W{layer}", ("D", "D")) + sb.symbol(f"c{layer}", "D"))
+    return text(h @ sb.symbol("v", "D") - y + b * sb.exp(b) - sb.sin(y) * sb.cos(b), line_width=width)
+
+
+def test_long_lines_are_broken_before_operators_outside_first():
+    assert _network(60) == ("tanh(tanh(tanh(X W0 + c0)·W1 + c1)·W2 + c2)·v − y\n  + b ⊙ exp(b) − sin(y) ⊙ cos(b)")
+    assert _network(40) == ("tanh(tanh(tanh(X W0 + c0)·W1 + c1)·W2\n     + c2)·v − y + b ⊙ exp(b)\n  − sin(y) ⊙ cos(b)")
+
+
+def test_long_lines_of_parts_are_aligned_behind_the_equals_sign():
+    x, y = sb.symbols("x[N] y[N]")
+    z = (sb.exp(x) * sb.sin(y) + sb.log(x) * sb.cos(y) - sb.sqrt(x)).named("z")
+    assert text(z * z, where=True, line_width=30) == (
+        "z ⊙ z\n  where z = exp(x) ⊙ sin(y)\n            + log(x) ⊙ cos(y)\n            − √x"
+    )
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 100])
+@pytest.mark.parametrize("seed", range(20))
+def test_broken_lines_say_what_the_long_one_says(seed, width):
+    with sb.Graph():
+        expr = Grower(f"broken{seed}").grow(seed % 3, 5)
+        whole = text(expr, simplify=False, where=False, width=10_000, line_width=10_000)
+        lines = text(expr, simplify=False, where=False, width=10_000, line_width=width).split("\n")
+    assert all(line.lstrip()[0] in "+−⊙·" for line in lines[1:])
+    assert "".join("".join(lines).split()) == "".join(whole.split())
+    for line in lines:
+        inside = line.lstrip()[1:]
+        assert len(line) <= width or not re.search(r" [+−⊙] |·", inside)
+
+
+def test_breaking_a_long_line_costs_what_it_is_long():
+    line = " + ".join(["f(" * 20 + "x" + ")" * 20] * 20_000)
+    assert broken(line, 100).count("\n") >= 9_999
+
+
+def test_long_formulas_in_latex_are_rows():
+    a, b, c = sb.symbols("a b c")
+    z = (sb.exp(a + b) - sb.sin(c)).named("z")
+    assert latex(z - a, line_width=8) == (
+        r"\begin{array}{l}\exp\left(a + b\right) \\ \quad {} - \sin\left(c\right) - a\end{array}"
+    )
+    assert latex(z * z, line_width=8, where=True) == (
+        r"\begin{array}{l}z z \\ \quad \text{where } z = \exp\left(a + b\right) \\ "
+        r"\qquad \qquad {} - \sin\left(c\right)\end{array}"
+    )
 
 
 # --- shared parts ----------------------------------------------------------------------------------------------

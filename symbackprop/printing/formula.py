@@ -483,6 +483,7 @@ class _Shown:
         self.views: dict[Key, View] = {}
         self.uses: Counter[int] = Counter({self.root.number: 1})
         asked: dict[int, list[Key]] = {self.root.number: [self.root]}
+        groups: list[list[Key]] = []
         for number in reversed(reached):
             counted = False
             for key in asked.get(number, ()):  # grows while what is asked of a node leads to the node itself
@@ -495,7 +496,8 @@ class _Shown:
                         # A sign or a transpose passes on how often it is used itself.
                         self.uses[operand.number] += self.uses[number] if self._wraps(number) else 1
                 counted = counted or any(operand.number != number for operand in view.operands)
-        self.order = list(reversed(self.views))
+            groups.append(sorted(asked.get(number, ()), key=self._after))
+        self.order = [key for group in reversed(groups) for key in group]
         sizes: dict[Key, int] = {}
         self.sizes: dict[int, int] = {}
         for key in self.order:
@@ -504,6 +506,11 @@ class _Shown:
             sizes[key] = min(_HUGE, below + own)
             self.sizes[key.number] = max(sizes[key], self.sizes.get(key.number, 0))
         self.names = self._symbol_names()
+
+    def _after(self, key: Key) -> int:
+        """Order what is asked of one node: elements, the tensor made of them, elements of that."""
+        of_itself = any(operand.number == key.number for operand in self.views[key].operands)
+        return 0 if not of_itself else 1 if key.labels is None else 2
 
     def _wraps(self, number: int) -> bool:
         return self.nodes[number].op in _WRAPPERS

@@ -9,6 +9,7 @@ import numpy as np
 
 from symbackprop.expr import Expr
 from symbackprop.op import Array
+from symbackprop.printing.breaking import rows
 from symbackprop.printing.formula import Formula, Where, formula
 from symbackprop.printing.index import LETTERS, Notation
 from symbackprop.printing.names import latex_name
@@ -78,6 +79,7 @@ def latex(
     where: Where = "auto",
     primes: bool = False,
     width: int = 480,
+    line_width: int | None = 100,
     notation: Notation = "auto",
 ) -> str:
     r"""Give a formula in LaTeX, for math mode.
@@ -92,6 +94,7 @@ def latex(
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as ``\sigma'(z)`` and ``\tanh'(z)``.
         width: the length beyond which a part gets a line of its own, whatever `where` says.
+        line_width: the characters, as they are seen, of a row; a longer one is broken before an operator, or None.
         notation: "index" writes elements and sums over indices, "matrix" whole arrays; "auto" writes whole arrays where
             these can say it, else elements.
 
@@ -103,16 +106,19 @@ def latex(
     >>> print(latex(sb.mean((X @ w - y)**2)))
     \operatorname{mean}\left(\left(X w - y\right)^{2}\right)
     """
-    return lines_of(formula(expr, LATEX, simplify=simplify, where=where, primes=primes, width=width, notation=notation))
+    written = formula(expr, LATEX, simplify=simplify, where=where, primes=primes, width=width, notation=notation)
+    return lines_of(written, line_width)
 
 
-def lines_of(written: Formula) -> str:
-    """Give a formula and the lines of its parts, one below the other."""
-    if not written.lines:
-        return written.main
-    names = [f"{name} = {right}" for name, right in written.lines]
-    rows = [written.main, rf"\quad \text{{where }} {names[0]}", *(rf"\quad {line}" for line in names[1:])]
-    return r"\begin{array}{l}" + r" \\ ".join(rows) + r"\end{array}"
+def lines_of(written: Formula, width: int | None = None) -> str:
+    """Give a formula and the lines of its parts, one below the other, broken where they are longer than the width."""
+    found = [written.main] if width is None else rows(written.main, width)
+    found[1:] = [rf"\quad {{}} {row}" for row in found[1:]]
+    for number, (name, right) in enumerate(written.lines):
+        first, *others = [right] if width is None else rows(right, width)
+        opening = r"\quad " if number else r"\quad \text{where } "
+        found += [f"{opening}{name} = {first}", *(rf"\qquad \qquad {{}} {row}" for row in others)]
+    return found[0] if len(found) == 1 else r"\begin{array}{l}" + r" \\ ".join(found) + r"\end{array}"
 
 
 Expr.views["latex"] = latex

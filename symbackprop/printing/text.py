@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from operator import attrgetter
 
 import numpy as np
 
 from symbackprop.expr import Expr
 from symbackprop.op import Array
+from symbackprop.printing.breaking import broken
 from symbackprop.printing.formula import Formula, Where, formula
 from symbackprop.printing.index import Notation
 from symbackprop.printing.names import text_name
@@ -61,6 +63,7 @@ def text(
     where: Where = "auto",
     primes: bool = False,
     width: int = 240,
+    line_width: int = 100,
     notation: Notation = "auto",
 ) -> str:
     """Give a formula as Unicode text, in the notation of matrices.
@@ -76,6 +79,7 @@ def text(
             none, "auto" if the formula is large otherwise.
         primes: write the derivatives of the sigmoid and of tanh as σ′(z) and tanh′(z).
         width: the length beyond which a part gets a line of its own, whatever `where` says.
+        line_width: the columns of a line; a longer one is broken before an operator.
         notation: "index" writes elements and sums over indices, "matrix" whole arrays; "auto" writes whole arrays where
             these can say it, else elements.
 
@@ -94,14 +98,17 @@ def text(
     z ⊙ σ(z)
       where z = Xw + b
     """
-    return lines_of(formula(expr, TEXT, simplify=simplify, where=where, primes=primes, width=width, notation=notation))
+    written = formula(expr, TEXT, simplify=simplify, where=where, primes=primes, width=width, notation=notation)
+    return lines_of(written, line_width)
 
 
-def lines_of(written: Formula) -> str:
-    """Give a formula and the lines of its parts, one below the other."""
-    opening = ["  where ", *["        "] * len(written.lines)]
-    parts = [f"\n{left}{name} = {right}" for left, (name, right) in zip(opening, written.lines, strict=False)]
-    return written.main + "".join(parts)
+def lines_of(written: Formula, width: int = sys.maxsize) -> str:
+    """Give a formula and the lines of its parts, one below the other, none longer than the width if that can be."""
+    found = [broken(written.main, width)]
+    for number, (name, right) in enumerate(written.lines):
+        opening = f"{'        ' if number else '  where '}{name} = "
+        found.append(broken(right, width, prefix=opening, hang=len(opening)))
+    return "\n".join(found)
 
 
 Expr.views["text"] = text
