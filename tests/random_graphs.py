@@ -21,7 +21,7 @@ MARGIN = 1e-4  # the least distance from a kink, a tie or a jump
 
 _COMPARED = {"maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 # Not drawn: a random matrix may be next to one without an inverse, and unslice is told where by a slice.
-LEFT_OUT = {"cholesky", "det", "inv", "logabsdet", "signdet", "solve", "unslice"}
+LEFT_OUT = {"cholesky", "det", "inv", "logabsdet", "logdet", "signdet", "solve", "unslice"}
 _NEAR_BASE = ((3,), (2, 3), (), (2, 1), (4,), (2, 4))
 
 

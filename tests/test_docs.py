@@ -15,7 +15,7 @@ from symbackprop.ops import TABLE
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
 HIDDEN = {  # what derivatives and functions of other names are made of
-    "arange", "halved_tril", "logabsdet", "product_of_others", "signdet", "size", "slice", "unit", "unslice",
+    "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice", "unit", "unslice",
 }  # fmt: skip
 RETURNED = {inspect.signature(thing).return_annotation for thing in vars(sb).values() if inspect.isfunction(thing)}
 

@@ -19,17 +19,17 @@ def expr_of(text: str) -> sb.Expr:
 DERIVATIVES = [
     ("sb.trace(X)", "X", "I"),  # 99
     ("sb.trace(A @ X)", "X", "Aᵀ"),  # 100
-    ("sb.trace(A @ X @ B)", "X", "AᵀBᵀ"),  # 101
+    ("sb.trace(A @ X @ B)", "X", "(BA)ᵀ"),  # 101
     ("sb.trace(A @ X.T @ B)", "X", "BA"),  # 102
     ("sb.trace(A @ X.T)", "X", "A"),  # 104
     ("s * sb.trace(A @ X)", "X", "sAᵀ"),
     ("sb.trace(X.T @ X)", "X", "2X"),  # 115
     ("sb.trace(A @ X @ B @ X.T)", "X", "AᵀXBᵀ + AXB"),  # 118, with C = I
-    ("sb.trace(A @ sb.linalg.inv(X) @ B)", "X", "−X⁻ᵀAᵀBᵀX⁻ᵀ"),  # 63
+    ("sb.trace(A @ sb.linalg.inv(X) @ B)", "X", "−(X⁻¹BAX⁻¹)ᵀ"),  # 63
     ("a @ X @ b", "X", "abᵀ"),  # 70
     ("a @ sb.linalg.inv(X) @ b", "X", "−X⁻ᵀabᵀX⁻ᵀ"),  # 61
     ("a @ sb.linalg.solve(X, b)", "b", "X⁻ᵀa"),
-    ("x @ A @ x", "x", "Ax + Aᵀx"),  # 81
+    ("x @ A @ x", "x", "(A + Aᵀ)x"),  # 81
     ("sb.linalg.det(X)", "X", "det(X)·X⁻ᵀ"),  # 49
     ("sb.log(sb.linalg.det(X))", "X", "X⁻ᵀ"),  # 57
     ("sb.linalg.slogdet(X).logabsdet", "X", "X⁻ᵀ"),  # 57

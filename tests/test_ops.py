@@ -22,7 +22,7 @@ from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
-FACTORED = {"cholesky", "det", "inv", "logabsdet", "signdet", "solve"}  # their first operand must be regular
+FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "signdet", "solve"}  # their first operand must be regular
 STEP = 1e-5
 
 # --- references -----------------------------------------------------------------------------------------------
@@ -80,6 +80,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "log_softmax": lambda x, axes: x - np.log(np.exp(x).sum(axes, keepdims=True)),
     "logsumexp": lambda x, axes, keepdims: np.log(np.exp(x).sum(axes, keepdims=keepdims)),
     "logabsdet": lambda x: np.linalg.slogdet(x)[1],
+    "logdet": lambda x: np.log(np.linalg.det(x)),
     "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),

@@ -11,6 +11,7 @@ from symbackprop.rewrite import FORMULA, PIPELINE, every_rule, simplify
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.pipeline import run
 from symbackprop.rewrite.scalar import _shortest
+from tests.values import obeying
 
 SIZES = {"N": 3, "D": 2, "K": 4, "M": 2}
 
@@ -27,9 +28,7 @@ def sample(exprs, seed, sizes):
     values = {}
     for symbol in symbols_of(exprs):
         shape = tuple(size if isinstance(size, int) else sizes[size.name] for size in symbol.shape)
-        drawn = random.uniform(0.3, 2.0, shape)
-        if "rows_sum_to" in symbol.node.facts:
-            drawn *= symbol.node.facts["rows_sum_to"] / drawn.sum(axis=-1, keepdims=True)
+        drawn = obeying(symbol, random.uniform(0.3, 2.0, shape))
         values[symbol] = drawn > 1 if symbol.dtype == bool else drawn
     return values
 

@@ -106,29 +106,65 @@ def symbols(spec: str, dtype: Any = "float64") -> tuple[Expr, ...]:
     return tuple(found)
 
 
-def assume(x: Expr, *, rows_sum_to: float) -> Expr:
-    """Declare what is known of a symbol, for simplification to use; gives the symbol itself.
+_OF_SQUARE = ("symmetric", "positive_definite", "orthogonal")
 
-    What is declared is believed, not checked: compiled functions rely on it too.
+
+def assume(
+    x: Expr,
+    *,
+    rows_sum_to: float | None = None,
+    positive: bool = False,
+    nonnegative: bool = False,
+    symmetric: bool = False,
+    positive_definite: bool = False,
+    orthogonal: bool = False,
+) -> Expr:
+    """Declare what is known of a symbol, for rewriting to use; gives the symbol itself.
+
+    What is declared is believed, not checked: compiled functions rely on it too. It holds for the values, not for
+    how they may change: the derivative by a symmetric matrix is the one by all its elements, as if each could move
+    alone, G. Where elements that mirror each other move together, write the matrix by what is free in it,
+    ``L + L.T - diag(diag(L))``, and differentiate by L: G + Gᵀ − diag(G) (Matrix Cookbook, 2012, eq. 138).
 
     Args:
         x: a symbol.
         rows_sum_to: the sum over its last axis: 1 for one-hot targets and other probabilities.
+        positive: all elements are above 0.
+        nonnegative: no element is below 0.
+        symmetric: it is its own transpose.
+        positive_definite: it is symmetric, and all its eigenvalues are above 0.
+        orthogonal: its transpose is its inverse.
 
     Raises:
         GraphError: x is no symbol.
-        ShapeError: x is a scalar, so it has no rows.
+        ShapeError: x is a scalar, so it has no rows, or no square matrix.
 
     >>> import symbackprop as sb
     >>> Y = sb.assume(symbol("Y", ("N", "K")), rows_sum_to=1)
     >>> print(sb.simplify(sb.sum(Y, axis=-1, keepdims=True) * sb.symbol("s")))
     broadcast_to(s, (N, 1))
+    >>> x, A = sb.symbol("x", "N"), sb.assume(sb.symbol("A", ("N", "N")), symmetric=True)
+    >>> print(sb.grad(x @ A @ x, x))
+    2Ax
     """
     if x.op is not SYMBOL:
         raise GraphError(f"assume: {x.describe()} is no symbol; declare what is known of the symbols it is made of")
-    if not x.shape:
-        raise ShapeError(f"assume: {x.describe()} is a scalar and has no rows")
-    x.node.facts = {**x.node.facts, "rows_sum_to": rows_sum_to}
+    flags = {
+        "positive": positive,
+        "nonnegative": nonnegative,
+        "symmetric": symmetric,
+        "positive_definite": positive_definite,
+        "orthogonal": orthogonal,
+    }
+    facts: dict[str, float] = {name: True for name, value in flags.items() if value}
+    if any(name in facts for name in _OF_SQUARE) and (x.ndim < 2 or x.shape[-1] != x.shape[-2]):
+        named = " and ".join(name for name in _OF_SQUARE if name in facts)
+        raise ShapeError(f"assume: {named} is said of square matrices: {x.describe()}")
+    if rows_sum_to is not None:
+        if not x.shape:
+            raise ShapeError(f"assume: {x.describe()} is a scalar and has no rows")
+        facts["rows_sum_to"] = rows_sum_to
+    x.node.facts = {**x.node.facts, **facts}
     return x
 
 

@@ -185,6 +185,27 @@ LOGABSDET = Op(
     cases=_STACKS,
 )
 
+_LOGDET = '''
+def logdet(a):
+    """log(det(a)) without overflow; NaN where the determinant is negative."""
+    sign, size = np.linalg.slogdet(a)
+    return np.where(sign < 0, size.dtype.type("nan"), size)[()]
+'''
+
+LOGDET = Op(
+    name="logdet",
+    doc="Give the logarithm of the determinant, NaN where that is negative.",
+    shape=_stack_shape,
+    dtype=_factored,
+    vjps=(lambda g, _y, a: _spread(g) * matrix_transpose(inv(a)),),
+    numpy=Form("logdet($0)"),
+    text=Form("log(det($0))"),
+    latex=Form(r"\log\left(\det\left($0\right)\right)"),
+    helper=_LOGDET,
+    cost=_cubic,
+    cases=_STACKS,
+)
+
 SIGNDET = Op(
     name="signdet",
     doc="Give the sign of the determinant.",

@@ -8,6 +8,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite.engine import Rewritten, rule_set
+from symbackprop.rewrite.matrix import BEFORE
 from symbackprop.rewrite.stable import stable
 
 
@@ -32,10 +33,11 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
     graph, nodes = z.graph, z.graph.nodes
     kept = {expr.number for expr in keep}
     order = graph.reachable([z.number], known=kept)
-    rules = rule_set(stable())
-    if z.number in kept or not any(rules.at(nodes[number], nodes) for number in order if number not in kept):
+    rules = (*stable(), *BEFORE)
+    fitting = rule_set(rules)
+    if z.number in kept or not any(fitting.at(nodes[number], nodes) for number in order if number not in kept):
         return z
-    scratch = Rewritten(stable())
+    scratch = Rewritten(rules)
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
     for number in order:

@@ -13,7 +13,7 @@ from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
-from symbackprop.rewrite.matrix import CHEAPER, MATRIX
+from symbackprop.rewrite.matrix import CHEAPER, FORMULA_ONLY, MATRIX
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.tidy import TIDY
@@ -51,20 +51,23 @@ PIPELINE: tuple[Pass, ...] = (
 """What `compile` runs; every rule is exact or real."""
 
 _CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
+_MATRIX = Pass(
+    "matrix", "matrix products are shortened, and their common factors come out of sums", lambda: FORMULA_ONLY
+)
 _TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
 
 
 def _formula(effort: Effort) -> tuple[Pass, ...]:
     meaning = "clusters of arithmetic are cancelled and factored by SymPy"
     scalar = Pass("scalar", meaning, rebuild=partial(rebuild_shorter, effort=effort))
-    return (*_COMMON, _CONTRACT, scalar, _TIDY, scalar)  # what has come out of sums may cancel
+    return (*_COMMON, _CONTRACT, _MATRIX, scalar, _TIDY, scalar)  # what has come out of sums may cancel
 
 
 FORMULA = _formula(NORMAL)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
 EFFORTS: Mapping[str, tuple[Pass, ...]] = {
-    "low": (*_COMMON, _CONTRACT, _TIDY),
+    "low": (*_COMMON, _CONTRACT, _MATRIX, _TIDY),
     "normal": FORMULA,
     "high": _formula(HIGH),
 }

@@ -343,7 +343,7 @@ def test_a_softmax_network_has_all_lines():
         "Backward pass:",
         "  J̄ = 1",
         "  ȳ = J̄·y*/y",
-        "  b̄ = y ⊙ (ȳ − sum(ȳ ⊙ y))",
+        "  b̄ = y ⊙ (ȳ − ȳᵀy)",
         "  β̄ = b̄zᵀ",
         "  z̄ = βᵀb̄",
         "  ā = z̄ ⊙ σ′(a)",

@@ -1,0 +1,169 @@
+"""What is known of values: declared with `assume`, and inferred from how they are made.
+
+Facts of elements: ``positive`` and ``nonnegative``. Facts of square matrices: ``symmetric``, ``orthogonal``,
+``positive_definite`` and ``positive_semidefinite``. Inference looks at one operation and at what is known of its
+operands, so that all of it costs what the graph has nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakKeyDictionary
+
+from symbackprop import ops
+from symbackprop.expr import Expr
+from symbackprop.graph import Graph
+from symbackprop.op import CONSTANT, SIZE, Op
+from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
+from symbackprop.ops.elementwise import RELU
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.linalg import NORM, det, inv
+from symbackprop.ops.reduce import MAX, MEAN, MIN, PROD, SOFTMAX, SUM
+from symbackprop.rewrite.product import Factor, is_square, is_transpose, outer_operands, product_of
+
+Facts = frozenset[str]
+
+_IMPLIED = {
+    "positive": {"nonnegative"},
+    "positive_definite": {"positive_semidefinite", "symmetric"},
+    "positive_semidefinite": {"symmetric"},
+}
+_NOTHING: Facts = frozenset()
+_ELEMENTS = frozenset({"positive", "nonnegative"})
+_MATRIX = frozenset({"symmetric", "orthogonal", "positive_definite", "positive_semidefinite"})
+_DEFINITE = frozenset({"symmetric", "positive_definite", "positive_semidefinite"})
+_REMEMBERED: WeakKeyDictionary[Graph, dict[int, Facts]] = WeakKeyDictionary()
+
+
+def _in_all(below: Sequence[Facts]) -> Facts:
+    return _ELEMENTS.intersection(*below)
+
+
+def _in_one(below: Sequence[Facts]) -> Facts:
+    return _ELEMENTS.intersection(frozenset().union(*below))
+
+
+_SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
+    **dict.fromkeys((ops.exp, ops.sigmoid, ops.softplus, SOFTMAX), lambda _: ("positive",)),
+    **dict.fromkeys((ops.abs, RELU, NORM), lambda _: ("nonnegative",)),
+    **dict.fromkeys((ops.sqrt, ops.power), lambda below: below[0] & _ELEMENTS),
+    **dict.fromkeys((ops.multiply, ops.divide, ops.minimum), _in_all),
+    **dict.fromkeys((SUM, MEAN, MAX, MIN, PROD, DIAGONAL, TRACE), _in_all),
+    **dict.fromkeys((BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, SLICE), _in_all),
+    ops.square: lambda below: {"nonnegative"} | (below[0] & _ELEMENTS),
+    ops.maximum: _in_one,
+    ops.add: lambda below: _in_one(below) if all("nonnegative" in facts for facts in below) else (),
+    det: lambda below: ("positive",) if "positive_definite" in below[0] else (),
+}
+
+
+def known(expr: Expr) -> Facts:
+    """Give what is known of an expression.
+
+    >>> import symbackprop as sb
+    >>> X = sb.symbol("X", ("N", "D"))
+    >>> sorted(known(X.T @ X))
+    ['positive_semidefinite', 'symmetric']
+    >>> sorted(known(sb.exp(X)))
+    ['nonnegative', 'positive']
+    """
+    graph, number = expr.graph, expr.number
+    found = _REMEMBERED.setdefault(graph, {})
+    if number not in found:
+        for at in graph.reachable([number], known=found):
+            if at not in found:
+                found[at] = _complete(_inferred(Expr(graph, at), found))
+    return found[number]
+
+
+def _complete(facts: Iterable[str]) -> Facts:
+    complete = set(facts)
+    for fact in tuple(complete):
+        complete |= _IMPLIED.get(fact, set())
+    return frozenset(complete)
+
+
+def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
+    node = expr.node
+    declared = set(node.facts) - {"rows_sum_to"}
+    if not node.inputs:
+        return declared | _of_leaf(expr)
+    below = [found[number] for number in node.inputs]
+    signs = _SIGNS.get(node.op)
+    facts = declared | (set(signs(below)) if signs else set())
+    if is_square(expr):
+        facts |= _of_matrix(expr, below)
+    return facts
+
+
+def _of_leaf(expr: Expr) -> set[str]:
+    if expr.op is EYE and is_square(expr):
+        return {"nonnegative", "orthogonal", "positive_definite"}
+    if expr.op is SIZE:
+        return {"nonnegative"}
+    if expr.op is CONSTANT and not expr.shape and expr.dtype.kind in "iuf":
+        value = expr.params["value"].array
+        return {"positive"} if value > 0 else {"nonnegative"} if value == 0 else set()
+    return set()
+
+
+def _of_matrix(expr: Expr, below: Sequence[Facts]) -> set[str]:
+    """Infer the symmetry of square matrices."""
+    op = expr.op
+    if is_transpose(expr) or op is inv:
+        return set(below[0] & _MATRIX)
+    if op is ops.matmul:
+        return _of_product(expr, below)
+    if op is DIAG:
+        sign = {"positive_definite"} if "positive" in below[0] else set()
+        return sign or ({"positive_semidefinite"} if "nonnegative" in below[0] else {"symmetric"})
+    if op is KRON:
+        return set(_MATRIX.intersection(*below)) if all(map(is_square, expr.inputs)) else set()
+    pair = outer_operands(expr)
+    if pair is not None:
+        return {"positive_semidefinite"} if pair[0] is pair[1] else set()
+    return _of_elementwise(expr, below) if op.elementwise else set()
+
+
+def _of_product(expr: Expr, below: Sequence[Facts]) -> set[str]:
+    """Tell of a product whether it is its own transpose, as AᵀA is."""
+    facts = {"orthogonal"}.intersection(*below)
+    if expr.ndim > 2:
+        return facts
+    product = product_of(expr, known)
+    row = None if product is None else product.factors
+    if not row or tuple(_turned(factor) for factor in reversed(row)) != row:
+        return facts
+    middle = known(row[len(row) // 2].base) if len(row) % 2 else {"positive_semidefinite"}
+    plain = product is not None and product.number > 0 and not (product.scalars or product.divisors)
+    return facts | ({"positive_semidefinite"} if plain and "positive_semidefinite" in middle else {"symmetric"})
+
+
+def _turned(factor: Factor) -> Factor:
+    return factor if factor.base.ndim == 2 and "symmetric" in known(factor.base) else factor.turn()
+
+
+def _of_elementwise(expr: Expr, below: Sequence[Facts]) -> set[str]:
+    op, whole = expr.op, [at for at, operand in enumerate(expr.inputs) if operand.shape == expr.shape]
+    if any(at not in whole and operand.shape for at, operand in enumerate(expr.inputs)):
+        return set()
+    matrices = [below[at] for at in whole]
+    if len(whole) == 2 and op is ops.add and _opposite(*expr.inputs):
+        return {"symmetric"}
+    shared = _DEFINITE.intersection(*matrices) if matrices else _NOTHING
+    if op is ops.add and len(whole) == 2:
+        definite = any("positive_definite" in facts for facts in matrices)
+        return {"positive_definite"} if definite and "positive_semidefinite" in shared else set(shared)
+    if op is ops.multiply or (op is ops.divide and 1 not in whole):
+        scale = [facts for at, facts in enumerate(below) if at not in whole]
+        if all("positive" in facts for facts in scale):
+            return set(shared)
+        if all("nonnegative" in facts for facts in scale):
+            return set(shared - {"positive_definite"})
+    return set(shared & {"symmetric"})
+
+
+def _opposite(left: Expr, right: Expr) -> bool:
+    """Tell whether one is the transpose of the other."""
+    return any(is_transpose(one) and one.inputs[0] is other for one, other in ((left, right), (right, left)))
