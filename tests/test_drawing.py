@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 import time
-from itertools import pairwise
+from contextlib import ExitStack
+from itertools import combinations, pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,7 +15,7 @@ import symbackprop as sb
 from symbackprop.errors import ArgumentError, GraphError, SymbackpropError
 from symbackprop.printing import dot, draw, layered
 from symbackprop.printing.layered import Wire, lay_out, layers_of
-from symbackprop.printing.picture import picture
+from symbackprop.printing.picture import Frame, Kind, picture
 
 AWKWARD = [
     'a"b',
@@ -225,6 +226,236 @@ def test_where_graphviz_fails_we_draw_ourselves(monkeypatch, error):
     assert draw(sb.symbol("x")).engine == "own"
     with pytest.raises(SymbackpropError, match="dot failed"):
         draw(sb.symbol("x"), engine="graphviz")
+
+
+# --- modules --------------------------------------------------------------------------------------------------
+
+
+def in_modules():
+    """Logistic regression as a circuit, in three modules."""
+    theta, x, y = *sb.symbols("θ[D] x[D]"), sb.symbol("y*")
+    with sb.module("linear"):
+        a = sb.sum(theta * x).named("a")
+    with sb.module("logistic"):
+        q = (1 / (1 + sb.exp(-a))).named("q")
+    with sb.module("loss"):
+        loss = (y * sb.log(q) + (1 - y) * sb.log(1 - q)).named("J")
+    return loss, theta
+
+
+def network():
+    """A network in modules, one of which stands in another and one is entered twice."""
+    X, W, V, y = sb.symbols("X[N,D] W[D,H] V[H,K] y[N,K]")
+    with sb.module("network"):
+        with sb.module("hidden layer"):
+            h = sb.tanh(X @ W).named("h")
+        with sb.module("output layer"):
+            p = sb.softmax(h @ V, axis=-1).named("p")
+    with sb.module("loss"):
+        loss = -sb.mean(y * sb.log(p))
+    scaled = loss * sb.symbol("c")
+    with sb.module("network"):
+        penalty = sb.sum(W**2) * scaled
+    return (loss + penalty).named("J"), [W, V]
+
+
+@pytest.mark.lecture("A21")
+@pytest.mark.lecture("D9")
+def test_a_computation_is_drawn_as_a_circuit_and_by_its_layers():
+    loss, theta = in_modules()
+    circuit, layers = draw(loss, engine="own"), draw(loss, modules="collapsed", engine="own")
+    operations = loss.graph.reachable([loss.number])
+    assert len(picture(loss).boxes) == len(operations)
+    assert {"θ", "x", "y*", "a", "q", "J", "exp", "linear", "logistic", "loss"} <= set(texts(circuit.svg))
+    shown = picture(loss, modules="collapsed")
+    assert [(box.title, box.note) for box in shown.boxes if box.kind is Kind.MODULE] == [
+        ("linear", "a"),
+        ("logistic", "q"),
+        ("loss", "J"),
+    ]
+    named = [(shown.boxes[arrow.tail].title, shown.boxes[arrow.head].title) for arrow in shown.arrows]
+    assert sorted(named) == [
+        ("linear", "logistic"),
+        ("logistic", "loss"),
+        ("x", "linear"),
+        ("y*", "loss"),
+        ("θ", "linear"),
+    ]
+    assert {"linear", "logistic", "loss"} <= set(texts(layers.svg))
+    assert "exp" not in texts(layers.svg)
+    both = picture([loss, sb.grad(loss, theta)], modules="collapsed")
+    order = [(box.title, box.backward) for box in both.boxes if box.kind is Kind.MODULE]
+    assert order[-1] == ("linear", True)
+    assert ("linear", False) in order
+
+
+@pytest.mark.lecture("A12")
+@pytest.mark.lecture("A21")
+def test_a_network_is_drawn_as_a_circuit_and_by_its_layers():
+    loss, wrt = network()
+    everything = [loss, *sb.grad(loss, wrt)]
+    circuit = picture(everything)
+    frames = [item for item in circuit.items if isinstance(item, Frame)]
+    assert [frame.title for frame in frames if not frame.backward] == ["network", "loss", "network"]
+    inner = [item.title for item in frames[0].items if isinstance(item, Frame)]
+    assert inner == ["hidden layer", "output layer"]
+    assert {frame.title for frame in frames if frame.backward} == {"network: gradient", "loss: gradient"}
+    assert sorted(boxes_in(circuit.items)) == list(range(len(circuit.boxes)))
+    layers = picture(everything, modules="collapsed")
+    assert len(layers.boxes) < len(circuit.boxes) / 2
+    for shown in (circuit, layers):
+        assert all(arrow.tail < arrow.head for arrow in shown.arrows)
+    assert picture(everything, modules="none").items == list(range(len(circuit.boxes)))
+
+
+def boxes_in(items):
+    for item in items:
+        yield from [item] if isinstance(item, int) else boxes_in(item.items)
+
+
+def test_clusters_show_modules_in_dot():
+    loss, theta = in_modules()
+    text = dot([loss, sb.grad(loss, theta)])
+    for title in ("linear", "logistic", "loss"):
+        assert f'graph [label="{title}", labeljust="l"' in text
+        assert f'graph [label="{title}: gradient", labeljust="l"' in text
+    assert text.count("subgraph") == 6
+    inside = re.findall(r"^ +(n\d+)$", text, re.MULTILINE)
+    assert len(inside) == len(set(inside))
+    assert "subgraph" not in dot([loss, sb.grad(loss, theta)], modules="none")
+    assert 'label="linear\\na", shape="box", color="#4338ca"' in dot(loss, modules="collapsed")
+    assert loss.to_dot(modules="collapsed") == dot(loss, modules="collapsed")
+
+
+@pytest.mark.skipif(not GRAPHVIZ, reason="Graphviz is not installed")
+@pytest.mark.parametrize("modules", ["boxes", "collapsed", "none"])
+def test_graphviz_draws_modules(modules):
+    loss, wrt = network()
+    drawing = draw([loss, *sb.grad(loss, wrt)], modules=modules, engine="graphviz")
+    assert ("loss" in texts(drawing.svg)) is (modules != "none")
+
+
+def test_a_constant_stands_with_what_uses_it():
+    x = sb.symbol("x")
+    with sb.module("unit"):
+        y = 2 * x
+    shown = picture(y)
+    (frame,) = [item for item in shown.items if isinstance(item, Frame)]
+    assert [shown.boxes[at].title for at in frame.items] == ["2", "×"]
+    simpler = sb.simplify(sb.grad(y * y, x))
+    assert [box.kind for box in picture(simpler, modules="collapsed").boxes].count(Kind.CONSTANT) <= 1
+
+
+def test_mistakes_about_modules_are_named():
+    x = sb.symbol("x")
+    with pytest.raises(ValueError, match="modules are shown as 'boxes', 'collapsed' or 'none', not 'folded'"):
+        draw(x, modules="folded")
+    with pytest.raises(ArgumentError, match="a picture with collapsed modules needs some: make parts of the"):
+        draw(sb.exp(x), modules="collapsed")
+
+
+def geometry(svg):
+    """Give where the boxes, frames, texts and arrows of a figure are: rectangles and points."""
+    boxes, frames, arrows = [], [], []
+
+    def walk(element, x, y):
+        moved = re.fullmatch(r"translate\((\S+) (\S+)\)", element.get("transform", ""))
+        if moved:
+            x, y = x + float(moved[1]), y + float(moved[2])
+        for child in element:
+            tag = child.tag.rpartition("}")[2]
+            if tag == "rect" and child.get("width") != "100%" and child.get("height") != "12":
+                left, top = x + float(child.get("x", 0)), y + float(child.get("y", 0))
+                place = (left, top, left + float(child.get("width")), top + float(child.get("height")))
+                (boxes if child.get("x") else frames).append(place)
+            elif tag == "path" and "h6z" not in child.get("d"):
+                arrows.append([(x + a, y + b) for a, b in points(child.get("d"))])
+            walk(child, x, y)
+
+    walk(ET.fromstring(svg), 0.0, 0.0)  # noqa: S314 - what we wrote ourselves
+    return boxes, frames, arrows
+
+
+def points(path):
+    """Give points along a path of vertical lines and curves."""
+    x = y = 0.0
+    for command, numbers in re.findall(r"([MLVC])([^MLVC]*)", path):
+        given = [float(number) for number in numbers.split()]
+        if command == "C":
+            (x1, y1, x2, y2, end_x, end_y), (from_x, from_y) = given, (x, y)
+            for t in (k / 8 for k in range(1, 9)):
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+                x = sum(w * p for w, p in zip(weights, (from_x, x1, x2, end_x), strict=True))
+                y = sum(w * p for w, p in zip(weights, (from_y, y1, y2, end_y), strict=True))
+                yield x, y
+            continue
+        end_x, end_y = (x, *given) if command == "V" else given
+        if command != "M":
+            yield from ((x + (end_x - x) * k / 8, y + (end_y - y) * k / 8) for k in range(8))
+        x, y = end_x, end_y
+        yield x, y
+
+
+def check_figure(svg):
+    """Check that boxes do not overlap, frames overlap only where one holds the other, arrows go around boxes."""
+    boxes, frames, arrows = geometry(svg)
+    for one, other in combinations(boxes, 2):
+        assert not overlap(one, other), (one, other)
+    for frame in frames:
+        for other in [*boxes, *frames]:
+            assert other is frame or not overlap(frame, other) or holds(frame, other) or holds(other, frame)
+    for arrow in arrows:
+        for left, top, right, bottom in boxes:
+            inside = [(x, y) for x, y in arrow if left + 1 < x < right - 1 and top + 1 < y < bottom - 1]
+            assert not inside, (inside, (left, top, right, bottom))
+        for left, top, right, bottom in frames:  # a piece of an arrow ends where it meets a frame
+            enters = any(left + 1 < x < right - 1 and top + 1 < y < bottom - 1 for x, y in arrow)
+            assert not enters or all(left <= x <= right and top - 1 <= y <= bottom + 1 for x, y in arrow)
+    return boxes, frames, arrows
+
+
+def overlap(one, other):
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def holds(one, other):
+    return one[0] <= other[0] and one[1] <= other[1] and other[2] <= one[2] and other[3] <= one[3]
+
+
+@pytest.mark.parametrize("modules", ["boxes", "collapsed", "none"])
+def test_nothing_in_a_figure_of_modules_overlaps(modules):
+    for made in (in_modules(), network()):
+        loss, wrt = made
+        gradients = sb.grad(loss, wrt)
+        shown = [loss, *(gradients if isinstance(gradients, list) else [gradients])]
+        boxes, frames, _ = check_figure(draw(shown, modules=modules, engine="own").svg)
+        assert len(boxes) == len(picture(shown, modules=modules).boxes)
+        assert bool(frames) is (modules == "boxes")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_figures_of_random_modules_are_sound(seed):
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    made = list(sb.symbols("x y z"))
+    for _ in range(30):
+        with ExitStack() as stack:
+            for _ in range(rng.randrange(3)):
+                stack.enter_context(sb.module(rng.choice(["a", "module", "a long name of a module"])))
+            left, right = (rng.choice(made[-8:]) for _ in range(2))
+            made.append(rng.choice([sb.sin(left), left * right + 2, left - right]))
+    shown = [sum(made[-6:], made[-7]), sb.grad(made[-1], made[-1].inputs[0])]
+    for modules in ("boxes", "collapsed"):
+        boxes, _, arrows = check_figure(draw(shown, modules=modules, engine="own").svg)
+        expected = picture(shown, modules=modules)
+        assert len(boxes) == len(expected.boxes)
+        assert len(arrows) >= len(expected.arrows)
+
+
+def test_names_of_frames_are_escaped():
+    with sb.module('<b>&amp;"]]>'):
+        y = sb.exp(sb.symbol("x"))
+    assert '<b>&amp;"]]>' in texts(draw(y, engine="own").svg)
+    assert r'label="<b>&amp;amp;\"]]>"' in dot(y)
 
 
 # --- the layout -----------------------------------------------------------------------------------------------

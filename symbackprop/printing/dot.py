@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Literal
 
 from symbackprop.expr import Expr
-from symbackprop.printing.picture import Arrow, Box, Kind, Outputs, Picture, picture
+from symbackprop.printing.picture import Arrow, Box, Frame, Kind, Modules, Outputs, Picture, picture
 
 INK, GRADIENT, SYMBOL, QUIET = "#1f2933", "#c2410c", "#1d5fa8", "#6b7280"
+MODULE, MODULE_FILL, FRAME, FRAME_FILL, GRADIENT_FRAME_FILL = "#4338ca", "#eef0ff", "#64748b", "#f7f9fb", "#fffbf7"
 PAPER, GRADIENT_FILL, SYMBOL_FILL, QUIET_FILL = "#ffffff", "#fff6ed", "#e6f0fb", "#f1f3f5"
 
 _CORNERS = {2: ("nw", "ne"), 3: ("nw", "n", "ne")}
@@ -15,7 +18,7 @@ _CORNERS = {2: ("nw", "ne"), 3: ("nw", "n", "ne")}
 Direction = Literal["down", "right"]
 
 
-def dot(outputs: Outputs, *, direction: Direction = "down") -> str:
+def dot(outputs: Outputs, *, modules: Modules = "boxes", direction: Direction = "down") -> str:
     r"""Write the graph that expressions are computed by in Graphviz's DOT language.
 
     Nodes that differentiation made are dashed, all others solid; symbols are ellipses with name and shape, constants
@@ -24,11 +27,13 @@ def dot(outputs: Outputs, *, direction: Direction = "down") -> str:
 
     Args:
         outputs: an expression, several, or a dictionary of them.
+        modules: ``"boxes"`` draws frames around modules, ``"collapsed"`` each module as one box, ``"none"`` neither.
         direction: where results lie, seen from their operands.
 
     Raises:
         ArgumentError: something among them is no expression, or there is none.
         GraphError: they live in different graphs.
+        ValueError: `modules` is something else.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -42,7 +47,7 @@ def dot(outputs: Outputs, *, direction: Direction = "down") -> str:
       n0 -> n1 [label="[N]"]
     }
     """
-    return write(picture(outputs), direction=direction)
+    return write(picture(outputs, modules=modules), direction=direction)
 
 
 def write(shown: Picture, *, direction: Direction = "down") -> str:
@@ -60,6 +65,7 @@ def write(shown: Picture, *, direction: Direction = "down") -> str:
             "graph " + _attributes(label="solid: forward, dashed: gradient", fontname="Helvetica", fontsize=10)
         )
     lines += [f"n{at} {_box(box)}" for at, box in enumerate(shown.boxes)]
+    lines += _clusters(shown.items)
     lines += [_arrow(arrow, corners=direction == "down") for arrow in shown.arrows]
     return "\n".join(["digraph {", *(f"  {line}" for line in lines), "}"])
 
@@ -82,6 +88,36 @@ def _attributes(**attributes: str | float | tuple[str, ...]) -> str:
     return f"[{', '.join(written)}]"
 
 
+def _clusters(items: Sequence[int | Frame]) -> Iterator[str]:
+    """Write the frames as clusters, numbered on."""
+    numbers = count()
+
+    def inside(items: Sequence[int | Frame]) -> Iterator[str]:
+        for item in items:
+            if isinstance(item, int):
+                yield f"n{item}"
+                continue
+            colour, fill = (GRADIENT, GRADIENT_FRAME_FILL) if item.backward else (FRAME, FRAME_FILL)
+            style = "rounded,filled,dashed" if item.backward else "rounded,filled"
+            look = _attributes(
+                label=item.title,
+                labeljust="l",
+                fontname="Helvetica",
+                fontsize=11,
+                style=style,
+                color=colour,
+                fillcolor=fill,
+            )
+            yield f'subgraph "cluster{next(numbers)}" {{'
+            yield f"  graph {look}"
+            yield from (f"  {line}" for line in inside(item.items))
+            yield "}"
+
+    for item in items:
+        if not isinstance(item, int):
+            yield from inside([item])
+
+
 def _box(box: Box) -> str:
     attributes: dict[str, str | float | tuple[str, ...]] = {"label": tuple(filter(None, (box.title, box.note)))}
     attributes["shape"] = "ellipse" if box.kind is Kind.SYMBOL else "box"
@@ -89,6 +125,8 @@ def _box(box: Box) -> str:
         attributes |= {"style": "rounded,filled,dashed", "color": GRADIENT, "fillcolor": GRADIENT_FILL}
     elif box.kind is Kind.SYMBOL:
         attributes |= {"style": "filled", "color": SYMBOL, "fillcolor": SYMBOL_FILL}
+    elif box.kind is Kind.MODULE:
+        attributes |= {"color": MODULE, "fillcolor": MODULE_FILL, "width": 1.2, "height": 0.6}
     elif box.kind is Kind.CONSTANT:
         attributes |= {"color": QUIET, "fillcolor": QUIET_FILL}
     if box.kind is Kind.CONSTANT:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 BOX_GAP, TRUNK_GAP = 26.0, 14.0
 _FALL, _MOST_FALL = 38.0, 96.0  # the least and the most room between two layers
+_SHORT_FALL = 16.0  # the least where one of them is of no height
 _SWEEPS = 24
 _CORNER_BUDGET = 30_000  # above this many places the order is chosen with less care, so that it takes seconds
 
@@ -30,12 +31,14 @@ class Wire(NamedTuple):
         head: the box that it enters, which has a higher number.
         entry: where on the head's width it enters, from 0 to 1.
         late: whether it has the second of the two kinds; these have trunks of their own, and their heads sink.
+        leave: where on the tail's width it leaves; wires that leave at different places have different trunks.
     """
 
     tail: int
     head: int
     entry: float = 0.5
     late: bool = False
+    leave: float = 0.5
 
 
 class Spot(NamedTuple):
@@ -73,6 +76,7 @@ class _Places:
         self.above: list[list[int]] = [[] for _ in layer]
         self.below: list[list[int]] = [[] for _ in layer]
         self.entry: dict[tuple[int, int], float] = {}
+        self.leave: dict[tuple[int, int], float] = {}
 
     def is_corner(self, place: int) -> bool:
         return place >= self.boxes
@@ -84,10 +88,11 @@ class _Places:
         self.below.append([])
         return len(self.layer) - 1
 
-    def join(self, upper: int, lower: int, entry: float = 0.5) -> None:
+    def join(self, upper: int, lower: int, entry: float = 0.5, leave: float = 0.5) -> None:
         if (upper, lower) in self.entry:  # a second wire between the two counts once
             return
         self.entry[upper, lower] = entry
+        self.leave[upper, lower] = leave
         self.below[upper].append(lower)
         self.above[lower].append(upper)
 
@@ -95,7 +100,7 @@ class _Places:
         """Give where the links of a place end in the next row, in order; entries tell apart what enters one box."""
         if down:
             return sorted(position[other] + self.entry[place, other] for other in self.below[place])
-        return sorted(position[other] + 0.5 for other in self.above[place])
+        return sorted(position[other] + self.leave[other, place] for other in self.above[place])
 
     def gap(self, left: int, right: int) -> float:
         """Give the least distance of the middles of two neighbours."""
@@ -103,12 +108,20 @@ class _Places:
         return (self.width[left] + self.width[right]) / 2 + free
 
 
-def lay_out(sizes: Sequence[tuple[float, float]], wires: Sequence[Wire]) -> Figure:
+def lay_out(
+    sizes: Sequence[tuple[float, float]],
+    wires: Sequence[Wire],
+    *,
+    first: Collection[int] = (),
+    last: Collection[int] = (),
+) -> Figure:
     """Give the coordinates of boxes and wires.
 
     Args:
         sizes: width and height of each box; boxes stand in topological order.
         wires: the arrows between them; two boxes may be joined more than once.
+        first: boxes without operands that are to stand in the first layer.
+        last: boxes without consumers that are to stand in the last layer, with none but their like.
 
     >>> figure = lay_out([(20, 10), (20, 10)], [Wire(0, 1)])
     >>> figure.boxes[0].x == figure.boxes[1].x, figure.boxes[0].y < figure.boxes[1].y
@@ -117,7 +130,11 @@ def lay_out(sizes: Sequence[tuple[float, float]], wires: Sequence[Wire]) -> Figu
     count = len(sizes)
     links = dict.fromkeys((wire.tail, wire.head) for wire in wires)
     late = {wire.head for wire in wires if wire.late}
-    places = _Places(layers_of(count, links, late), [width for width, _ in sizes])
+    layers = layers_of(count, links, late, first)
+    if last:
+        bottom = max((layer for box, layer in enumerate(layers) if box not in last), default=-1) + 1
+        layers = [bottom if box in last else layer for box, layer in enumerate(layers)]
+    places = _Places(layers, [width for width, _ in sizes])
     corners = _trunks(places, wires)
     rows = _ordered(places)
     x = _coordinates(places, rows)
@@ -132,10 +149,13 @@ def lay_out(sizes: Sequence[tuple[float, float]], wires: Sequence[Wire]) -> Figu
 # --- layers ---------------------------------------------------------------------------------------------------
 
 
-def layers_of(count: int, links: Iterable[tuple[int, int]], late: Collection[int] = ()) -> list[int]:
+def layers_of(
+    count: int, links: Iterable[tuple[int, int]], late: Collection[int] = (), first: Collection[int] = ()
+) -> list[int]:
     """Give each box its layer: below its operands, and as near to its consumers as shortens the arrows.
 
-    Where it is all the same, a box stands near its operands, a `late` one near its consumers.
+    Where it is all the same, a box stands near its operands, a `late` one near its consumers. Those that are to be
+    `first` stay in the first layer.
 
     >>> layers_of(4, [(0, 1), (1, 3), (2, 3)])  # 2, a source, stands just above its consumer
     [0, 1, 1, 2]
@@ -150,27 +170,27 @@ def layers_of(count: int, links: Iterable[tuple[int, int]], late: Collection[int
     follows = [False] * count
     for box in range(count):
         layer[box] = max((layer[tail] + 1 for tail in above[box]), default=0)
-        follows[box] = len(below[box]) == 1 and all(follows[tail] for tail in above[box])
+        follows[box] = box not in first and len(below[box]) == 1 and all(follows[tail] for tail in above[box])
     for box in range(count - 1, -1, -1):
         held = sum(not follows[tail] for tail in above[box])
-        if below[box] and len(below[box]) + (box in late) > held:
+        if box not in first and below[box] and len(below[box]) + (box in late) > held:
             layer[box] = min(layer[head] for head in below[box]) - 1
-    top = min(layer, default=0)
+    top = 0 if first else min(layer, default=0)
     return [value - top for value in layer]
 
 
 def _trunks(places: _Places, wires: Sequence[Wire]) -> list[list[int]]:
     """Put corners into the layers that wires pass, one chain for each trunk, and give each wire's corners."""
-    trunks: dict[tuple[int, bool], list[int]] = {}
+    trunks: dict[tuple[int, bool, float], list[int]] = {}
     found = []
     for wire in wires:
-        trunk = trunks.setdefault((wire.tail, wire.late), [wire.tail])
+        trunk = trunks.setdefault((wire.tail, wire.late, wire.leave), [wire.tail])
         length = places.layer[wire.head] - places.layer[wire.tail]
         while len(trunk) < length:
             corner = places.add_corner(places.layer[trunk[-1]] + 1)
-            places.join(trunk[-1], corner)
+            places.join(trunk[-1], corner, leave=0.5 if len(trunk) > 1 else wire.leave)
             trunk.append(corner)
-        places.join(trunk[length - 1], wire.head, wire.entry)
+        places.join(trunk[length - 1], wire.head, wire.entry, 0.5 if length > 1 else wire.leave)
         found.append(trunk[1:length])
     return found
 
@@ -369,10 +389,11 @@ def _bands(
     places: _Places, rows: list[list[int]], x: Sequence[float], heights: Sequence[float]
 ) -> tuple[list[tuple[float, float]], float]:
     """Give the top and the bottom of each layer, and the whole height; what reaches far aside gets room to fall."""
+    tall = [max((heights[place] for place in row if not places.is_corner(place)), default=0.0) for row in rows]
     bands, y = [], 0.0
-    for row in rows:
-        bottom = y + max((heights[place] for place in row if not places.is_corner(place)), default=0.0)
-        bands.append((y, bottom))
+    for row, height, following in zip(rows, tall, [*tall[1:], 0.0], strict=True):
+        bands.append((y, y + height))
         reach = max((abs(x[place] - x[other]) for place in row for other in places.below[place]), default=0.0)
-        y = bottom + min(_MOST_FALL, _FALL + reach / 10)
+        least = _FALL if height and following else _SHORT_FALL
+        y += height + min(_MOST_FALL, least + reach / 10)
     return bands, bands[-1][1]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from symbackprop import dims
 from symbackprop.errors import ArgumentError
 from symbackprop.expr import Expr, common_graph
 from symbackprop.graph import Graph, Node
+from symbackprop.printing.parts import Part, parted
 
+Modules = Literal["boxes", "collapsed", "none"]
 Outputs: TypeAlias = Expr | Iterable[Expr] | Mapping[str, Expr]
 
 _OPERAND = "\0"  # no formula holds it, so it cannot be taken for a product's dot
@@ -23,6 +25,7 @@ class Kind(Enum):
     SYMBOL = "symbol"
     CONSTANT = "constant"
     OPERATION = "operation"
+    MODULE = "module"
 
 
 class Box(NamedTuple):
@@ -67,11 +70,32 @@ class Arrow(NamedTuple):
     backward: bool
 
 
+class Frame(NamedTuple):
+    """A module whose nodes are shown, and modules in it.
+
+    Attributes:
+        title: its name.
+        backward: whether it holds what differentiation made of the module.
+        items: the positions of its boxes, and the frames in it, in topological order.
+    """
+
+    title: str
+    backward: bool
+    items: list[int | Frame]
+
+
 class Picture(NamedTuple):
-    """Boxes in topological order, and the arrows between them."""
+    """What is shown.
+
+    Attributes:
+        boxes: the boxes in topological order.
+        arrows: the arrows between them.
+        items: the positions of the boxes that stand in no frame, and the frames, in topological order.
+    """
 
     boxes: list[Box]
     arrows: list[Arrow]
+    items: list[int | Frame]
 
     @property
     def has_gradients(self) -> bool:
@@ -79,25 +103,41 @@ class Picture(NamedTuple):
         return any(box.backward for box in self.boxes)
 
 
-def picture(outputs: Outputs) -> Picture:
+def picture(outputs: Outputs, *, modules: Modules = "boxes") -> Picture:
     """Give what a picture of these expressions shows: all that they are computed from, and no more.
 
     Args:
         outputs: an expression, several, or a dictionary whose keys become the titles of the outputs.
+        modules: show modules as frames around their nodes, each as one box, or not at all. What differentiation made
+            of a module is shown as another.
 
     Raises:
-        ArgumentError: something among them is no expression, or there is none.
+        ArgumentError: something among them is no expression, or there is none; there is no module to collapse.
         GraphError: they live in different graphs.
+        ValueError: `modules` is something else.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
-    >>> [box.title for box in picture(x * sb.exp(x)).boxes]
+    >>> with sb.module("unit"):
+    ...     y = x * sb.exp(x)
+    >>> [box.title for box in picture(y).boxes]
     ['x', 'exp', '⊙']
+    >>> [box.title for box in picture(y, modules="collapsed").boxes]
+    ['x', 'unit']
     """
+    if modules not in {"boxes", "collapsed", "none"}:
+        msg = f"modules are shown as 'boxes', 'collapsed' or 'none', not {modules!r}"
+        raise ValueError(msg)
     keys = _keyed(outputs)
     graph = common_graph(list(keys), "picture")
     asked = {expr.number: key for expr, key in keys.items()}
     numbers = graph.reachable(asked)
+    homes = _homes(graph, numbers) if modules != "none" else {}
+    if modules == "collapsed":
+        if not any(path for path, _ in homes.values()):
+            msg = "a picture with collapsed modules needs some: make parts of the expression under sb.module('name')"
+            raise ArgumentError(msg)
+        return _collapsed(graph, asked, homes)
     position = {number: at for at, number in enumerate(numbers)}
     boxes, arrows = [], []
     for head, number in enumerate(numbers):
@@ -114,7 +154,95 @@ def picture(outputs: Outputs) -> Picture:
             )
             for place, operand in enumerate(node.inputs)
         ]
-    return Picture(boxes, arrows)
+    framed = any(path for path, _ in homes.values())
+    items: list[int | Frame] = [*range(len(boxes))]
+    return Picture(boxes, arrows, _framed(graph, numbers, homes, position, 0) if framed else items)
+
+
+# --- modules -------------------------------------------------------------------------------------------------------
+
+Home: TypeAlias = tuple[tuple[str, ...], bool]  # the path of a node's module, and whether it is of its gradient
+
+
+def _homes(graph: Graph, numbers: Sequence[int]) -> dict[int, Home]:
+    """Give the module of each node; a constant stands with what uses it."""
+    nodes = graph.nodes
+    homes: dict[int, Home] = {}
+    users: dict[int, set[Home]] = {}
+    for number in reversed(numbers):
+        node = nodes[number]
+        home = (node.module, node.backward and bool(node.module))
+        if not node.inputs and node.op.name != "symbol":
+            home = users[number].pop() if len(users.get(number, ())) == 1 else ((), False)
+        homes[number] = home
+        for operand in node.inputs:
+            users.setdefault(operand, set()).add(home)
+    return {number: homes[number] for number in numbers}
+
+
+def _divided(
+    graph: Graph, numbers: Sequence[int], homes: Mapping[int, Home], depth: int
+) -> list[tuple[tuple[str, bool] | None, list[int]]]:
+    """Divide nodes by the next name of their modules' paths, in topological order; those without one stand alone."""
+    keys: dict[int, Hashable] = {}
+    for number in numbers:
+        path, backward = homes[number]
+        keys[number] = (path[depth], backward) if len(path) > depth else number
+    parts, order = parted(graph, keys)
+    members: dict[Part, list[int]] = {part: [] for part in order}
+    for number, part in parts.items():
+        members[part].append(number)
+    return [(part.key if isinstance(part.key, tuple) else None, found) for part, found in members.items()]
+
+
+def _framed(
+    graph: Graph, numbers: Sequence[int], homes: Mapping[int, Home], position: Mapping[int, int], depth: int
+) -> list[int | Frame]:
+    """Put nodes into frames, and those in it into further ones: so deep as modules stand in modules."""
+    items: list[int | Frame] = []
+    for name, members in _divided(graph, numbers, homes, depth):
+        if name is None:
+            items.append(position[members[0]])
+        else:
+            title, backward = name
+            title = printable(title) + (": gradient" if backward else "")
+            items.append(Frame(title, backward, _framed(graph, members, homes, position, depth + 1)))
+    return items
+
+
+def _collapsed(graph: Graph, asked: Mapping[int, str | None], homes: Mapping[int, Home]) -> Picture:
+    """Show each module that stands in no other as one box."""
+    boxes: list[Box] = []
+    arrows: list[Arrow] = []
+    place: dict[int, int] = {}
+    for name, members in _divided(graph, list(homes), homes, 0):
+        head = len(boxes)
+        place |= dict.fromkeys(members, head)
+        nodes = [graph.nodes[number] for number in members]
+        if name is None:
+            boxes.append(_box(graph, nodes[0], asked.get(members[0]), output=members[0] in asked))
+        else:
+            boxes.append(_module_box(name, nodes, {number: asked[number] for number in members if number in asked}))
+        if name is None:
+            carried = [(place[operand], dims.show(graph.nodes[operand].shape)) for operand in nodes[0].inputs]
+        else:  # one arrow for each box that something comes from
+            shapes: dict[int, dict[str, None]] = {}
+            for operand in sorted({operand for node in nodes for operand in node.inputs if place[operand] != head}):
+                shapes.setdefault(place[operand], {})[dims.show(graph.nodes[operand].shape)] = None
+            carried = [(tail, ", ".join(filter(None, found))) for tail, found in shapes.items()]
+        backward = boxes[head].backward
+        arrows += [Arrow(tail, head, at, len(carried), shape, backward) for at, (tail, shape) in enumerate(carried)]
+    return Picture(boxes, arrows, list(range(len(boxes))))
+
+
+def _module_box(name: tuple[str, bool], nodes: Sequence[Node], asked: Mapping[int, str | None]) -> Box:
+    """Show a module as one box, with the names of the values that it computes."""
+    title, backward = name
+    count = sum(bool(node.inputs) for node in nodes)
+    inside = f"{count} operation{'s' * (count != 1)}"
+    labels = dict.fromkeys([*filter(None, asked.values()), *(node.label for node in nodes if node.label)])
+    note = "gradient" if backward else printable(", ".join(labels)) or inside
+    return Box(Kind.MODULE, printable(title), note, inside, "module", backward, bool(asked))
 
 
 def _keyed(outputs: object) -> dict[Expr, str | None]:
