@@ -213,7 +213,7 @@ def test_network_with_softmax_output():
     assert backward == [
         "J̄ = 1",
         "ȳ = J̄t/y",
-        "b̄ = y ⊙ (ȳ − sum(ȳ ⊙ y))",
+        "b̄ = y ⊙ (ȳ − ȳᵀy)",
         "β̄ = b̄zᵀ",
         "z̄ = βᵀb̄",
         "ā = z̄ ⊙ σ′(a)",
