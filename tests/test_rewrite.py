@@ -1,5 +1,8 @@
 """Every rewrite rule keeps the value, because it is in the list; the passes keep it on whole expressions."""
 
+import itertools
+import sys
+
 import numpy as np
 import pytest
 
@@ -337,6 +340,22 @@ def test_equal_clusters_are_given_to_sympy_once():
     after = _shortest.cache_info()
     assert after.misses - before.misses <= 2
     assert after.hits - before.hits >= 4
+
+
+def test_sympy_is_stopped_when_its_time_is_over(monkeypatch):
+    """By a clock on which every look takes a second; the form that was there is kept, and so is the value."""
+    x, y, z = sb.symbols("x y z")
+    expr = sb.cos(x + sb.sin(y)) ** 2 / (sb.sin(z) + sb.cos(x * y)) + sb.sin(x + sb.sin(y)) ** 2
+    looks = itertools.count()
+    monkeypatch.setattr("symbackprop.rewrite.scalar.time.monotonic", lambda: next(looks))
+    _shortest.cache_clear()
+    trace = sys.gettrace()
+    after = simplify(expr, effort="high")
+    assert next(looks) < 50  # SymPy makes ten thousands of calls otherwise
+    assert sys.gettrace() is trace
+    values = {x: 0.7, y: 1.9, z: 0.4}
+    np.testing.assert_allclose(sb.evaluate(after, values), sb.evaluate(expr, values), rtol=1e-12)
+    _shortest.cache_clear()
 
 
 def test_a_sum_too_large_for_sympy_is_simplified_in_its_parts():

@@ -9,9 +9,11 @@ SymPy is imported when the first cluster that may become shorter is met; equal c
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,8 +46,11 @@ from symbackprop.rewrite.engine import Rewritten, is_extreme
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from types import FrameType
 
     import sympy
+
+    _Circles = tuple[tuple[sympy.Symbol, sympy.Symbol], ...]
 
 
 class Effort(NamedTuple):
@@ -55,21 +60,24 @@ class Effort(NamedTuple):
         nodes: operations in a cluster, counted with repetition.
         terms: terms times atoms that a cluster may have when it is multiplied out; more take tenths of a second.
         seconds: for all clusters of one pass; those that are left when they are over stay as they are.
+        seconds_each: for one cluster; the shortest form that was found until then is taken.
         functions: whether SymPy sees exponentials, logarithms, sines … as such, and not as atoms.
     """
 
     nodes: int
     terms: int
     seconds: float
+    seconds_each: float
     functions: bool = False
 
 
-NORMAL = Effort(nodes=40, terms=250, seconds=3.0)
-HIGH = Effort(nodes=150, terms=3000, seconds=60.0, functions=True)
+NORMAL = Effort(nodes=40, terms=250, seconds=3.0, seconds_each=0.3)
+HIGH = Effort(nodes=150, terms=3000, seconds=30.0, seconds_each=2.0, functions=True)
 
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
 _FUNCTIONS: dict[str, Op] = {"Abs": abs_, "cos": cos, "exp": exp, "log": log, "sin": sin, "tanh": tanh}
 _INSIDE = {*_FUNCTIONS.values(), sqrt}
+_QUICK = 50  # terms times atoms of what SymPy does so fast that watching the time would take longer
 _LARGEST_EXPONENT = 8  # of a power that is arithmetic
 _LARGEST_DENOMINATOR = 1024  # of a number that SymPy is to see as a fraction; others are atoms
 
@@ -196,7 +204,7 @@ class _Cluster:
             operands = {operand.number: _shorter(operand, self.effort) for operand in self.root.inputs}
             better = {number: operand for number, operand in operands.items() if operand is not None}
             return self._with(better) if better else None
-        best = _shortest(written, self._circles(names), functions=self.effort.functions)
+        best = _shortest(written, self._circles(names), self.effort)
         if best.has(sympy.zoo, sympy.nan):  # divided by zero, as by x - x
             return None
         found = _length(best)
@@ -208,7 +216,7 @@ class _Cluster:
             return None
         return built if best.is_Rational or _is_sound(built, {atom.number for atom in atoms.values()}) else None
 
-    def _circles(self, names: Mapping[int, sympy.Symbol]) -> tuple[tuple[sympy.Symbol, sympy.Symbol], ...]:
+    def _circles(self, names: Mapping[int, sympy.Symbol]) -> _Circles:
         """Give the pairs of atoms that are sine and cosine of the same."""
         sines = {atom.node.inputs: number for number, atom in self.atoms.items() if atom.op is sin}
         cosines = {atom.node.inputs: number for number, atom in self.atoms.items() if atom.op is cos}
@@ -374,22 +382,58 @@ def _terms(expr: sympy.Expr) -> float:
     return sum(count[expr])
 
 
+class _OutOfTimeError(BaseException):
+    """A time limit is over; not an Exception, lest SymPy catches it."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Stop what is done inside when it calls a function after so many seconds: SymPy has no limits of its own.
+
+    Raises:
+        _OutOfTimeError: the time is over.
+    """
+    until = time.monotonic() + seconds
+
+    def watch(_frame: FrameType, _event: str, _arg: object) -> None:
+        if time.monotonic() > until:
+            raise _OutOfTimeError
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 @lru_cache(maxsize=4096)
-def _shortest(
-    written: sympy.Expr, circles: tuple[tuple[sympy.Symbol, sympy.Symbol], ...], *, functions: bool
-) -> sympy.Expr:
-    """Give the shortest of the forms that SymPy finds."""
+def _shortest(written: sympy.Expr, circles: _Circles, effort: Effort) -> sympy.Expr:
+    """Give the shortest of the forms that SymPy finds in time."""
+    forms = [written]
+    watched = effort.functions or _terms(written) * len(written.free_symbols) > _QUICK
+    with suppress(_OutOfTimeError), _time_limit(effort.seconds_each) if watched else nullcontext():
+        for form in _forms(written, circles, effort):
+            forms.append(form)  # noqa: PERF402  (those that were found in time are kept)
+    return min(forms, key=_length)
+
+
+def _forms(written: sympy.Expr, circles: _Circles, effort: Effort) -> Iterator[sympy.Expr]:
     import sympy  # noqa: PLC0415
 
     cancelled = sympy.cancel(written)
-    forms = [sympy.factor(cancelled), cancelled]
+    yield sympy.factor(cancelled)
+    yield cancelled
     for sine, cosine in circles:
         above, below = sympy.fraction(sympy.together(cancelled))
-        forms += [sympy.factor(sympy.rem(above, sine**2 + cosine**2 - 1, one) / below) for one in (cosine, sine)]
-    if functions:
-        forms += [sympy.together(written), sympy.trigsimp(cancelled), sympy.powsimp(written)]
-        forms += [sympy.logcombine(form, force=True) for form in (sympy.expand(written), cancelled)]
-    return min(forms, key=_length)
+        for one in (cosine, sine):
+            yield sympy.factor(sympy.rem(above, sine**2 + cosine**2 - 1, one) / below)
+    if effort.functions:
+        yield sympy.together(written)
+        yield sympy.powsimp(written)
+        yield sympy.logcombine(cancelled, force=True)
+        yield sympy.logcombine(sympy.expand(written), force=True)
+        yield sympy.trigsimp(cancelled)
 
 
 class _UnwritableError(Exception):
