@@ -7,7 +7,7 @@ for single points next to which they agree: a derivative may be chosen freely at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import cycle, islice, product
@@ -23,7 +23,7 @@ from symbackprop.language import parse
 from symbackprop.op import CONSTANT, Array, scalar_value
 from symbackprop.ops.layout import BROADCAST_TO, broadcast_to
 from symbackprop.ops.leaf import SYMBOL, as_expr, check_names
-from symbackprop.precise import as_meant, context, evaluate, meaning
+from symbackprop.precise import as_meant, context, evaluate, meaning, solved
 from symbackprop.rewrite.engine import rebuild
 from symbackprop.rewrite.pipeline import FORMULA, run
 
@@ -220,11 +220,38 @@ def _raw(symbol: Expr, draw: Draw, rng: np.random.Generator, sizes: Sizes) -> Ar
 def _with_facts(symbol: Expr, array: Array) -> Array:
     """Make an array what is declared of its symbol, in exact arithmetic."""
     facts = symbol.node.facts
-    if "rows_sum_to" in facts:
+    if facts.keys() & {"positive", "nonnegative", "rows_sum_to"}:
         array = np.abs(array)
+    if "positive" in facts:
+        array = array + (array == 0)
+    if facts.keys() & {"symmetric", "positive_definite"}:
+        array = array + np.swapaxes(array, -1, -2)
+    if facts.keys() & {"positive_definite", "orthogonal"}:
+        matrices = array.reshape(-1, *array.shape[-2:])
+        make = _orthogonal if "orthogonal" in facts else _positive_definite
+        array = np.array([make(matrix, facts) for matrix in matrices], object).reshape(array.shape)
+    if "rows_sum_to" in facts:
         array = array + (array.sum(axis=-1, keepdims=True) == 0)
         array = array / array.sum(axis=-1, keepdims=True) * Fraction(facts["rows_sum_to"])
     return array
+
+
+def _positive_definite(a: Array, _facts: Collection[str]) -> Array:
+    """Let the diagonal of a symmetric matrix outweigh its rows (Gershgorin)."""
+    return a + np.diag(np.abs(a).sum(axis=1) + 1)  # type: ignore[no-any-return]
+
+
+def _orthogonal(a: Array, facts: Collection[str]) -> Array:
+    """Give Cayley's rotation (I − K)(I + K)⁻¹ with K = A − Aᵀ, or a reflection, which is symmetric (Householder)."""
+    one = _fractions(np.eye(len(a), dtype=int))
+    if "positive_definite" in facts:
+        return one
+    if "symmetric" in facts:
+        v = a[0] + one[0] * (not any(a[0]))
+        return one - 2 * np.outer(v, v) / (v @ v)  # type: ignore[no-any-return]
+    rotation = solved(one + (a - a.T), one - (a - a.T))
+    rotation[0] = rotation[0] * (-1 if a[0, 0] < 0 else 1)
+    return rotation
 
 
 class _Found(NamedTuple):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from symbackprop.dims import Shape, ShapeLike
-    from symbackprop.graph import Graph, Node
+    from symbackprop.graph import Count, Graph, Node
     from symbackprop.op import Op
 
 Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
@@ -437,6 +437,20 @@ class Expr:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
+
+    def count(self) -> Count:
+        """Count the operations: written out as a tree, and in the graph, where what is used twice is there once.
+
+        A derivative written out can be exponentially longer than the graph that computes it.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x")
+        >>> for _ in range(10):
+        ...     x = x * sb.sin(x)
+        >>> print(x.count())
+        2046 operations written out as a tree, 20 in the graph
+        """
+        return self.graph.count([self.number])
 
     def describe(self, depth: int = 2) -> str:
         """Give a short name for messages: the user's name, else the op applied to its operands, and the shape.

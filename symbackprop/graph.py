@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from symbackprop.errors import GraphError, Where
 
@@ -64,6 +64,22 @@ class Node:
     def key(self) -> tuple[object, ...]:
         """What two nodes share exactly when they are common sub-expressions."""
         return (self.op, self.inputs, tuple(self.params.items()), self.shape, self.dtype)
+
+
+class Count(NamedTuple):
+    """How many operations an expression has.
+
+    Attributes:
+        tree: written out as one formula, where what is used twice stands twice.
+        graph: each computed once.
+    """
+
+    tree: int
+    graph: int
+
+    def __str__(self) -> str:
+        """Give both numbers."""
+        return f"{self.tree} operations written out as a tree, {self.graph} in the graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +251,17 @@ class Graph:
             found.update(new)
             stack += new
         return len(found) <= most
+
+    def count(self, outputs: Iterable[int]) -> Count:
+        """Count the operations that the outputs are computed from, as a tree for each output and as one graph."""
+        wanted = list(outputs)
+        trees: dict[int, int] = {}
+        operations = 0
+        for number in self.reachable(wanted):
+            inputs = self.nodes[number].inputs
+            operations += bool(inputs)
+            trees[number] = bool(inputs) + sum(trees[operand] for operand in inputs)
+        return Count(sum(trees[number] for number in wanted), operations)
 
     def verify(self, outputs: Iterable[int] | None = None) -> None:
         """Check that nodes stand after their operands and that shape and dtype rules still hold.

@@ -292,6 +292,15 @@ def _eliminated(a: Array, b: Array) -> tuple[Array, Any]:
     return work[:, size:], determinant
 
 
+def solved(a: Array, b: Array) -> Array:
+    """Solve a system in whatever arithmetic the numbers have, such as that of fractions.
+
+    >>> solved(np.array([[Fraction(2)]]), np.array([[Fraction(3)]])).item()
+    Fraction(3, 2)
+    """
+    return _eliminated(a, b)[0]
+
+
 def _factor(a: Array) -> Array:
     """Give the lower triangular L with a = L Lᵀ; NaN where a is not positive definite."""
     out = np.zeros(a.shape, object)

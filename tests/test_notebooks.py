@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
 LESSON = ROOT / "notebooks" / "01_backpropagation.ipynb"
+CHECKING = ROOT / "notebooks" / "03_check_my_derivative.ipynb"
 
 
 def code_cells(notebook):
@@ -77,3 +78,10 @@ def test_the_lesson_s_models_learn():
     history, _ = shown_by("train.fit(")
     assert float(history.splitlines()[-1].split()[-1]) >= 0.99
     assert "image/png" in shown_by("history.plot")[1]
+
+
+def test_the_page_on_checking_finds_the_five_slips():
+    shown = [text for text, _ in outputs_of(CHECKING).values()]
+    slips = shown[shown.index(next(text for text in shown if "α = [[1], [2]]" in text)) :]
+    both = [text for text in slips if text.lstrip().startswith("Not the same: at") and "The same" in text]
+    assert len(both) == 5  # the slide is not the same, with a counterexample; what it should be is

@@ -142,6 +142,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("number_over_number", c * (x / d), (c / d) * x, REAL),
         equation("scaled_over_number", (c * x) / d, (c / d) * x, REAL),
         equation("number_times_quotient", c * (d / x), (c * d) / x, REAL),
+        equation("scaled_over_scaled", (c * x) / (d * y), ((c / d) * x) / y, REAL),
         equation("square_of_scaled", square(c * x), (c * c) * square(x), REAL),
         # scalars outside
         equation(

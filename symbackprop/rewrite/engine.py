@@ -69,7 +69,8 @@ class Rule:
 
 
 Bindings: TypeAlias = dict[str, Expr]
-_COMMUTATIVE = {add, multiply, maximum, minimum, equal}
+_SYMMETRIC = {add, multiply, equal}
+_COMMUTATIVE = {*_SYMMETRIC, maximum, minimum}  # but for the sign of a zero, and derivatives where both are equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,13 @@ def rule_set(rules: tuple[Rule, ...]) -> RuleSet:
     return RuleSet(rules)
 
 
+def _key(node: Node) -> tuple[object, ...]:
+    """What nodes of one value share: x + y and y + x are one, written as the first of them is."""
+    if node.op in _SYMMETRIC and node.inputs[0] > node.inputs[1]:
+        return (node.op, node.inputs[::-1], *node.key[2:])
+    return node.key
+
+
 class Rewritten(Graph):
     """A graph that shares equal nodes and applies rules to every node that is made in it.
 
@@ -345,7 +353,7 @@ class Rewritten(Graph):
 
     def _added(self, node: Node, rules: RuleSet) -> int:
         shared = self._share or node.op is SYMBOL
-        key = node.key if shared else None
+        key = _key(node) if shared else None
         number = self._known.get(key) if shared else None
         if number is None:
             number = super().add(node)

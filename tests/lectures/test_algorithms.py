@@ -495,6 +495,59 @@ def test_the_chain_rule_for_tensors():
     np.testing.assert_allclose(sb.evaluate(sb.grad(z, X), values), total, rtol=1e-12)
 
 
+# --- symbolic differentiation -----------------------------------------------------------------------------------
+
+
+def network_of_scalars(depth):
+    """A network of two tanh units a layer, unit by unit as on paper, and the first of its weights."""
+    units = list(sb.symbols("x1 x2"))
+    first = sb.symbol("w1_11")
+    for layer in range(1, depth + 1):
+        weights = [sb.symbols(f"w{layer}_{i}1 w{layer}_{i}2") for i in (1, 2)]
+        units = [sb.tanh(left * units[0] + right * units[1]) for left, right in weights]
+    return units[0] + units[1], first
+
+
+def written_out(expr):
+    """Count operations by taking the formula apart, every part as often as it stands there."""
+    return bool(expr.inputs) + sum(map(written_out, expr.inputs))
+
+
+@pytest.mark.lecture("A16")
+def test_a_derivative_is_exponential_as_a_tree_and_linear_as_a_graph():
+    counts = []
+    for depth in range(1, 13):
+        y, w = network_of_scalars(depth)
+        slope = sb.grad(y, w)
+        counts.append(slope.count())
+        if depth <= 5:
+            assert counts[-1].tree == written_out(slope)
+    trees, graphs = np.array(counts[3:]).T
+    assert np.all(trees[1:] / trees[:-1] > 1.9)  # each layer doubles the formula at least
+    assert len(set(np.diff(graphs))) == 1  # and adds the same number of nodes
+    assert str(counts[-1]) == f"{trees[-1]} operations written out as a tree, {graphs[-1]} in the graph"
+
+
+@pytest.mark.lecture("A16")
+def test_deep_trees_are_counted_exactly_and_without_recursion():
+    x = sb.symbol("x")
+    y = x
+    for _ in range(3000):
+        y = y * sb.sin(y)
+    assert y.count() == (2**3001 - 2, 6000)
+    slope = sb.grad(y, x).count()
+    assert slope.graph < 10 * 6000
+    assert slope.tree > 2**3000
+    assert x.count() == (0, 0)
+
+
+@pytest.mark.lecture("A16")
+def test_a_derivative_can_be_read():
+    w, x, t = sb.symbols("w x t")
+    slope = sb.grad(0.5 * (sb.tanh(w * x) - t) ** 2, w)
+    assert str(slope) in {"(tanh(wx) − t)(1 − tanh(wx)²)x", "(tanh(wx) − t)·(1 − tanh(wx)²)·x"}
+
+
 # --- training -------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop.errors import NotDifferentiableError, NotTrainableWarning
 from symbackprop.ops.layout import BROADCAST_TO
 
 EXTREME = np.array([-1000.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1000.0])
@@ -67,6 +68,38 @@ def test_the_slides_derivative_does_not_overflow_nor_does_its_gradient():
     np.testing.assert_allclose(value, logistic_slope(EXTREME), rtol=1e-12, atol=1e-16)
     curvature = logistic_slope(EXTREME) * (logistic(-EXTREME) - logistic(EXTREME))
     np.testing.assert_allclose(slope, curvature, rtol=1e-12, atol=1e-16)
+
+
+# --- B2 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.lecture("B2")
+def test_the_binary_step_computes_and_nothing_is_learnt_through_it():
+    x, w, b, t = sb.symbols("x[N,D] w[D] b t[N]")
+    at = np.array([-1000.0, -1e-300, 0.0, 1e-300, 3.0])
+    z = sb.symbol("z", "N")
+    for value_at_zero in (0.0, 0.5, 1.0):
+        steps = sb.compile([z], sb.step(z, at_zero=value_at_zero))(at)
+        np.testing.assert_array_equal(steps, [0, 0, value_at_zero, 1, 1])
+    with pytest.warns(NotTrainableWarning, match="derivative of step is zero almost everywhere: nothing is learnt"):
+        slope = sb.grad(sb.sum(sb.step(z)), z, unused="zeros")
+    np.testing.assert_array_equal(sb.evaluate(slope, {z: at}), np.zeros(5))
+    loss = sb.mean((sb.step(x @ w + b) - t) ** 2)  # a perceptron's output
+    with pytest.warns(NotTrainableWarning), pytest.raises(NotDifferentiableError, match="only through step"):
+        sb.grad(loss, w)
+    with pytest.warns(NotTrainableWarning):
+        kept, lost = sb.grad(loss + 0.1 * b**2, [b, w], unused="zeros")  # the other way to b is still there
+    assert str(kept) == "0.2b"
+    assert sb.simplify(lost).op.name in {"broadcast_to", "constant"}
+    assert "nothing can be learnt through it" in sb.step.__doc__
+
+
+@pytest.mark.lecture("B2")
+def test_off_zero_the_step_does_not_change_when_its_input_moves_a_little():
+    z = sb.symbol("z", "N")
+    at = np.array([-3.0, -0.1, 0.2, 5.0])
+    ends = [sb.evaluate(sb.step(z), {z: at + h}) for h in (-0.05, 0.05)]
+    np.testing.assert_array_equal(ends[0], ends[1])
 
 
 # --- B3 -------------------------------------------------------------------------------------------------------
