@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 
@@ -127,7 +128,7 @@ def test_the_answer_says_how_it_was_found():
 def test_a_counterexample_is_made_of_simple_numbers_where_such_tell_the_two_apart():
     assert sb.same(X @ w, 2 * X @ w).at.keys() == {"N", "D", "X", "w"}
     answer = str(sb.same(sb.grad(LOSS, w), X.T @ (p - y)))
-    assert "at N = 2, D = 1, X = [[1], [2]], w = [3], b = 1, y = [2, 3] element [0] of the first is " in answer
+    assert "at N = 2, D = 1, X = [[1], [2]], w = [3], b = 1, y = [2, 1] element [0] of the first is " in answer
     many = sb.same(sb.tanh(X @ W) + Y, sb.tanh(X @ W) - Y)
     assert str(many).startswith("Not the same: at\n    N = 2, D = 1, K = 3\n    X = [[1], [2]]\n    W = [[3, 1, 2]]\n")
 
@@ -187,14 +188,45 @@ def test_what_is_defined_nowhere_is_undecided():
     assert sb.same(sb.sqrt(-1 - x * x), sb.sqrt(-1 - x * x)).points == 0  # one node: a proof
 
 
-def test_declared_facts_are_kept():
+FACTS = {  # what makes the two the same, and without which they are not
+    "rows_sum_to": lambda A, x, t: (sb.sum(t, axis=1), sb.ones_like(x)),
+    "positive": lambda A, x, t: (x / sb.abs(x), sb.ones_like(x)),
+    "nonnegative": lambda A, x, t: (sb.sqrt(x * x), x),
+    "symmetric": lambda A, x, t: (A, A.T),
+    "positive_definite": lambda A, x, t: (sb.sign(x @ A @ x), sb.sign(x @ x)),
+    "orthogonal": lambda A, x, t: (A.T @ A, sb.eye(A.shape[0])),
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_declared_facts_are_kept(fact):
     with Graph():
-        t, s = sb.symbols("t[N,K] s[N]")
-        total = sb.sum(t * sb.sum(t, axis=1, keepdims=True), axis=1)
-        assert not sb.same(total, sb.sum(t, axis=1))
-        sb.assume(t, rows_sum_to=1)
-        assert sb.same(total, sb.sum(t, axis=1))
-        assert sb.same(total * s, s)
+        symbols = A, x, t = sb.symbols("A[M,M] x[M] t[M,K]")
+        target = {"rows_sum_to": t, "positive": x, "nonnegative": x}.get(fact, A)
+        pair = FACTS[fact](*symbols)
+        assert not sb.same(*pair)
+        sb.assume(target, **{fact: 1})
+        assert sb.same(*pair)
+
+
+def test_every_fact_that_can_be_declared_is_kept():
+    assert FACTS.keys() == inspect.signature(sb.assume).parameters.keys() - {"x"}
+
+
+def test_facts_leave_as_much_freedom_as_they_can():
+    """Or formulas that hold for some such matrices alone would count as the same."""
+    with Graph():
+        Q, S, P, R = (sb.symbol(name, ("M", "M")) for name in "QSPR")
+        sb.assume(Q, orthogonal=True)
+        sb.assume(S, symmetric=True)
+        sb.assume(P, positive_definite=True)
+        sb.assume(R, orthogonal=True, symmetric=True)
+        assert not sb.same(sb.linalg.det(Q), 1)
+        assert not sb.same(Q, Q.T)
+        assert not sb.same(sb.linalg.slogdet(S).sign, 1)
+        assert not sb.same(P, sb.diag(sb.diag(P)))
+        assert sb.same(R @ R, sb.eye(R.shape[0]))
+        assert not sb.same(R, sb.eye(R.shape[0]))
 
 
 def test_two_symbols_of_one_name_are_an_error():
