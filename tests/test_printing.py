@@ -14,6 +14,7 @@ import symbackprop as sb
 from symbackprop.printing import formula as walk
 from symbackprop.printing import latex, text
 from symbackprop.printing.breaking import broken
+from tests.random_graphs import random_expression
 
 
 def texts(cases, spec):
@@ -215,6 +216,60 @@ def test_latex_is_written_like_this(spec, source, expected):
     assert latex(build(spec, source), simplify=False) == expected
 
 
+_LATEX_TOKEN = re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\begin\{\w+\}|\\end\{\w+\}|\\[a-zA-Z]+|\\.|.")
+
+
+def check_latex(source):
+    """Check what LaTeX itself would complain of: pairs of braces and brackets, two subscripts, control characters."""
+    open_pairs, scripts = [], [set()]
+    for sign in (match[0] for match in _LATEX_TOKEN.finditer(source)):
+        assert sign.isprintable(), source
+        if sign in {"{", r"\left"} or sign.startswith(r"\begin"):
+            if sign == "{" and scripts[-1] and "now" in scripts[-1]:
+                scripts[-1].discard("now")
+            elif sign == "{":
+                scripts[-1].clear()
+            open_pairs.append(sign)
+            scripts.append(set())
+        elif sign in {"}", r"\right"} or sign.startswith(r"\end"):
+            opened = open_pairs.pop()
+            assert {"}": "{", r"\right": r"\left"}.get(sign, sign.replace("end", "begin", 1)) == opened, source
+            scripts.pop()
+            if sign == r"\right":
+                scripts[-1].clear()
+        elif sign in "_^":
+            assert sign not in scripts[-1], f"two of {sign}: {source}"
+            scripts[-1] |= {sign, "now"}
+        elif "now" in scripts[-1]:
+            scripts[-1].discard("now")
+        else:
+            scripts[-1].clear()
+    assert not open_pairs, source
+
+
+@pytest.mark.parametrize(("spec", "source", "_expected"), PARENTHESES + PRODUCTS + MATRICES + FUNCTIONS + LATEX)
+def test_golden_formulas_are_valid_latex(spec, source, _expected):
+    expr = build(spec, source)
+    for notation in ("auto", "index"):
+        check_latex(latex(expr, simplify=False, notation=notation))
+        check_latex(latex(expr * expr, where=True, line_width=10, notation=notation))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_formulas_are_valid_latex(seed):
+    for output in random_expression(np.random.default_rng(seed), 15).outputs:
+        for notation in ("auto", "index"):
+            check_latex(latex(output, notation=notation, where=True, line_width=40))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{", "a}", r"\left(a", r"\left(\begin{array}\right)", "a_{1}_{2}", "a^{2}^{3}", "\x01"]
+)
+def test_latex_that_is_not_valid_is_told(wrong):
+    with pytest.raises((AssertionError, IndexError)):
+        check_latex(wrong)
+
+
 @pytest.mark.parametrize(
     ("name", "as_text", "as_latex"),
     [
@@ -235,6 +290,9 @@ def test_latex_is_written_like_this(spec, source, expected):
         ("y*", "2·y*", "2 y^{*}"),
         ("e3", "2·e3", "2 e_{3}"),
         ("σ", "2σ", r"2 \sigma"),
+        ("é", "2é", r"2 \acute{e}"),
+        ("変", "2変", r"2 \text{変}"),
+        ("変_数", "2·変_数", r"2 \text{変}_{\text{数}}"),
         ("x;import", '2·"x;import"', r"2 \, \mathrm{x;import}"),
         ("my$var{", '2·"my$var{"', r"2 \, \mathrm{my\$var\{}"),
         ("\\end{a}", '2·"\\\\end{a}"', r"2 \, \mathrm{\backslash end\{a\}}"),
@@ -296,7 +354,7 @@ IN_INDICES = [
     ("x[:, None, None] * T + A[:, :, None]", "[xᵢTᵢⱼₖ + Aᵢⱼ]ᵢⱼₖ", "[xᵢTᵢⱼₖ + Aᵢⱼ]ᵢⱼₖ"),
     ("x[:, None, None] * T * (A @ w)[:, None, None]", "[xᵢTᵢⱼₖ(Aw)ᵢ]ᵢⱼₖ", "[xᵢTᵢⱼₖΣₗ Aᵢₗwₗ]ᵢⱼₖ"),
     ("(A @ w + x)[:, None, None] * T", "[(Aw + x)ᵢTᵢⱼₖ]ᵢⱼₖ", "[(Σₗ Aᵢₗwₗ + xᵢ)Tᵢⱼₖ]ᵢⱼₖ"),
-    ("sb.mean(T[:, :, None], axis=0)", "mean(T[:, :, None], axis=0)", "[Σₙ Tₙᵢₖ/N]ᵢⱼₖ"),
+    ("sb.mean(T[:, :, None], axis=0)", "mean(T[:, :, None], axis=0)", "[Σₙ Tₙᵢⱼ/N]ᵢⱼ[:, None]"),
     ("sb.trace(S @ S)", "tr(SS)", "Σₙᵢ SₙᵢSᵢₙ"),
     ("sb.trace(sb.eye('N')) * s", "tr(I)·s", "Ns"),
     ("sb.diag(x) @ S", "diag(x)·S", "[xᵢSᵢⱼ]ᵢⱼ"),
@@ -304,11 +362,14 @@ IN_INDICES = [
     ("sb.linalg.inv(S) @ x", "S⁻¹x", "[Σₙ (S⁻¹)ᵢₙxₙ]ᵢ"),
     ("(Σ + δ) @ x", "(Σ + δ)x", "[Σₙ ((Σ)ᵢₙ + (δ)ᵢₙ)xₙ]ᵢ"),
     ("c * S", "c ⊙ S", "[c[:, 0]ᵢ·Sᵢⱼ]ᵢⱼ"),
-    ("sb.broadcast_to(x, ('K', 'N'))", "broadcast_to(x, (K, N))", "broadcast_to([xⱼ]ᵢⱼ, (K, N))"),
+    ("sb.broadcast_to(x, ('K', 'N'))", "broadcast_to(x, (K, N))", "broadcast_to([xᵢ]ᵢ, (K, N))"),
     ("sb.sum(sb.broadcast_to(x, ('K', 'N')))", "sum(broadcast_to(x, (K, N)))", "KΣₙ xₙ"),
     ("S / (x @ x) + 2", "S/(xᵀx) + 2", "[Sᵢⱼ/(Σₙ xₙxₙ) + 2]ᵢⱼ"),
     ("(S > s) * x", "[S > s] ⊙ x", "[[Sᵢⱼ > s]·xⱼ]ᵢⱼ"),
     ("S[1:] @ x", "S[1:]·x", "[Σₙ S[1:]ᵢₙ·xₙ]ᵢ"),
+    ("sb.sum(S, axis=1, keepdims=True)", "sum(S, axis=1, keepdims=True)", "[Σₙ Sᵢₙ]ᵢ[:, None]"),
+    ("sb.broadcast_to(s, ('N', 2))", "broadcast_to(s, (N, 2))", "broadcast_to(s, (N, 2))"),
+    ("sb.transpose(T, (1, 0, 2))[0].T @ x", "[Tⱼᵢₖ]ᵢⱼₖ[0]ᵀ·x", "[Σₙ ([Tₖⱼₗ]ⱼₖₗ[0])ₙᵢxₙ]ᵢ"),
     ("x", "x", "x"),
 ]  # fmt: skip
 

@@ -115,7 +115,7 @@ def latex_name(name: str) -> tuple[str, bool]:
     \mathrm{my\ var\$} False
     """
     if not _is_plain(name):
-        return rf"\mathrm{{{_escaped(name)}}}", False
+        return _upright(name), False
     above = "*" * name.count("*") + r"\prime" * name.count("′")
     text, single = _subscripted(unicodedata.normalize("NFD", name.rstrip("′*")))
     return (f"{text}^{{{above}}}" if above else text), single
@@ -127,7 +127,7 @@ def _subscripted(core: str) -> tuple[str, bool]:
     if match:
         parts[:1] = [match[1], match[2]]
     if not parts or parts[0].isdigit():
-        return rf"\mathrm{{{_escaped(core)}}}", False
+        return _upright(core), False
     base, single = _letters(parts[0])
     below = ",".join(_letters(part)[0] for part in parts[1:])
     return (f"{base}_{{{below}}}" if below else base), single
@@ -137,13 +137,15 @@ def _letters(part: str) -> tuple[str, bool]:
     greek = _LATEX_GREEK.get(part) or _UNICODE_GREEK.get(part)
     if greek:
         return greek, True
+    if any(unicodedata.category(character) == "Lo" for character in part):
+        return _upright(part), len(part) == 1
     if part.isdigit() or len(part) == 1:
         return part, True
     plain = part.replace(MACRON, "")
     if part.count(MACRON) > 1 and unicodedata.normalize("NFC", part) == bar(plain):
         return rf"\overline{{{_letters(plain)[0]}}}", False
     letter = _accented(part)
-    return (letter, True) if letter else (rf"\mathrm{{{_escaped(part)}}}", False)
+    return (letter, True) if letter else (_upright(part), False)
 
 
 def _accented(part: str) -> str | None:
@@ -154,6 +156,12 @@ def _accented(part: str) -> str | None:
     for mark in part[1:]:
         text = f"{_ACCENTS[mark]}{{{text}}}"
     return text
+
+
+def _upright(text: str) -> str:
+    """Give a word in upright letters; scripts without capitals have no letters for mathematics."""
+    command = "text" if any(unicodedata.category(character) == "Lo" for character in text) else "mathrm"
+    return rf"\{command}{{{_escaped(text)}}}"
 
 
 def _escaped(text: str) -> str:

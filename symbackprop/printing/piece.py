@@ -422,16 +422,32 @@ class Scribe:
         return Piece(text, HADAMARD_LEVEL, Edge.ROOT, Edge.MARK, sign=body.sign, kind=Kind.CONTRACTION)
 
     def tensor(self, body: Piece, labels: Sequence[str], shape: Shape) -> Piece:
-        """Write the tensor whose element is the body; where no size of an axis can be seen, it is repeated."""
+        """Write the tensor whose element is the body; axes that the body does not depend on are added behind."""
+        told = [label in body.text for label in labels]
+        kept = [label for label, here in zip(labels, told, strict=True) if here]
+        sizes = tuple(size for size, here in zip(shape, told, strict=True) if here)
+        piece = self._bracketed(body, kept, sizes) if kept else body
+        if all(told):
+            back = self._bracketed(body, kept[::-1], sizes[::-1]) if len(kept) == 2 else None
+            return replace(piece, turned=back and replace(back, turned=piece))
+        repeated = any(size != 1 for size, here in zip(shape, told, strict=True) if not here)
+        marks = [":" if here else "None" for here in told]
+        while marks and marks[0] == "None" and repeated:
+            marks.pop(0)
+        while marks and marks[-1] == ":":
+            marks.pop()
+        if marks:
+            piece = self.formed(Form(f"$0[{', '.join(marks)}]", ATOM, (ATOM,)), [piece], shape)
+        if not repeated:
+            return piece
+        form = BROADCAST_TO.form(self.style.notation(BROADCAST_TO), {"shape": shape}, (piece.shape,))
+        return self.formed(form, [piece], shape)
+
+    def _bracketed(self, body: Piece, labels: Sequence[str], shape: Shape) -> Piece:
         opening, closing = self.style.iverson
         declared = "".join(labels)
         text = f"{AXES}{declared}{SEPARATOR}{self.style.subscripted(opening + body.full + closing, declared)}{CLOSE}"
-        seen = tuple(size if label in body.text else 1 for label, size in zip(labels, shape, strict=True))
-        piece = Piece(text, ATOM, Edge.MARK, Edge.MARK, seen)
-        if seen == shape:
-            return piece
-        params = {"shape": shape}
-        return self.formed(BROADCAST_TO.form(self.style.notation(BROADCAST_TO), params, (seen,)), [piece], shape)
+        return Piece(text, ATOM, Edge.MARK, Edge.MARK, shape)
 
     # --- what stands between factors --------------------------------------------------------------------------
 
