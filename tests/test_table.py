@@ -484,6 +484,25 @@ def test_every_derivative_has_its_value_s_shape_and_agrees_with_finite_differenc
     assert checked >= len(wrt) + 1
 
 
+@pytest.mark.parametrize("every", [False, True], ids=["named", "every"])
+@pytest.mark.parametrize("which", range(12))
+def test_every_line_is_read_back_with_the_same_value(which, every):
+    _, loss, wrt, sizes = list(several_losses())[which]
+    values = drawn(loss, seed=which, **sizes)
+    shown = sb.backprop_table(loss, wrt, every=every)
+    computed = sb.backprop_table(loss, wrt, values, every=every)
+    named = {expr.name: expr for expr in values}
+    known = dict(values)
+    written = [line.strip().split(" = ", 1) for line in shown.text().split("\n") if " = " in line]
+    assert len(written) == len(computed.forward) + len(computed.backward)
+    for (left, right), line in zip(written, [*computed.forward, *computed.backward], strict=True):
+        assert left == line.name
+        found = sb.evaluate(sb.parse(right, named, sizes=sizes), known)
+        np.testing.assert_allclose(found, line.value, rtol=1e-9, atol=1e-12, err_msg=f"{left} = {right}")
+        named[left] = sb.symbol(left, line.formula.shape)
+        known[named[left]] = line.value
+
+
 @pytest.mark.lecture("A11")
 @pytest.mark.parametrize("rank", range(5))
 def test_tensors_of_any_rank_stand_at_the_nodes(rank):
@@ -811,6 +830,9 @@ def test_mistakes_with_modules_are_named():
     hidden = sb.exp(w)
     with pytest.raises(ArgumentError, match=r"modules: the targets are symbols, and exp\(w\) is none"):
         sb.modules(hidden**2, [hidden])
+    for misled in (lambda: sb.modules(loss, depth=0), lambda: sb.backprop_table(loss, modules=-1)):
+        with pytest.raises(ValueError, match="modules are looked into 1 deep or deeper, not"):
+            misled()
     with pytest.raises(ShapeError, match="modules takes a scalar"):
         sb.modules(sb.symbol("v", "N"))
     with pytest.raises(NotDifferentiableError, match="modules: L has no derivative by q"):
@@ -853,7 +875,8 @@ def test_the_users_graph_is_left_alone():
     assert len(loss.graph) == before
 
 
-def test_cost_is_linear_in_the_depth(monkeypatch):
+@pytest.mark.parametrize("options", [{}, {"style": "increments"}, {"style": "increments", "modules": True}])
+def test_cost_is_linear_in_the_depth(monkeypatch, options):
     walked = []
     reachable = sb.Graph.reachable
 
@@ -867,9 +890,10 @@ def test_cost_is_linear_in_the_depth(monkeypatch):
     def nodes_walked(depth):
         x, w = sb.symbols("x w")
         for layer in range(depth):
-            x = sb.sin(w * x).named(f"h{layer}")
+            with sb.module(f"layer {layer}"):
+                x = sb.sin(w * x).named(f"h{layer}")
         walked.clear()
-        str(sb.backprop_table(x, w))
+        str(sb.backprop_table(x, w, **options))
         return sum(walked)
 
     assert nodes_walked(80) <= 4.5 * nodes_walked(20) + 200

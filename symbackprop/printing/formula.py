@@ -7,9 +7,9 @@ over depth; a piece that grows too long gets a name and a line of its own, so th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
 
 from symbackprop import dims
@@ -555,10 +555,16 @@ class _Writer:
         self._names = set(shown.names.values())
         ops = {shown.nodes[number].op for number in shown.sizes}
         self.scribe = Scribe(style, self._names, ops)
-        sizes = {name for number in shown.sizes for name in dims.names_of(shown.nodes[number].shape)}
-        labels = {shown.nodes[number].label or "" for number in listed}
-        used = {*taken, *self._names, *self.scribe.functions, *sizes, *labels}
-        self._fresh = {matrix: fresh_names(used, matrix=matrix) for matrix in (False, True)}
+        self._taken = taken
+
+    @cached_property
+    def _fresh(self) -> dict[bool, Iterator[str]]:
+        """Names for parts, of vectors and of matrices; most formulas need none."""
+        nodes = self.shown.nodes
+        sizes = {name for number in self.shown.sizes for name in dims.names_of(nodes[number].shape)}
+        labels = {nodes[number].label or "" for number in self.listed}
+        used = {*self._taken, *self._names, *self.scribe.functions, *sizes, *labels}
+        return {matrix: fresh_names(used, matrix=matrix) for matrix in (False, True)}
 
     def write(self) -> Formula:
         """Write each node from the pieces of its operands."""

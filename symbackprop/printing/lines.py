@@ -265,13 +265,14 @@ class Draft:
             }
             lines = [self._line(self.loss, (constant(1.0),), called.get(self._part(self.loss), ""))]
             seen: set[int] = set()
-            turns: list[Part | None] = [*reversed(self.order)]
-            for part in turns or [None]:
-                inside = {number for number in self.operands if part in {None, self._part(number)}}
+            turns: dict[Part, list[int]] = {part: [] for part in reversed(self.order)}
+            for number in self._visits() if self.increments else self.uses:
+                turns.setdefault(self._part(number), []).append(number)
+            for part, inside in turns.items():
                 for operand, consumers in self._rows(inside):
                     found = tuple(terms[operand, consumer] for consumer in consumers)
                     partial = partials.get((operand, consumers[0])) if self.increments else None
-                    line = self._line(operand, found, called[part] if part else "")
+                    line = self._line(operand, found, called.get(part, ""))
                     lines.append(line._replace(adds=self.increments or operand in seen, partial=partial))
                     seen.add(operand)
             return lines
@@ -285,17 +286,14 @@ class Draft:
         called = ratio_text(*ratio) if ratio else str(self.signals[number].params["name"])
         return Line(called, reduce(add, terms), terms, ratio=ratio, module=module)
 
-    def _rows(self, consumers: set[int]) -> list[tuple[int, list[int]]]:
+    def _rows(self, consumers: Sequence[int]) -> list[tuple[int, list[int]]]:
         """Give the lines that come of some consumers: a value with an error signal, and who contributes."""
         if self.increments:
-            return [
-                (operand, [number]) for number in self._visits() if number in consumers for operand in self.uses[number]
-            ]
+            return [(operand, [number]) for number in consumers for operand in self.uses[number]]
         used: dict[int, list[int]] = {}
-        for number in self.uses:
-            if number in consumers:
-                for operand in self.uses[number]:
-                    used.setdefault(operand, []).append(number)
+        for number in consumers:
+            for operand in self.uses[number]:
+                used.setdefault(operand, []).append(number)
         place = {target: at for at, target in enumerate(self.targets)}
         spots = {
             number: (-number, -1) if number in self.formulas else (-min(used[number]), place[number]) for number in used

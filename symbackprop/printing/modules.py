@@ -87,6 +87,7 @@ def modules(loss: Expr, wrt: Expr | Iterable[Expr] | None = None, *, depth: int 
         NotDifferentiableError: the loss does not depend on a target.
         ArgumentError: a target is no symbol.
         ShapeError: the loss is no scalar.
+        ValueError: the depth is less than 1.
 
     >>> import symbackprop as sb
     >>> w, x, t = sb.symbols("w x t")

@@ -68,7 +68,13 @@ def module_parts(graph: Graph, numbers: Iterable[int], depth: int) -> tuple[dict
         graph: the graph.
         numbers: the nodes, operands first.
         depth: how many names of a module's path count: with 1, a module includes those that stand in it.
+
+    Raises:
+        ValueError: `depth` is less than 1.
     """
+    if depth < 1:
+        msg = f"modules are looked into 1 deep or deeper, not {depth}"
+        raise ValueError(msg)
     nodes = graph.nodes
     return parted(graph, {number: nodes[number].module[:depth] for number in numbers if nodes[number].inputs})
 
