@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
-from symbackprop.graph import Graph
+from symbackprop.graph import Graph, Origin, attributed
 from symbackprop.op import CONSTANT, apply
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite import FORMULA, PIPELINE, every_rule, simplify
@@ -52,7 +52,8 @@ def with_numbers(expr):
             elif node.op is CONSTANT:
                 table[number] = sb.constant(node.params["value"].array)
             elif node.inputs:
-                table[number] = node.op(*operands, **node.params)
+                with attributed(Origin(None, node.backward)):
+                    table[number] = node.op(*operands, **node.params)
             else:
                 table[number] = apply(node.op, **node.params)
         yield table[expr.number]

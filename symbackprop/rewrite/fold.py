@@ -8,10 +8,10 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, SIZE, apply, literal
+from symbackprop.op import CONSTANT, SIZE, apply, literal, scalar_value
 from symbackprop.ops import TABLE
 from symbackprop.ops.contract import EYE
-from symbackprop.ops.elementwise import astype
+from symbackprop.ops.elementwise import astype, multiply
 from symbackprop.ops.layout import (
     BROADCAST_TO,
     EXPAND_DIMS,
@@ -85,6 +85,13 @@ def _broadcast_operand(expr: Expr) -> Expr | None:
     if operands == list(expr.inputs):
         return None
     return apply(node.op, *operands, **node.params)
+
+
+def _times_ones(expr: Expr) -> Expr | None:
+    for ones, x in (expr.inputs, expr.inputs[::-1]):
+        if ones.op is BROADCAST_TO and scalar_value(ones.inputs[0]) == 1 and x.dtype == expr.dtype:
+            return broadcast_to(x, expr.shape)
+    return None
 
 
 def _late_broadcast(expr: Expr) -> Expr | None:
@@ -163,6 +170,15 @@ FOLD: tuple[Rule, ...] = (
         rewrite=_broadcast_operand,
         fits=lambda ops: len(ops) > 1 and BROADCAST_TO in ops,
         examples=lambda: [broadcast_to(symbol("a"), "N") * _x("N")],
+    ),
+    Rule(
+        name="times_ones",
+        equation="x ⊙ broadcast(1) = broadcast(x)",
+        strength=Strength.EXACT,
+        roots=(multiply,),
+        rewrite=_times_ones,
+        fits=lambda ops: BROADCAST_TO in ops,
+        examples=lambda: [broadcast_to(constant(1.0), ("N", 1)) * _x("D")],
     ),
     Rule(
         name="late_broadcast",

@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph
+from symbackprop.graph import Graph, Origin, attributed
 from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     add,
     assume,
+    broadcast_to,
+    divide,
+    equal,
     eye,
     kron,
     log,
@@ -30,13 +34,14 @@ from symbackprop.ops import (
     symbol,
     symbols,
     trace,
+    where,
     zeros_like,
 )
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE, outer
 from symbackprop.ops.elementwise import RELU
-from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
+from symbackprop.ops.layout import BROADCAST_TO, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, UNIT, det, inv, norm, slogdet, solve
 from symbackprop.ops.reduce import SUM
@@ -44,7 +49,7 @@ from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.product import Factor, Product, is_square, is_transpose, outer_operands, product_of, row_of
 
-EXACT, REAL = Strength.EXACT, Strength.REAL
+EXACT, REAL, FINITE = Strength
 _MOST_SCALARS = 8  # factors before a vector among which its norm is looked for
 _MOST_TERMS = 12  # of a sum in which common factors are looked for
 
@@ -505,6 +510,17 @@ def _trace_of_product(expr: Expr) -> Expr | None:
     return sum_(left * matrix_transpose(right), axis=(-2, -1))
 
 
+def _product_with_ones(expr: Expr) -> Expr | None:
+    """Sum where every row, or every column, of a factor is the same number."""
+    left, right = expr.inputs
+    if min(left.ndim, right.ndim) < 2:
+        return None
+    for copies, x, axis in ((left, right, -2), (right, left, -1)):
+        if copies.op is BROADCAST_TO and not copies.inputs[0].shape and x.dtype == expr.dtype:
+            return broadcast_to(copies.inputs[0] * sum_(x, axis=axis, keepdims=True), expr.shape)
+    return None
+
+
 def _cheaper() -> tuple[Rule, ...]:
     return (
         _rule(
@@ -528,6 +544,17 @@ def _cheaper() -> tuple[Rule, ...]:
             roots=(TRACE,),
             below=(matmul,),
         ),
+        _rule(
+            "product_with_ones",
+            "broadcast(s) A = s·sum of the rows of A, A broadcast(s) = s·sum of its columns",
+            _product_with_ones,
+            lambda: [
+                broadcast_to(symbol("s"), ("N", "N")) @ symbol("A", ("N", "D")),
+                symbol("A", ("N", "D")) @ broadcast_to(symbol("s"), ("D", "N")),
+            ],
+            roots=(matmul,),
+            below=(BROADCAST_TO,),
+        ),
     )
 
 
@@ -543,7 +570,7 @@ def _shorter_product(expr: Expr) -> Expr | None:
         return None
     outside = product.number != 1 or product.scalars or product.divisors
     as_transpose = expr.op is matmul and product.turned() is not None
-    return product.build() if outside or as_transpose or product.length < product.written else None
+    return product.build() if outside or as_transpose or product.is_shorter else None
 
 
 def _terms(expr: Expr) -> list[tuple[bool, Expr]] | None:
@@ -609,16 +636,14 @@ def _total(terms: Sequence[tuple[bool, Expr]]) -> Expr:
 def _merged(one: Product, other: Product, *, opposite: bool) -> Expr | None:
     """Give the sum, or the difference, of two products with a common factor as one product; None without one."""
     left, right = one.factors, other.factors
-    if min(len(left), len(right)) == 0 or max(len(left), len(right)) < 2:
-        return None
-    outside, scales = _scales(one, other)
-    if left == right:
-        return _like_terms(outside, scales, opposite=opposite)
     shortest = min(len(left), len(right))
+    outside, scales = _scales(one, other)
+    if left == right and shortest > 1:
+        return _like_terms(outside, scales, opposite=opposite)
     head, tail = _shared(left, right), _shared(left[::-1], right[::-1])
     head, tail = head * (head < shortest), tail * (tail < shortest)
-    if any(scale.scalars or scale.divisors for scale in scales) or head == tail == 0:
-        if outside.number in {1, -1} and not outside.scalars and not outside.divisors:
+    if left == right or any(scale.scalars or scale.divisors for scale in scales) or head == tail == 0:
+        if shortest == 0 or (outside.number in {1, -1} and not outside.scalars and not outside.divisors):
             return None
         terms = [
             (scale.number < 0, replace(scale, number=abs(scale.number)).scaled(each.row()))
@@ -723,12 +748,58 @@ def _sum_of_products(expr: Expr) -> Expr | None:
     return left @ right if product.ndim == 1 else None
 
 
+def _trace_of_outer(expr: Expr) -> Expr | None:
+    """Turn a product round from a row to a column, where it is the outer product of vectors."""
+    product = product_of(expr.inputs[0], known) if expr.ndim == 0 else None
+    factors = () if product is None else product.factors
+    at = next((at for at, factor in enumerate(factors) if factor.is_column), None)
+    if product is None or at is None or expr.dtype != product.like.dtype:
+        return None
+    return product.scaled(row_of((*factors[at + 1 :], *factors[: at + 1])))
+
+
 def _det_of_scaled(expr: Expr) -> Expr | None:
     a = expr.inputs[0]
     if a.op is not multiply or a.inputs[0].shape or a.dtype != expr.dtype:
         return None
     scalar, rest = a.inputs
     return power(scalar, size_of(rest.shape[-1], expr.dtype, graph=expr.graph)) * det(rest)
+
+
+def _unit_over_length(expr: Expr) -> Expr | None:
+    """Write x/‖x‖/‖x‖ⁿ as one quotient."""
+    above, below = expr.inputs
+    length, exponent = _power_of_length(below) or (below, 0.0)
+    scalars, unit = [], above
+    while unit.op is multiply and not unit.inputs[0].shape:
+        scalars.append(unit.inputs[0])
+        unit = unit.inputs[1]
+    if exponent < 1 or unit.op is not UNIT or not _is_length_of(length, unit):
+        return None
+    found = unit.inputs[0] / (square(length) if exponent == 1 else power(length, exponent + 1))
+    for scalar in reversed(scalars):
+        found = scalar * found
+    return found
+
+
+def _unguarded(expr: Expr) -> Expr | None:
+    """Leave out the choice that a derivative makes for where an operand is zero."""
+    choice = expr.inputs[-1]
+    condition, at_zero, otherwise = choice.inputs if choice.op is where else (expr, expr, expr)
+    if condition.op is not equal or not choice.node.backward or scalar_value(condition.inputs[1]) != 0:
+        return None
+    x = condition.inputs[0]
+    if expr.op is power:
+        fits = otherwise.op is subtract and otherwise.inputs[0] is x and scalar_value(at_zero) == 1
+    else:
+        fits = otherwise is x
+    return apply(expr.op, *expr.inputs[:-1], broadcast_to(otherwise, choice.shape)) if fits else None
+
+
+def _backward(build: Callable[[], Expr]) -> Expr:
+    """Build an expression as a derivative is built."""
+    with attributed(Origin(None, backward=True)):
+        return build()
 
 
 def _formula(
@@ -739,13 +810,14 @@ def _formula(
     *,
     roots: tuple[Op, ...],
     below: tuple[Op, ...] = (),
+    strength: Strength = REAL,
 ) -> Rule:
     """State a rule with examples made of square matrices A and B, a matrix X, vectors x and b, a scalar s."""
 
     def made() -> Sequence[Expr]:
         return examples(*symbols("A[N,N] B[N,N] X[N,D] x[N] b[N] s"))
 
-    return _rule(name, equation, rewrite, made, roots=roots, below=below)
+    return _rule(name, equation, rewrite, made, roots=roots, below=below, strength=strength)
 
 
 def _formula_only() -> tuple[Rule, ...]:
@@ -796,6 +868,39 @@ def _formula_only() -> tuple[Rule, ...]:
             ],
             roots=(SUM,),
             below=(multiply,),
+        ),
+        _formula(
+            "unit_over_length",
+            "(x/‖x‖)/‖x‖ⁿ = x/‖x‖ⁿ⁺¹",
+            _unit_over_length,
+            lambda A, B, X, x, b, s: [
+                (s * apply(UNIT, x, axes=(-1,))) / square(norm(x)),
+                apply(UNIT, X, axes=(-2, -1)) / norm(X),
+            ],
+            roots=(divide,),
+            below=(UNIT, multiply),
+            strength=FINITE,
+        ),
+        _formula(
+            "unguarded",
+            "x^where(y = 0, 1, y − 1) = x^(y − 1), log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
+            _unguarded,
+            lambda A, B, X, x, b, s: [
+                _backward(lambda: power(x, where(equal(b, 0), 1, b - 1))),
+                _backward(lambda: log(where(equal(x, 0), 1, x))),
+                _backward(lambda: b / where(equal(x, 0), math.inf, x)),
+            ],
+            roots=(power, log, divide),
+            below=(where,),
+            strength=FINITE,
+        ),
+        _formula(
+            "trace_of_outer",
+            "tr(Aabᵀ) = bᵀAa",
+            _trace_of_outer,
+            lambda A, B, X, x, b, s: [trace(s * A @ outer(x, b) @ B)],
+            roots=(TRACE,),
+            below=(matmul, multiply),
         ),
         _formula(
             "det_of_scaled",

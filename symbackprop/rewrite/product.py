@@ -66,6 +66,7 @@ class Product:
         divisors: the scalar divisors.
         factors: the matrices and vectors.
         written: how many symbols and signs the row was written with, before anything cancelled.
+        enclosed: how many transposes of products, with their brackets, it was written with.
         like: an expression of its shape and dtype.
     """
 
@@ -74,6 +75,7 @@ class Product:
     divisors: tuple[Expr, ...]
     factors: tuple[Factor, ...]
     written: int
+    enclosed: int
     like: Expr
 
     @property
@@ -88,6 +90,14 @@ class Product:
             return None
         turned = [factor.turn() for factor in reversed(self.factors)]
         return turned if 1 + _length(turned) < _length(self.factors) else None
+
+    @property
+    def is_shorter(self) -> bool:
+        """Whether the row has become shorter, or has lost brackets and will not get them again."""
+        if self.length < self.written:
+            return True
+        again = len(self.factors) > 1 and all(factor.turned and factor.base.ndim == 2 for factor in self.factors[:2])
+        return self.length == self.written and self.enclosed > 0 and not again
 
     def build(self) -> Expr:
         """Give the product as an expression."""
@@ -130,12 +140,9 @@ def row_of(factors: Sequence[Factor]) -> Expr:
         rest = factors[at + 2 :]
     elif at is not None:
         found = last.build()
-        for factor in reversed(factors[:-1]):  # Aᵀx is written x @ A, without a transpose
-            found = (
-                matmul(found, factor.turn().build())
-                if factor.turned and found.ndim == 1
-                else matmul(factor.build(), found)
-            )
+        for factor in reversed(factors[:-1]):
+            as_row = factor.turned and factor.base.ndim == 2 and last.base.ndim == 1  # x @ A needs no transpose
+            found = matmul(found, factor.turn().build()) if as_row else matmul(factor.build(), found)
         return found
     else:
         found, rest = first.build(), factors[1:]
@@ -180,6 +187,7 @@ class _Reader:
         self.divisors: list[Expr] = []
         self.factors: list[Factor] = []
         self.written = 0
+        self.enclosed = 0
 
     def read(self) -> Product | None:
         stack = [Factor(self.root)]
@@ -196,7 +204,7 @@ class _Reader:
             return None
         self._take_out_scalars()
         scalars, divisors = tuple(self.scalars), tuple(self.divisors)
-        return Product(self.number, scalars, divisors, tuple(self.factors), self.written, self.root)
+        return Product(self.number, scalars, divisors, tuple(self.factors), self.written, self.enclosed, self.root)
 
     def _opened(self, part: Factor) -> list[Factor] | None:
         """Give what a factor is made of, or None if it is one for good."""
@@ -208,6 +216,7 @@ class _Reader:
             return [part._replace(base=inner)]
         if is_transpose(expr) or expr.op is inv:
             self.written += not (is_transpose(expr) and expr.inputs[0].op is inv)  # A⁻ᵀ has one sign
+            self.enclosed += is_transpose(expr) and expr.inputs[0].op is matmul and expr is not self.root
             return [Factor(expr.inputs[0], inverse is not (expr.op is inv), turned is not is_transpose(expr))]
         row = self._row(expr, inverse=inverse)
         if row is not None and inverse:
@@ -256,6 +265,7 @@ class _Reader:
         if expr.op is matmul and max(operand.ndim for operand in expr.inputs) <= 2:
             left, right = expr.inputs
             self.written += left.ndim == 1
+            self.enclosed += left.ndim == right.ndim == 1 and left.op is matmul and left.inputs[0].ndim == 2
             row = [Factor(left, turned=left.ndim == 1), Factor(right)]
             return [each.turn() for each in reversed(row)] if left.ndim == 1 < right.ndim else row
         if expr.op is solve and expr.inputs[0].ndim == 2 and expr.inputs[1].ndim <= 2:

@@ -7,6 +7,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
 from symbackprop.ops import (
     broadcast_to,
+    diag,
     divide,
     greater,
     greater_equal,
@@ -17,9 +18,11 @@ from symbackprop.ops import (
     negative,
     subtract,
     symbol,
+    trace,
 )
 from symbackprop.ops import mean as mean_
 from symbackprop.ops import sum as sum_
+from symbackprop.ops.contract import DIAG, DIAGONAL, TRACE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.reduce import MEAN, SUM
@@ -27,6 +30,7 @@ from symbackprop.rewrite.engine import Rule, Strength, one_arithmetic
 
 REAL = Strength.REAL
 _LINEAR = {matmul, multiply, divide, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE}
+_LINEAR_ALONE = (SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE, DIAG, DIAGONAL, TRACE)
 _DEEPEST = 8  # how far down a sign is carried: formulas are written to be read
 
 
@@ -67,12 +71,29 @@ def _turned(expr: Expr, depth: int = _DEEPEST) -> Expr | None:
     if depth == 0 or expr.op not in _LINEAR:
         return None
     operands = list(expr.inputs)
+    if expr.op in {matmul, multiply} and _differences(operands[0]) & _differences(operands[1]):
+        return None  # dᵀd and ddᵀ are kept: one of the two would be turned
     for position in range(1 if expr.op is divide else len(operands)):
         turned = _turned(operands[position], depth - 1)
         if turned is not None:
             operands[position] = turned
             return apply(expr.op, *operands, **expr.params)
     return None
+
+
+def _differences(expr: Expr) -> set[int]:
+    """Give the differences that are factors of an expression."""
+    found: set[int] = set()
+    stack = [expr]
+    for _ in range(4 * _DEEPEST):
+        if not stack:
+            break
+        part = stack.pop()
+        if part.op is subtract:
+            found.add(part.number)
+        elif part.op in _LINEAR:
+            stack += part.inputs
+    return found
 
 
 def _absorb_sign(expr: Expr) -> Expr | None:
@@ -145,7 +166,7 @@ TIDY: tuple[Rule, ...] = (
         name="scalar_out",
         equation="f(s·x) = s·f(x), f(x/s) = f(x)/s, f(−x) = −f(x) for f linear",
         strength=REAL,
-        roots=(matmul, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE),
+        roots=(matmul, *_LINEAR_ALONE),
         rewrite=_linear,
         examples=lambda: [
             sum_(_scaled()),
@@ -153,6 +174,8 @@ TIDY: tuple[Rule, ...] = (
             _scaled() @ symbol("x", "D"),
             symbol("x", "N") @ (symbol("A", ("N", "D")) / symbol("s")),
             _scaled().T,
+            diag(-symbol("x", "N")),
+            trace(symbol("s") * symbol("A", ("N", "N"))),
         ],
     ),
     Rule(
