@@ -16,7 +16,7 @@ from symbackprop.language import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
-from symbackprop.printing import BackpropTable, Drawing, Module, backprop_table, draw, latex, modules, text
+from symbackprop.printing import BackpropTable, Drawing, Module, backprop_table, draw, latex, modules, numpy_code, text
 from symbackprop.rewrite import simplify
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "linalg",
     "module",
     "modules",
+    "numpy_code",
     "parse",
     "same",
     "simplify",

@@ -431,6 +431,10 @@ class Expr:
         """Give the formula as LaTeX; the options are those of `symbackprop.printing.latex`."""
         return str(self.views["latex"](self, **options))
 
+    def numpy_code(self, **options: Any) -> str:
+        """Give NumPy code to be pasted; the options are those of `symbackprop.numpy_code`."""
+        return str(self.views["numpy_code"](self, **options))
+
     def to_dot(self, **options: Any) -> str:
         """Give the graph of this expression in Graphviz's DOT language."""
         return str(self.views["dot"](self, **options))

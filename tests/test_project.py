@@ -31,6 +31,7 @@ LAYERS = (
     ("graph",),
     ("expr",),
     ("op",),
+    ("spelling",),
     ("ops",),
     ("language",),
     ("rewrite",),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TypeGuard
 
 from symbackprop.dims import Dim, Shape
-from symbackprop.lower.program import Accumulate, Assign, Call, Output, Program, Ref, Store, Term
-from symbackprop.op import ATOM, CONSTANT, SIZE, Op
+from symbackprop.lower.program import Accumulate, Assign, Output, Program, Ref, Store, Term
+from symbackprop.op import ATOM
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.layout import shape_text
+from symbackprop.spelling import Spelled, spelled
 
 _SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
@@ -145,8 +145,8 @@ def _raised(message: str) -> Iterator[str]:
 
 def _statements(program: Program) -> Iterator[str]:
     for statement in program.statements:
-        in_place = not isinstance(statement, Assign)
-        value = _weak(statement.value)[0] if in_place and _is_number(statement.value) else expression(statement.value)
+        written = _spelled(statement.value)
+        value = written.text if isinstance(statement, Assign) else written.weak[0]
         if isinstance(statement, Assign):
             yield f"{statement.target} = {_copied(statement.value, value) if statement.copy else value}"
         elif isinstance(statement, Accumulate):
@@ -181,46 +181,10 @@ def _quoted(text: str) -> str:
 
 def expression(term: Term) -> str:
     """Write a term as a Python expression."""
-    return _written(term)[0]
+    return _spelled(term).text
 
 
-def _written(term: Term) -> tuple[str, int]:
+def _spelled(term: Term) -> Spelled:
     if isinstance(term, Ref):
-        return term.name, ATOM
-    if term.op is CONSTANT or term.op is SIZE:
-        return _strong(term)
-    form = term.op.form(term.op.numpy, term.params, tuple(arg.shape for arg in term.args))
-    weak_ops = _weak_ops(term)
-    parts = []
-    for position, arg in enumerate(term.args):
-        text, precedence = _weak(arg) if _is_number(arg) and arg.op in weak_ops else _written(arg)
-        parts.append(f"({text})" if precedence < form.need(position) else text)
-    return form.fill(parts), form.precedence
-
-
-def _is_number(term: Term) -> TypeGuard[Call]:
-    return isinstance(term, Call) and not term.shape and (term.op is CONSTANT or term.op is SIZE)
-
-
-def _weak_ops(call: Call) -> set[Op]:
-    """Give which numbers among the operands may be Python's, because the dtype and 0-division stay NumPy's."""
-    if not call.op.elementwise:
-        return set()
-    kinds: Sequence[object] = [_number_of(arg) if _is_number(arg) else arg.dtype for arg in call.args]
-    if not all(_is_number(arg) for arg in call.args):
-        return {CONSTANT, SIZE} if call.op.dtype(*kinds, **call.params) == call.dtype else set()
-    return {CONSTANT} if any(_is_number(arg) and arg.op is SIZE for arg in call.args) else set()
-
-
-def _number_of(number: Call) -> object:
-    return 1 if number.op is SIZE else number.params["value"].array.item()
-
-
-def _weak(number: Call) -> tuple[str, int]:
-    form = number.op.form(number.op.numpy, number.params, ())
-    return form.template, form.precedence
-
-
-def _strong(number: Call) -> tuple[str, int]:
-    text, precedence = _weak(number)
-    return (text, precedence) if number.shape else (f"np.{number.dtype.name}({text})", ATOM)
+        return Spelled(term.name, ATOM, term.shape, term.dtype)
+    return spelled(term.op, term.params, term.shape, term.dtype, [_spelled(arg) for arg in term.args])

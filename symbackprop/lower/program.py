@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import keyword
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from symbackprop import dims
-from symbackprop.dims import Dim, Shape, Size
+from symbackprop.dims import Dim, Shape
 from symbackprop.op import Op, Params
 
 
@@ -140,48 +136,6 @@ def refs_in(term: Term) -> Iterator[Ref]:
     else:
         for arg in term.args:
             yield from refs_in(arg)
-
-
-class Names:
-    """Hands out names that are plain identifiers, each once."""
-
-    def __init__(self, reserved: Iterable[str]) -> None:
-        """Take the names that are not to be used."""
-        self._taken = dict.fromkeys(reserved, 0)
-        self._count = 0
-
-    def take(self, wanted: str | None) -> str:
-        """Give the wanted name if it is a free identifier, else one like it, else a new one."""
-        if wanted is None:
-            self._count += 1
-            return self.take(f"t{self._count}")
-        plain = unicodedata.normalize("NFKC", wanted)
-        if not plain.isidentifier():
-            plain = re.sub(r"\W+", "_", plain).strip("_")
-            plain = f"v_{plain}" if plain else "v"
-        if keyword.iskeyword(plain) or plain.startswith("__"):
-            plain = f"v_{plain.strip('_')}"
-        name = plain
-        while name in self._taken:
-            self._taken[plain] += 1
-            name = f"{plain}_{self._taken[plain]}"
-        self._taken[name] = 0
-        return name
-
-
-def renamed(param: Any, sizes: Mapping[str, Size]) -> Any:
-    """Give an op's parameter with other names for its sizes."""
-    return dims.bound(param, sizes) if sizes else param
-
-
-def safe_sizes(names: Iterable[str], handed: Names) -> dict[str, Size]:
-    """Reserve a name for each named size; give those whose name had to change."""
-    changed: dict[str, Size] = {}
-    for name in sorted(names):
-        safe = handed.take(name)
-        if safe != name:
-            changed[name] = Dim.named(safe)
-    return changed
 
 
 def run_requirements(param: Sequence[Any], size: Shape, what: str) -> Iterator[Requirement]:

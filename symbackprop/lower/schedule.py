@@ -18,7 +18,6 @@ from symbackprop.lower.program import (
     Call,
     Constant,
     Input,
-    Names,
     Output,
     Program,
     Ref,
@@ -27,15 +26,14 @@ from symbackprop.lower.program import (
     Store,
     Term,
     refs_in,
-    renamed,
     run_requirements,
-    safe_sizes,
 )
 from symbackprop.op import CONSTANT, SIZE, Op
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
+from symbackprop.spelling import Names, renamed, safe_sizes
 
 _LEAVES = {SYMBOL, CONSTANT, SIZE}
 _VIEWS = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO}

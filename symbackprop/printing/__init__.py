@@ -1,5 +1,6 @@
 """How expressions are shown: as text, in LaTeX, as forward and backward lines, as DOT and as drawings."""
 
+from symbackprop.printing.code import numpy_code
 from symbackprop.printing.dot import dot
 from symbackprop.printing.latex import latex
 from symbackprop.printing.modules import Module, modules
@@ -7,4 +8,15 @@ from symbackprop.printing.svg import Drawing, draw
 from symbackprop.printing.table import BackpropTable, backprop_table
 from symbackprop.printing.text import text
 
-__all__ = ["BackpropTable", "Drawing", "Module", "backprop_table", "dot", "draw", "latex", "modules", "text"]
+__all__ = [
+    "BackpropTable",
+    "Drawing",
+    "Module",
+    "backprop_table",
+    "dot",
+    "draw",
+    "latex",
+    "modules",
+    "numpy_code",
+    "text",
+]
