@@ -10,7 +10,15 @@ from symbackprop.ops import TABLE
 from tests import random_graphs, test_linalg, test_printing
 from tests.round_trip import check_round_trip
 
-OPTIONS = ({}, {"where": True}, {"primes": True}, {"where": False, "width": 10_000})
+OPTIONS = (
+    {},
+    {"where": True},
+    {"primes": True},
+    {"where": False, "width": 10_000},
+    {"notation": "index"},
+    {"notation": "index", "where": True},
+    {"notation": "matrix"},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +62,7 @@ def test_every_operation_is_read_back(op, shapes, params):
     values = {symbol: drawn(rng, op, at, shape) for at, (symbol, shape) in enumerate(zip(symbols, shapes, strict=True))}
     values = {symbol: value > 1 if symbol.dtype == bool else value for symbol, value in values.items()}
     expr = op(*symbols, **params)
-    check_round_trip(expr, values)
+    check_round_trip(expr, values, options=OPTIONS)
     check_round_trip(2 * expr - sb.sqrt(expr * expr), values)
 
 

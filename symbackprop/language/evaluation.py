@@ -18,6 +18,7 @@ from symbackprop.language.values import Identity, Indexed, Row, elementwise, lab
 from symbackprop.language.vocabulary import (
     BARS,
     CONSTANTS,
+    ELEMENTWISE,
     FUNCTIONS,
     INFIX,
     PREFIX,
@@ -31,7 +32,7 @@ from symbackprop.ops.linalg import LOGABSDET, det
 Value: TypeAlias = Any  # an Expr, a number, a size, a row, …; in arguments and indices also None, ..., slices, tuples
 Values: TypeAlias = Mapping[Tree, Value]
 
-_VALUES = (Expr, Row, Identity, Indexed)
+_VALUES = Expr | Row | Identity | Indexed
 
 _WORDS: Mapping[str, Value] = {"True": True, "False": False, "None": None, "...": ..., "inf": np.inf, "nan": np.nan}
 _SIZE_SIGNS = {"+", "-", "−", "*", "·", "", "//"}  # what gives a size of sizes
@@ -247,8 +248,9 @@ class Evaluator:
         """Give the element at indices, or collect the elements in square brackets to an array."""
         (part,) = node.parts
         value, labels = values[part], node.text
-        if part.form is Form.LIST and len(part.parts) == 1 and isinstance(values[part.parts[0]], Indexed):
-            element = self._indexed(value if isinstance(value, Indexed) else values[part.parts[0]])
+        inside = values[part.parts[0]] if part.form is Form.LIST and len(part.parts) == 1 else ()
+        if not _rank(inside) and isinstance(inside, _VALUES | Dim | int | float):
+            element = self._indexed(value if isinstance(value, Indexed) else self._operand(inside, part))
             known = dict(zip(labels, self.shape or (), strict=False)) if len(self.shape or ()) == len(labels) else {}
             if len(set(labels)) < len(labels):
                 raise self.source.error("an index stands twice behind the bracket", node.at)
@@ -303,7 +305,7 @@ class Evaluator:
         if first is not None and type(bound.arguments[first]) in (int, float) and first not in SIZE_PARAMETERS:
             bound.arguments[first] = literal(bound.arguments[first], self.dtype)
         if any(isinstance(value, Indexed) for value in bound.args):
-            if function.__module__ != "symbackprop.ops.elementwise":
+            if name not in ELEMENTWISE:
                 raise self.source.error(f"{name} does not act on single elements", at)
             return self._apply(lambda *xs: function(*xs, **bound.kwargs), bound.args, at)
         return self._guarded(lambda: function(*bound.args, **bound.kwargs), at)

@@ -232,7 +232,7 @@ class Grammar:
             return Tree(Form.PREFIX, token.text, (part,), (token.start, part.span[1]), token.span)
         self._split()
         token = self._next
-        if self._is_sign("∑") or (self._is_word(token, {"Σ"}) and self.tokens[self.at + 1].kind is Kind.LOWERED):
+        if self._is_sign("∑") or (token.text == "Σ" and self.tokens[self.at + 1].kind is Kind.LOWERED):
             return self._summed()
         return self._behind(self._primary(), raised=True)
 

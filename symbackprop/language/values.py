@@ -98,19 +98,19 @@ class Indexed(NamedTuple):
         """Give the array whose axes have these letters.
 
         Args:
-            labels: the letters, in the order of the axes; those that it lacks must have a size.
+            labels: the letters, in the order of the axes; an axis whose letter it lacks has size 1, unless told.
             sizes: sizes that are known from elsewhere.
 
         Raises:
-            ShapeError: a letter is missing, has two sizes, or has none.
+            ShapeError: a letter of its own is missing, has two sizes, or has none.
         """
         settled = self
         for _ in range(1 + self.open):
             settled = settled.settled(sizes)
-        known = {**sizes, **settled.sizes()}
-        unknown = [label for label in dict.fromkeys(labels + self.labels) if label not in known]
-        if unknown or settled.open:
-            msg = f"nothing tells the size of index {', '.join(unknown or self.labels)}"
+        known = {**dict.fromkeys(labels, 1), **sizes, **settled.sizes()}
+        if settled.open:
+            unknown = [label for label in self.labels if label not in settled.sizes()]
+            msg = f"nothing tells the size of index {', '.join(unknown)}"
             raise ShapeError(msg)
         strangers = [label for label in self.labels if label not in labels]
         if strangers:
