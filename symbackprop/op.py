@@ -94,7 +94,7 @@ class Value:
             return f"array{dims.show(self.array.shape)}"
         number = self.array[()]
         whole = self.array.dtype.kind == "f" and number == np.floor(number) and abs(number) < _EXPONENT_FROM
-        return str(int(number)) if whole else str(number)
+        return str(int(number)) if whole and not (number == 0 and np.signbit(number)) else str(number)
 
     __repr__ = __str__
 

@@ -174,7 +174,7 @@ FUNCTIONS = texts(
         ("A[:, None]", "A[:, None]"),
         ("sb.concatenate([u, v])", "concatenate((u, v))"),
         ("v * np.array([1.0, 2.0]).sum()", "3v"),
-        ("s + np.array([1.0, -2.5])", "s + array([ 1. , −2.5])"),
+        ("s + np.array([1.0, -2.5])", "s + array([1., −2.5])"),
     ],
     ARRAYS,
 )
@@ -356,7 +356,7 @@ IN_INDICES = [
     ("(A @ w + x)[:, None, None] * T", "[(Aw + x)ᵢTᵢⱼₖ]ᵢⱼₖ", "[(Σₗ Aᵢₗwₗ + xᵢ)Tᵢⱼₖ]ᵢⱼₖ"),
     ("sb.mean(T[:, :, None], axis=0)", "mean(T[:, :, None], axis=0)", "[Σₙ Tₙᵢⱼ/N]ᵢⱼ[:, None]"),
     ("sb.trace(S @ S)", "tr(SS)", "Σₙᵢ SₙᵢSᵢₙ"),
-    ("sb.trace(sb.eye('N')) * s", "tr(I)·s", "Ns"),
+    ("sb.trace(sb.eye('N')) * s", "tr(eye(N))·s", "Ns"),
     ("sb.diag(x) @ S", "diag(x)·S", "[xᵢSᵢⱼ]ᵢⱼ"),
     ("sb.diag(S) - x", "diag(S) − x", "[Sᵢᵢ − xᵢ]ᵢ"),
     ("sb.linalg.inv(S) @ x", "S⁻¹x", "[Σₙ (S⁻¹)ᵢₙxₙ]ᵢ"),

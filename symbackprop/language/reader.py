@@ -23,7 +23,7 @@ from symbackprop.language.tokens import Kind, Source, tokens_of
 Symbols: TypeAlias = "str | Mapping[str, Expr] | Iterable[Expr]"
 
 _LINES = re.compile(r"\n\s*where\s+(?=\"|\S+\s*=\s)")  # where( is the function
-_DEFINITION = re.compile(r"\s*(\"(?:[^\"\\]|\\.)*\"|\S+?)\s*=\s(.*)")
+_DEFINITION = re.compile(r"\s*(\"(?:[^\"\\]|\\.)*\"|[^\W\d][^\s=]*)\s*=\s(.*)")
 
 
 def parse(text: str, symbols: Symbols, *, sizes: Iterable[SizeLike] = (), shape: ShapeLike | None = None) -> Expr:

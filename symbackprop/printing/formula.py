@@ -7,7 +7,7 @@ over depth; a piece that grows too long gets a name and a line of its own, so th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
@@ -22,6 +22,7 @@ from symbackprop.ops.elementwise import (
     ASTYPE,
     add,
     divide,
+    logical_or,
     multiply,
     negative,
     power,
@@ -47,6 +48,7 @@ _LARGE = 60  # operators in a formula that is shown without shared parts being l
 _SHORT = 0.4  # the share of the width that a formula may take without shared parts being listed
 _HUGE = 1 << 30  # where counting the operators of a formula written out stops
 _MOST_FACTORS = 64  # of a product that is searched for derivatives of sigmoids
+_BESIDE = {add, subtract, multiply, divide, matmul}  # what tells the size of an identity by the other operand
 _WRAPPERS = {negative, TRANSPOSE, BROADCAST_TO, EXPAND_DIMS}
 
 
@@ -89,6 +91,8 @@ def _build_size(scribe: Scribe, node: Node, _operands: Sequence[Piece]) -> Piece
 
 def _build_sum(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     left, right = operands
+    if node.dtype.kind == "b":  # of truth values + is no sum of ones and zeros
+        return _build_formed(scribe, replace(node, op=logical_or), operands)
     return scribe.sum(left, right, minus=node.op is subtract, shape=node.shape)
 
 
@@ -172,9 +176,10 @@ def _build_inverse(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Pie
 
 def _build_solution(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     matrix, right = operands
-    if len(matrix.shape) > 2 or len(right.shape) > 2:
-        return _build_formed(scribe, node, operands)
-    return scribe.matrix(_inverse(scribe, matrix), right, node.shape)
+    if len(matrix.shape) > 2:
+        matrix = _build_formed(scribe, replace(node, op=inv), [matrix])
+        return scribe.matrix(matrix, right, node.shape, flat=False)
+    return scribe.matrix(_inverse(scribe, matrix), right, node.shape, flat=len(right.shape) < 3)
 
 
 def _build_unit(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
@@ -215,6 +220,37 @@ def _view(build: Builder, operands: Iterable[int], primed: tuple[Op | None, ...]
     return View(build, tuple(map(Key, operands)), primed)
 
 
+def _unsized(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
+    """Give the identities whose size their surroundings do not tell when they are written I.
+
+    What stands beside I in a product or a sum tells it; a call, a Kronecker product or a scalar does not.
+    """
+    found: set[int] = set()
+    alone: dict[int, frozenset[int]] = {}  # the identities in what is nothing but a multiple of one
+    terms: dict[int, frozenset[int]] = {}  # those in a sum
+    for number in order:
+        node = nodes[number]
+        if node.op is EYE:
+            alone[number] = frozenset({number})
+            continue
+        eyes = frozenset().union(*(alone.get(operand, ()) for operand in node.inputs))
+        summed = frozenset().union(*(terms.get(operand, ()) for operand in node.inputs))
+        if not eyes and not (summed and node.op in {add, subtract}):
+            continue
+        others = [nodes[operand].shape for operand in node.inputs if operand not in alone]
+        size = nodes[min(eyes | summed)].shape[-1]
+        told = all(next((each for each in reversed(other[-2:]) if each != 1), None) == size for other in others)
+        scaled = node.op in {multiply, matmul, divide} and () in others
+        below = node.op is divide and node.inputs[1] in alone
+        if not below and (scaled or node.op in {negative, TRANSPOSE} or (not others and node.op in _BESIDE)):
+            alone[number] = eyes
+        elif below or not told or node.op not in _BESIDE:
+            found |= eyes | summed
+        elif node.op in {add, subtract}:
+            terms[number] = eyes | summed
+    return found
+
+
 class _Views:
     """Decides what is shown of each node.
 
@@ -241,6 +277,7 @@ class _Views:
             elif not self._takes_scalars(node):
                 self.flat.difference_update(node.inputs)
         self.flat.discard(order[-1])
+        self.unsized = _unsized(self.nodes, order)
         self.elements = Elements(self.nodes, order, plain=self.plain, fan=self.fan, notation=notation)
 
     def _takes_scalars(self, node: Node) -> bool:
@@ -262,7 +299,10 @@ class _Views:
         node = self.nodes[number]
         operands = self._unbroadcast(node) if node.op.elementwise else node.inputs
         found = self._special(number, node, operands)
-        return found or _view(_build_flat if number in self.flat else _BUILDERS.get(node.op, _build_formed), operands)
+        if found is not None:
+            return found
+        build = _build_formed if number in self.unsized else _BUILDERS.get(node.op, _build_formed)
+        return _view(_build_flat if number in self.flat else build, operands)
 
     def _elementwise(self, number: int, node: Node, operands: Sequence[int]) -> tuple[Builder, View | None]:
         """Give how an elementwise node is built, and its view if it is not shown by its op alone."""
@@ -554,16 +594,16 @@ class _Writer:
         self._lined: set[Key] = set()
         self._names = set(shown.names.values())
         ops = {shown.nodes[number].op for number in shown.sizes}
-        self.scribe = Scribe(style, self._names, ops)
+        nodes = [shown.nodes[number] for number in shown.sizes]
+        sizes = {name for node in nodes for name in dims.names_of([*node.shape, node.params.get("size", 1)])}
+        self._others = {*sizes, *(node.label for node in nodes if node.label)}
+        self.scribe = Scribe(style, self._names, ops, others=self._others)
         self._taken = taken
 
     @cached_property
     def _fresh(self) -> dict[bool, Iterator[str]]:
         """Names for parts, of vectors and of matrices; most formulas need none."""
-        nodes = self.shown.nodes
-        sizes = {name for number in self.shown.sizes for name in dims.names_of(nodes[number].shape)}
-        labels = {nodes[number].label or "" for number in self.listed}
-        used = {*self._taken, *self._names, *self.scribe.functions, *sizes, *labels}
+        used = {*self._taken, *self._names, *self.scribe.functions, *self._others}
         return {matrix: fresh_names(used, matrix=matrix) for matrix in (False, True)}
 
     def write(self) -> Formula:

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from symbackprop.language.vocabulary import CONSTANTS, WORDS
+
 MACRON = "\u0304"
 
 _MARKS = "\u0300-\u036f"
@@ -28,6 +30,7 @@ def _letter(name: str) -> str:
 
 
 _UNICODE_GREEK = {_letter(name): command for name, command in _LATEX_GREEK.items()}
+_TAKEN = WORDS - {*CONSTANTS, "I", "inf"}  # what formulas write themselves; the rest yields to a symbol called so
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _ACCENTS = {
     "\u0300": r"\grave",
@@ -80,8 +83,12 @@ def bars(names: Iterable[str]) -> dict[str, str]:
 
 def _is_plain(name: str) -> bool:
     """Tell whether a name cannot be mistaken for notation: superscripts and ᵀ could."""
-    return bool(_WORD.fullmatch(name)) and not any(
-        unicodedata.category(character) in {"Lm", "No"} and character not in "₀₁₂₃₄₅₆₇₈₉" for character in name
+    return (
+        bool(_WORD.fullmatch(name))
+        and name not in _TAKEN
+        and not any(
+            unicodedata.category(character) in {"Lm", "No"} and character not in "₀₁₂₃₄₅₆₇₈₉" for character in name
+        )
     )
 
 
@@ -187,6 +194,6 @@ def can_be_split(names: Iterable[str]) -> bool:
     (False, True)
     """
     known = list(names)
-    letters = {name for name in known if _LETTER.fullmatch(name)}
-    words = [name for name in known if name not in letters]
+    letters = {"I", *(name for name in known if _LETTER.fullmatch(name))}
+    words = [*(name for name in known if name not in letters), *(word for word in WORDS if len(word) > 1)]
     return any(set(_LETTER.findall(word)) <= letters and "".join(_LETTER.findall(word)) == word for word in words)

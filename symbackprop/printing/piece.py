@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
+from symbackprop.language.vocabulary import CALLED
 from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Array, Form, Notation, Op
 from symbackprop.ops import TABLE
 from symbackprop.ops.elementwise import divide
@@ -162,7 +163,6 @@ class Ends(NamedTuple):
 
 
 _KNOWN = frozenset(TABLE)
-_RESERVED = {"mod", "size", "where"}
 _RAISED = {Edge.WORD: Edge.PAREN, Edge.CALL: Edge.PAREN}  # what ends on an exponent cannot run on
 _BASE = re.compile(r"\{?\$0\}?[^$]*")
 
@@ -175,7 +175,7 @@ def _functions(style: Style, ops: frozenset[Op]) -> frozenset[str]:
         notation = style.notation(op)
         match = style.call.match(notation.template) if isinstance(notation, Form) else None
         found.add(match[0] if match else op.name)
-    return frozenset(found) | {name + style.prime for name in found} | _RESERVED
+    return frozenset(found) | {name + style.prime for name in (*found, *CALLED)} | CALLED
 
 
 def primed(form: Form, style: Style) -> Form:
@@ -192,14 +192,17 @@ class Scribe:
         style: the notation.
         names: the formula's names.
         ops: the operations in the formula.
+        others: names of sizes and parts, from which a row of letters is to be told too.
     """
 
-    def __init__(self, style: Style, names: Collection[str], ops: Iterable[Op]) -> None:
+    def __init__(
+        self, style: Style, names: Collection[str], ops: Iterable[Op], *, others: Collection[str] = ()
+    ) -> None:
         """Take the style and what the formula's names allow."""
         self.style = style
         self.names = names
         self.functions = _functions(style, _KNOWN) | _functions(style, frozenset(ops))
-        self.touching = not can_be_split(names)
+        self.touching = not can_be_split([*names, *others])
         self.divide = divide.form(style.notation(divide), {}, ())
 
     # --- leaves, brackets, signs ------------------------------------------------------------------------------
@@ -219,12 +222,15 @@ class Scribe:
 
     def size(self, size: Size) -> Piece:
         """Write a size; one that is called like a symbol of the formula is marked."""
-        if isinstance(size, int) or size.name is None:
-            text = self.style.size(str(size))
-            return Piece(text, ADD if " + " in text or self.style.minus in text else MULTIPLY, Edge.MARK, Edge.MARK)
-        if size.name in self.names:
-            return self.formed(Form("size($0)"), [self.name(size.name, ())], ())
-        return self.name(size.name, ())
+        if isinstance(size, int):
+            return self.number(str(size))
+        name = size.name
+        if name is not None and name not in self.names:
+            return self.name(name, ())
+        text = self.style.size(str(size)) if name is None else self.style.name(name)[0]
+        if self.names and size.names.intersection(self.names):
+            return self.formed(Form(f"size({text})"), (), ())
+        return Piece(text, ADD if " + " in text or self.style.minus in text else MULTIPLY, Edge.MARK, Edge.MARK)
 
     def truth(self, piece: Piece) -> Piece:
         """Write a truth value as the number 1 or 0."""

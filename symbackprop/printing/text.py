@@ -17,6 +17,7 @@ from symbackprop.printing.names import text_name
 from symbackprop.printing.piece import Joint, Style
 
 _MOST_SHOWN = 9  # elements of a known array
+_PADDING = re.compile(r"(?<=\[)\s+|\s+(?=[,\]])|(?<= )\s+|\n")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -25,9 +26,10 @@ def _size(size: str) -> str:
 
 
 def _array(array: Array) -> str:
-    if array.size > _MOST_SHOWN:
+    if not 0 < array.size <= _MOST_SHOWN:
         return f"array({', '.join(map(str, array.shape))})"
-    return f"array({np.array2string(array, separator=', ')})".replace("\n", "").replace("-", "−")
+    numbers = np.array2string(array, separator=", ", floatmode="unique", max_line_width=sys.maxsize)
+    return f"array({_PADDING.sub('', numbers)})".replace("-", "−")
 
 
 TEXT = Style(
