@@ -42,6 +42,10 @@ with GRAPH:
         "inverse of a product": (sb.linalg.inv(A @ B), sb.linalg.inv(B) @ sb.linalg.inv(A)),
         "a logarithm beyond the pools": (sb.log(x - 7), sb.log(2 * x - 14) - math.log(2)),
         "needs numbers in (0, 1)": (sb.log(x) + sb.log(1 - x), sb.log(x * (1 - x))),
+        "each symbol needs its own scale": (
+            sb.log(x) + sb.log(1 - z) + sb.sqrt(-b) + sb.log(sb.sum(w) - 3),
+            sb.log(x - x * z) + sb.sqrt(-b) + sb.log(sb.sum(w) - 3),
+        ),
         "slices": (y[3:] + y[:-3], y[:-3] + y[3:]),
         "no elements": (sb.sum(sb.symbol("none", 0)), 0),
         "no symbols": (sb.constant([1.0, 2.0]) * 2, sb.constant([2.0, 4.0])),
@@ -153,6 +157,9 @@ def test_a_number_or_a_text_may_stand_for_an_array():
     assert sb.same(sb.grad(sb.sum(y), y), "1")
     assert sb.same("2*y", sb.grad(sb.sum(y**2), y))
     assert sb.same(sb.grad(LOSS, w), "X.T @ (sigmoid(X@w + b) - y) / N")
+    assert sb.same(sb.grad(LOSS, w), "Xᵀ(σ(Xw + b) − y)/N")
+    assert sb.same(sb.jacobian(w, w), "I")
+    assert sb.same(sb.grad(LOSS, w), "Xw").how == "shape"
     assert not sb.same(sb.grad(LOSS, w), "X.T @ (sigmoid(X@w + b) + y) / N")
     assert not sb.same(sb.grad(sb.sum(w * v), w), "w")  # of the graph, though the gradient is v alone
     with pytest.raises(ParseError):
@@ -178,6 +185,14 @@ def test_where_only_one_is_defined_the_answer_says_so():
     assert "Only the first is defined at x = -0.5 and the second is not." in str(answer)
     assert "Only the second is defined" in str(sb.same(sb.sqrt(x) ** 2, x))
     assert "defined" not in str(sb.same(sb.log(x), sb.log(2 * x) - math.log(2)))
+    assert "defined" not in str(sb.same(sb.log(sb.exp(-sb.exp(x))), -sb.exp(x)))  # too large is not undefined
+
+
+def test_no_point_counts_twice():
+    """Bools have few values; that all of them were tried is as good as it gets."""
+    m, n = sb.symbol("m", (), "bool"), sb.symbol("n", (), "bool")
+    answer = sb.same(m & n, ~(~m | ~n))
+    assert (answer.same, answer.points) == (True, 4)
 
 
 def test_what_is_defined_nowhere_is_undecided():
@@ -207,6 +222,12 @@ def test_declared_facts_are_kept(fact):
         assert not sb.same(*pair)
         sb.assume(target, **{fact: 1})
         assert sb.same(*pair)
+
+
+def test_rows_of_integers_are_one_hot():
+    with Graph():
+        t = sb.assume(sb.symbol("t", ("N", "K"), "int64"), rows_sum_to=1)
+        assert sb.same(sb.sum(t, axis=1), sb.sum(t * t, axis=1))
 
 
 def test_every_fact_that_can_be_declared_is_kept():

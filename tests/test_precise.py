@@ -121,6 +121,8 @@ def test_linear_algebra_is_that_of_mpmath():
         (lambda x: sb.exp(sb.exp(x)), 1000, "inf"), (lambda x: sb.exp(-sb.exp(x)), 1000, "0"),
         (lambda x: x**-1, 0, "inf"), (lambda x: x % 0.0, 1, "nan"), (lambda x: sb.maximum(sb.log(x), 0), -1, "nan"),
         (lambda x: sb.linalg.inv(sb.stack([sb.stack([x, x]), sb.stack([x, x])]))[0, 0], 1, "nan"),
+        (lambda x: sb.tanh(x) - sb.sigmoid(-x), np.inf, "1"), (sb.softplus, -np.inf, "0"), (sb.erf, -np.inf, "-1"),
+        (lambda x: sb.exp(-x) * x, np.inf, "nan"), (sb.sin, np.inf, "nan"), (sb.log1p, np.inf, "inf"),
         (lambda x: sb.where(x > 0, sb.log(x), 0), -1, "0"), (lambda x: sb.tanh(sb.exp(x)), 1000, "1"),
     ],
 )  # fmt: skip

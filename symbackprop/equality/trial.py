@@ -1,28 +1,21 @@
-"""Are two expressions equal? `same` answers with a proof, with evidence, or with a counterexample.
-
-Formulas are real functions here. They count as the same where they agree at every point at which both are defined, but
-for single points next to which they agree: a derivative may be chosen freely at a kink.
-"""
+"""Points at which two expressions are compared, and the proof that they are one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fractions import Fraction
 from itertools import cycle, islice, product
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.errors import ArgumentError, SymbackpropError
-from symbackprop.expr import Expr, Operand, common_graph
+from symbackprop.equality.answer import LARGEST, Comparison, UndecidedError, placed_at, told_apart
+from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.language import parse
 from symbackprop.op import CONSTANT, Array, scalar_value
-from symbackprop.ops.layout import BROADCAST_TO, broadcast_to
-from symbackprop.ops.leaf import SYMBOL, as_expr, check_names
+from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.precise import as_meant, context, evaluate, meaning, solved
 from symbackprop.rewrite.engine import rebuild
 from symbackprop.rewrite.pipeline import FORMULA, run
@@ -34,141 +27,6 @@ _AGREEMENT = 15  # digits of the arithmetic that rounding may cost before two va
 _ROUNDED = 12  # digits that agree where a formula has numbers that are known as floats alone
 _ATTEMPTS = 6  # points tried for each one wanted: most formulas are defined at some of them at least
 _FEW = 3  # fewer points at which both are defined are no evidence
-
-
-class UndecidedError(SymbackpropError, ValueError):
-    """Neither a proof nor enough points at which both expressions are defined were found."""
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison:
-    """What `same` found; true exactly where the expressions are the same, and ``print`` says it in a sentence.
-
-    Attributes:
-        how: by "rewriting" (both simplify to one formula: a proof), by "points" (they agree wherever both are
-            defined), by a "counterexample", or because they differ in "shape" or "dtype".
-        points: at how many points both are defined and agree.
-        digits: to how many digits they agree there.
-        at: the counterexample: sizes and symbols by name, with their values.
-        values: the two values there.
-        index: of the first elements that differ.
-        formula: what both simplify to.
-        notes: what else is worth knowing.
-    """
-
-    how: Literal["rewriting", "points", "counterexample", "shape", "dtype"]
-    points: int = 0
-    digits: int = 0
-    at: Mapping[str, Any] = field(default_factory=dict)
-    values: tuple[Any, Any] = (None, None)
-    index: tuple[int, ...] = ()
-    formula: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def same(self) -> bool:
-        """The answer."""
-        return self.how in {"rewriting", "points"}
-
-    def __bool__(self) -> bool:
-        """Tell whether the expressions are the same."""
-        return self.same
-
-    def __str__(self) -> str:
-        """Give the answer in a few sentences."""
-        return " ".join([self._answer(), *self.notes])
-
-    __repr__ = __str__
-
-    def _answer(self) -> str:
-        agree = f"they agree at {self.points} points to {self.digits} digits"
-        if self.how == "rewriting":
-            return f"The same: both simplify to {self.formula}" + (f", and {agree}." if self.points else ".")
-        if self.how == "points":
-            return f"The same, as far as tried: {agree}. That is evidence and no proof."
-        if self.how != "counterexample":
-            return "Not the same."
-        first, second = _told_apart(*(value[self.index] for value in self.values))
-        of = f"element {list(self.index)} of " if self.index else ""
-        return f"Not the same: {_placed(self.at)}{of}the first is {first} and {of and 'of '}the second {second}."
-
-
-def same(a: Operand | str, b: Operand | str, *, points: int = 20, digits: int = 50) -> Comparison:
-    """Tell whether two expressions are equal, such as a derivative and what somebody wrote down for it.
-
-    They are evaluated at simple points and at random ones, in an arithmetic of many digits and with several sizes for
-    each named size; then rewriting is to prove what the points suggest. Both must be defined for a point to count, and
-    where they differ at a single point alone, such as a kink, the answer is yes with a note.
-
-    A number in a formula means what it stands for: 0.1 is 1/10, 0.3333333333333333 is 1/3.
-
-    Args:
-        a: an expression.
-        b: another; or a number or a text as formulas are printed, where a scalar may stand for an array of it.
-        points: how many points are wanted at which both are defined.
-        digits: of the arithmetic.
-
-    Returns:
-        What was found: true or false, with the proof, the number of points, or the counterexample.
-
-    Raises:
-        UndecidedError: there is no proof, and no points were found at which both are defined.
-        GraphError: the expressions live in different graphs, or one name stands for two symbols in them.
-        ParseError: a text is no expression in the symbols of the other.
-
-    >>> import symbackprop as sb
-    >>> x = sb.symbol("x")
-    >>> print(sb.same(sb.grad(sb.sin(x) ** 2, x), sb.sin(2 * x)))
-    The same, as far as tried: they agree at 20 points to 35 digits. That is evidence and no proof.
-    >>> print(sb.same(sb.grad(sb.sin(x) ** 2, x), 2 * sb.sin(x)))
-    Not the same: at x = 1 the first is 0.909297 and the second 1.68294.
-    >>> print(sb.same(1 / (1 + sb.exp(-x)), sb.sigmoid(x)))
-    The same: both simplify to σ(x), and they agree at 20 points to 35 digits.
-    """
-    left, right = _pair(a, b)
-    symbols = _symbols(left, right)
-    check_names(symbols, "same")
-    if left.shape != right.shape:
-        flipped = left.ndim > 1 and left.shape == right.shape[::-1]
-        hint = " One looks like the transpose of the other." if flipped else ""
-        note = f"The first has shape {_shape(left)}, the second {_shape(right)}.{hint}"
-        return Comparison("shape", notes=(note,))
-    if left.dtype != right.dtype:
-        note = f"The first is of {left.dtype}, the second of {right.dtype}; one of them can be converted with astype."
-        return Comparison("dtype", notes=(note,))
-    return _Trial(left, right, symbols, digits).decide(points)
-
-
-def _pair(a: Operand | str, b: Operand | str) -> tuple[Expr, Expr]:
-    """Give both as expressions; a number or a text takes graph, symbols, shape and dtype from the other."""
-    given = next((each for each in (a, b) if isinstance(each, Expr)), None)
-    if given is None:
-        msg = "same: one of the two at least must be an expression, which tells what the names in a text stand for"
-        raise ArgumentError(msg)
-    left, right = (each if isinstance(each, Expr) else _fitted(each, given) for each in (a, b))
-    common_graph([left, right], "same")
-    return left, right
-
-
-def _fitted(value: Operand | str, like: Expr) -> Expr:
-    expr = parse(value, _names(like)) if isinstance(value, str) else as_expr(value, graph=like.graph)
-    if not expr.shape:
-        expr = broadcast_to(expr, like.shape)
-    return expr.astype(like.dtype) if like.dtype.kind == "f" and expr.dtype.kind in "bui" else expr
-
-
-def _names(expr: Expr) -> dict[str, Expr]:
-    """Give the symbols of a graph by name, those that the expression is made of before others."""
-    graph = expr.graph
-    with graph.lock:
-        others = [number for number, node in graph.nodes.items() if node.op is SYMBOL]
-    return {each.params["name"]: each for each in [*(Expr(graph, number) for number in others), *_symbols(expr)]}
-
-
-def _symbols(*exprs: Expr) -> list[Expr]:
-    graph = exprs[0].graph
-    numbers = graph.reachable([expr.number for expr in exprs])
-    return [Expr(graph, number) for number in numbers if graph.nodes[number].op is SYMBOL]
 
 
 # --- points ---------------------------------------------------------------------------------------------------
@@ -230,10 +88,12 @@ def _with_facts(symbol: Expr, array: Array) -> Array:
         matrices = array.reshape(-1, *array.shape[-2:])
         make = _orthogonal if "orthogonal" in facts else _positive_definite
         array = np.array([make(matrix, facts) for matrix in matrices], object).reshape(array.shape)
-    if "rows_sum_to" in facts:
+    if "rows_sum_to" in facts and symbol.dtype.kind != "f":
+        array = np.eye(array.shape[-1])[array.argmax(axis=-1)] * facts["rows_sum_to"]
+    elif "rows_sum_to" in facts:
         array = array + (array.sum(axis=-1, keepdims=True) == 0)
         array = array / array.sum(axis=-1, keepdims=True) * Fraction(facts["rows_sum_to"])
-    return array
+    return np.asarray(array, symbol.dtype if symbol.dtype.kind != "f" else object)
 
 
 def _positive_definite(a: Array, _facts: Collection[str]) -> Array:
@@ -265,8 +125,8 @@ class _Found(NamedTuple):
     rounded: bool = False
 
 
-class _Trial:
-    """Two expressions, compared at points."""
+class Trial:
+    """Two expressions, compared at points and by rewriting."""
 
     def __init__(self, left: Expr, right: Expr, symbols: Sequence[Expr], digits: int) -> None:
         self.exprs = [left, right]
@@ -280,45 +140,52 @@ class _Trial:
             and (node.shape or meaning(node.params["value"].array[()]) is None)
             for node in self.nodes
         )
+        self.seen: set[object] = set()
         self.problem: Exception | None = None
+        self.defined = 0  # points at which both are
+        self.fruitful: list[Sequence[Draw]] = []
 
     def decide(self, points: int) -> Comparison:
         """Try points, then a proof."""
-        found = 0
         notes: dict[str, str] = {}
         rounded = False
-        attempts = self.attempts(points * _ATTEMPTS)
+        attempts = self._attempts(points * _ATTEMPTS)
         for sizes, raw in attempts:
-            if found >= points:
+            if self.defined >= points:
                 break
-            point = self.point(raw)
-            tried = self.tried(point, sizes)
+            point = self._point(raw)
+            key = (*sizes.values(), *(number for array in point.values() for number in array.ravel().tolist()))
+            tried = self._tried(point, sizes) if key not in self.seen else None
+            self.seen.add(key)
             if tried is None:
                 continue
             if tried.one:
-                notes.setdefault("one", _one_sided(tried, self.named(point, sizes)))
+                notes.setdefault("one", _one_sided(tried, placed_at(self._named(point, sizes))))
             if not tried.apart:
-                found += bool(tried.both)
+                self.defined += bool(tried.both)
                 rounded |= tried.rounded
-            elif self.persists(raw, sizes):
-                return self.counterexample(tried, point, sizes, attempts)
+            elif self._persists(raw, sizes):
+                return self._counterexample(tried, point, sizes, attempts)
             else:
-                place, at = _placed(self.named(point, sizes)), tried.apart[0]
-                first, second = _told_apart(tried.left[at], tried.right[at])
+                place, at = placed_at(self._named(point, sizes)), tried.apart[0]
+                first, second = told_apart(tried.left[at], tried.right[at])
                 what = f"They differ {place}({first} and {second}), but not next to it, as at a kink."
                 notes.setdefault("kink", what)
-        digits = _ROUNDED if rounded else self.digits - _AGREEMENT
+        digits, found = _ROUNDED if rounded else self.digits - _AGREEMENT, self.defined
         formula = _proof(*self.exprs)
         if formula is not None:
             return Comparison("rewriting", found, digits, formula=formula, notes=tuple(notes.values()))
-        if found < min(_FEW, points if self.symbols else 1):
-            self.undecided(found)
+        floats = any(
+            symbol.dtype.kind == "f" and symbol.size != 0 for symbol in self.symbols
+        )  # others run out of values
+        if found < (min(_FEW, points) if floats else 1):
+            self._undecided()
         return Comparison("points", found, digits, notes=tuple(notes.values()))
 
-    def undecided(self, found: int) -> None:
+    def _undecided(self) -> NoReturn:
         msg = (
-            f"same: undecided: rewriting finds no proof, and only at {found} of the points tried are both defined; "
-            "declare what is known of the symbols with sb.assume, such as positive=True"
+            f"same: undecided: rewriting finds no proof, and only at {self.defined} of the points tried are both "
+            "defined; declare what is known of the symbols with sb.assume, such as positive=True"
         )
         error = UndecidedError(msg)
         if self.problem is not None:
@@ -327,9 +194,9 @@ class _Trial:
 
     # --- where ------------------------------------------------------------------------------------------------
 
-    def attempts(self, most: int) -> Iterator[tuple[Sizes, Point]]:
+    def _attempts(self, most: int) -> Iterator[tuple[Sizes, Point]]:
         """Give sizes and arrays to try: simple numbers first, then random ones, each symbol on a scale of its own."""
-        choices = list(self.sizes())
+        choices = list(self._sizes())
         if not choices:
             return
         if not self.symbols:
@@ -340,49 +207,51 @@ class _Trial:
             for sizes in choices:
                 yield sizes, {symbol: _raw(symbol, draw, self.rng, sizes) for symbol in self.symbols}
         for sizes in islice(cycle(choices), most):
-            draws = [_DRAWS[self.rng.integers(len(_SIMPLE), len(_DRAWS))] for _ in self.symbols]
+            draws: Sequence[Draw] = [_DRAWS[self.rng.integers(len(_SIMPLE), len(_DRAWS))] for _ in self.symbols]
+            if self.fruitful and self.rng.random() < 0.5:  # scales at which both were defined: log(x) + log(1 - y)
+                draws = self.fruitful[self.rng.integers(len(self.fruitful))]
+            found = self.defined
             yield sizes, {s: _raw(s, draw, self.rng, sizes) for s, draw in zip(self.symbols, draws, strict=True)}
+            if self.defined > found:
+                self.fruitful.append(draws)
 
-    def sizes(self) -> Iterator[Sizes]:
+    def _sizes(self) -> Iterator[Sizes]:
         """Give several choices of the named sizes, at which all slices fit."""
-        params = [tuple(node.params.values()) for node in self.nodes]
-        names = sorted(
-            set().union(*(_dims_in((node.shape, *each)) for node, each in zip(self.nodes, params, strict=True)))
-        )
-        order = list(
-            dict.fromkeys([*(n for s in self.symbols for d in s.shape for n in sorted(dims.names_of((d,)))), *names])
-        )
+        of_symbols = [name for symbol in self.symbols for size in symbol.shape for name in sorted(_names_in(size))]
+        others = {name for node in self.nodes for name in _names_in((node.shape, *node.params.values()))}
+        order = list(dict.fromkeys([*of_symbols, *sorted(others)]))
         for pattern in _SIZES if order else ((),):
             for more in range(_MORE):
                 sizes = dict(zip(order, (size + more for size in cycle(pattern)), strict=False))
-                if self.fits(sizes):
+                if self._fits(sizes):
                     yield sizes
                     break
 
-    def fits(self, sizes: Sizes) -> bool:
-        if any(size < 1 for node in self.nodes for size in dims.bind(node.shape, sizes)):
-            return not sizes  # arrays without elements may be wanted; named sizes can grow
+    def _fits(self, sizes: Sizes) -> bool:
+        named = {size for node in self.nodes for size in node.shape if isinstance(size, dims.Dim)}
+        if any(size.value(sizes) < 1 for size in named):
+            return False
         ones = {symbol: _raw(symbol, _DRAWS[0], np.random.default_rng(0), sizes) for symbol in self.symbols}
-        return self.valued(ones, sizes, 15) is not None
+        return self._valued(ones, sizes, 15) is not None
 
-    def point(self, raw: Point) -> Point:
+    def _point(self, raw: Point) -> Point:
         return {symbol: _with_facts(symbol, array) for symbol, array in raw.items()}
 
-    def named(self, point: Point, sizes: Sizes) -> dict[str, Any]:
+    def _named(self, point: Point, sizes: Sizes) -> dict[str, Any]:
         return {**sizes, **{symbol.params["name"]: array for symbol, array in point.items()}}
 
     # --- what -------------------------------------------------------------------------------------------------
 
-    def valued(self, point: Point, sizes: Sizes, digits: int) -> list[Array] | None:
+    def _valued(self, point: Point, sizes: Sizes, digits: int) -> list[Array] | None:
         try:
             return evaluate(self.exprs, point, digits, sizes=sizes, reading=as_meant)
         except (ValueError, IndexError) as error:  # sizes at which the shapes do not fit, an index that is too large
             self.problem = error
             return None
 
-    def tried(self, point: Point, sizes: Sizes) -> _Found | None:
+    def _tried(self, point: Point, sizes: Sizes) -> _Found | None:
         """Compare at a point; what cancellation may have caused is computed again with twice the digits."""
-        values = self.valued(point, sizes, self.digits)
+        values = self._valued(point, sizes, self.digits)
         if values is None:
             return None
         left, right = values
@@ -395,13 +264,15 @@ class _Trial:
         for at in np.ndindex(*left.shape):
             defined = [ctx.isfinite(each[at]) for each in (left, right)]
             lost = not (left[at] and right[at]) and 0 < abs(left[at] - right[at]) < ctx.eps  # 1 + ε - 1 is 0: who knows
-            if any(defined) and not lost:
-                (both if all(defined) else one).append(at)
+            if all(defined) and not lost:
+                both.append(at)
+            elif any(defined) and any(ctx.isnan(each[at]) for each in (left, right)):
+                one.append(at)
         near = ctx.mpf(10) ** (_AGREEMENT - self.digits)
         apart = [at for at in both if abs(left[at] - right[at]) > near * max(abs(left[at]), abs(right[at]))]
         rounded = False
         if apart:
-            again = self.valued(point, sizes, 2 * self.digits)
+            again = self._valued(point, sizes, 2 * self.digits)
             assert again is not None  # noqa: S101  (it had values a moment ago)
             apart = [at for at in apart if abs(again[0][at] - again[1][at]) > near * abs(left[at] - right[at])]
         if apart and self.rounded:
@@ -410,7 +281,7 @@ class _Trial:
             rounded, apart = not kept, kept
         return _Found(left, right, both, one, apart, rounded)
 
-    def persists(self, raw: Point, sizes: Sizes) -> bool:
+    def _persists(self, raw: Point, sizes: Sizes) -> bool:
         """Tell whether the values differ next to a point too, as two functions do that are not one."""
         if not any(symbol.dtype.kind == "f" for symbol in raw):
             return True
@@ -420,26 +291,26 @@ class _Trial:
             else array
             for symbol, array in raw.items()
         }
-        tried = self.tried(self.point(moved), sizes)
+        tried = self._tried(self._point(moved), sizes)
         return tried is not None and bool(tried.apart)
 
-    def counterexample(
+    def _counterexample(
         self, tried: _Found, point: Point, sizes: Sizes, attempts: Iterator[tuple[Sizes, Point]]
     ) -> Comparison:
-        further = ((sizes, self.tried(self.point(raw), sizes)) for sizes, raw in attempts)
+        further = ((sizes, self._tried(self._point(raw), sizes)) for sizes, raw in attempts)
         ratio = _ratio([(sizes, tried), *islice(((sizes, found) for sizes, found in further if found), 8)])
         return Comparison(
             "counterexample",
-            at=self.named(point, sizes),
+            at=self._named(point, sizes),
             values=(tried.left, tried.right),
             index=tried.apart[0],
             notes=(ratio,) if ratio else (),
         )
 
 
-def _dims_in(param: Any) -> frozenset[str]:
+def _names_in(param: Any) -> frozenset[str]:
     if isinstance(param, tuple):
-        return frozenset().union(*map(_dims_in, param))
+        return frozenset().union(*map(_names_in, param))
     return dims.names_of((param,))
 
 
@@ -451,7 +322,7 @@ def _ratio(found: Sequence[tuple[Sizes, _Found]]) -> str:
             one, other = tried.left[at], tried.right[at]
             if not one and not other:
                 continue
-            factor = Fraction(str(other / one)).limit_denominator(_LARGEST) if one else Fraction(0)
+            factor = Fraction(str(other / one)).limit_denominator(LARGEST) if one else Fraction(0)
             if not factor or abs(other - one * factor.numerator / factor.denominator) > abs(other) * 1e-30:
                 return ""
             factors.append((sizes, factor))
@@ -490,58 +361,7 @@ def _is_zero(expr: Expr) -> bool:
     return scalar_value(whole) == 0
 
 
-# --- words ----------------------------------------------------------------------------------------------------
-
-_LARGEST = 1000  # denominator of a fraction that is shown as one
-_LINE = 72  # a longer list of values gets a line for each
-
-
-def _shape(expr: Expr) -> str:
-    return dims.show(expr.shape) or "() of a scalar"
-
-
-def _shown(number: Any) -> str:
-    """Write a number with six digits, a fraction that has more as a fraction."""
-    if isinstance(number, Fraction):
-        if number.denominator <= _LARGEST and Fraction(f"{float(number):.6g}") != number:
-            return str(number)
-        number = float(number)
-    return f"{float(number):.6g}" if not isinstance(number, bool | np.bool_) else str(bool(number))
-
-
-def _listed(value: Any) -> str:
-    array = np.asarray(value)
-    if array.ndim:
-        return f"[{', '.join(map(_listed, array))}]"
-    return _shown(array.item())
-
-
-def _told_apart(first: Any, second: Any) -> tuple[str, str]:
-    """Write two numbers with as many digits as it takes to see a difference."""
-    if isinstance(first, np.generic):
-        return _shown(first), _shown(second)
-    pairs = ((first.context.nstr(first, n), second.context.nstr(second, n)) for n in (6, 12, 25, 50))
-    return next(((_plain(one), _plain(other)) for one, other in pairs if one != other), (str(first), str(second)))
-
-
-def _plain(text: str) -> str:
-    return text.removesuffix(".0")
-
-
-def _placed(at: Mapping[str, Any]) -> str:
-    """Write the values of sizes and symbols: "at x = 1, y = 2 ", or with a line for each array."""
-    parts = {name: f"{name} = {_listed(value)}" for name, value in at.items()}
-    if not parts:
-        return ""
-    line = ", ".join(parts.values())
-    if len(line) <= _LINE:
-        return f"at {line} "
-    sizes = ", ".join(part for name, part in parts.items() if not np.ndim(at[name]))
-    arrays = [part for name, part in parts.items() if np.ndim(at[name])]
-    return "at\n" + "".join(f"    {part}\n" for part in [sizes, *arrays] if part)
-
-
-def _one_sided(tried: _Found, at: Mapping[str, Any]) -> str:
+def _one_sided(tried: _Found, at: str) -> str:
     place = tried.one[0]
     only, other = ("first", "second") if abs(tried.left[place]) < np.inf else ("second", "first")
-    return f"Only the {only} is defined {_placed(at)}and the {other} is not."
+    return f"Only the {only} is defined {at}and the {other} is not."
