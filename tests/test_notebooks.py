@@ -13,6 +13,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
 LESSON = ROOT / "notebooks" / "01_backpropagation.ipynb"
 CHECKING = ROOT / "notebooks" / "03_check_my_derivative.ipynb"
 
+BY_HAND = ROOT / "notebooks" / "02_backprop_by_hand.ipynb"
+
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -66,6 +68,21 @@ def test_the_lesson_prints_the_lines_of_the_lecture():
     lines, kinds = shown_by("sb.backprop_table(L_reg")
     assert "w̄ = z̄x + R̄w" in lines
     assert "text/html" in kinds
+
+
+@pytest.mark.lecture("A10")
+@pytest.mark.lecture("A12")
+def test_the_page_by_hand_agrees_with_itself():
+    page = outputs_of(BY_HAND)
+    (shown,) = [text for source, (text, _) in page.items() if "by a difference quotient" in source]
+    assert shown.count("4.560792") == 2
+    (agree,) = [text for source, (text, _) in page.items() if "array_equal" in source]
+    assert agree.strip() == "True"
+    (increments,) = [text for source, (text, _) in page.items() if 'J, x, style="increments")' in source]
+    assert "dJ/dt += dJ/du2 · du2/dt, du2/dt = 3\n" in increments
+    drawn = [kinds for source, (_, kinds) in page.items() if "sb.draw(" in source]
+    assert len(drawn) == 3
+    assert all("image/svg+xml" in kinds for kinds in drawn)
 
 
 def test_the_lesson_draws_the_computation_with_its_derivative():

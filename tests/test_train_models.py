@@ -6,6 +6,7 @@ import pytest
 import symbackprop as sb
 from symbackprop import train
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
+from symbackprop.printing.picture import Kind, picture
 
 LAMBDA = 0.1
 OMEGA = {
@@ -89,6 +90,18 @@ def test_values_and_parameters_are_named():
     assert [p.shape for p in net.weights] == [(3, 5), (5, 4), (4, 2)]
     assert train.mlp(X, [2]).output.name == "a1"
     assert train.mlp(X, [2], suffix="_b").params[0].name == "W1_b"
+
+
+@pytest.mark.lecture("A21")
+def test_layers_are_modules():
+    net = train.mlp(sb.symbol("X", ("N", 3)), [4, 2])
+    assert [W.node.module for W in net.weights] == [("layer 1",), ("layer 2",)]
+    assert net.output.node.module == ("layer 2",)
+    loss = train.quadratic(net.output, sb.symbol("T", ("N", 2)))
+    layers = picture(loss, modules="collapsed").boxes
+    assert [box.title for box in layers if box.kind is Kind.MODULE] == ["layer 1", "layer 2"]
+    assert [box.title for box in layers if box.kind is Kind.SYMBOL] == ["X", "T"]
+    assert [part.name for part in sb.modules(loss, net.params)] == ["layer 1", "layer 2", "outside of modules"]
 
 
 def test_each_layer_may_have_its_own_activation():

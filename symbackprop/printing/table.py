@@ -26,6 +26,7 @@ from symbackprop.printing.text import lines_of as text_lines
 
 _MOST_ZEROS = 8  # derivatives that one line sets to 0
 _BARRED = re.compile(rf"(?:[^\W\d_][\u0300-\u0303\u0305-\u036f]*{MACRON}[\u0300-\u036f]*)+")
+_LOOSE, _BLANKS = re.compile(r"(?<=\[)\s+|\s+(?=[,\]])"), re.compile(r"\s+")
 _CELL = "border: none; background: none; padding: 0 .3em; text-align: left; vertical-align: top; white-space: pre"
 
 
@@ -110,12 +111,13 @@ class BackpropTable:
         found = []
         for title, passes in self._blocks(TEXT):
             if title:
-                found.append(f"<tr><th colspan='2' style='text-align: left'>{html.escape(title)}</th></tr>")
+                name = f"<th colspan='2' style='text-align: left'>{html.escape(title)}</th>"
+                found.append(f"<tr style='background: none'>{name}</tr>")
             cells = [
                 f"<td style='{_CELL}'><b>{heading}:</b><table>{''.join(map(_html, rows))}</table></td>"
                 for heading, rows in passes
             ]
-            found.append(f"<tr>{''.join(cells)}</tr>")
+            found.append(f"<tr style='background: none'>{''.join(cells)}</tr>")
         return f"<table>{''.join(found)}</table>"
 
 
@@ -182,7 +184,11 @@ def _html(row: _Row) -> str:
     right = text_lines(Formula(row.right.main, row.lines))
     partial = row.partial.main if row.partial else ""
     cells = [row.left, "+=" if row.adds else "=", right, row.value.strip(), partial, row.total]
-    return "<tr>" + "".join(f"<td style='{_CELL}'>{_overlined(cell)}</td>" for cell in cells) + "</tr>"
+    while not cells[-1]:
+        cells.pop()
+    spans = [""] * (len(cells) - 1) + [f" colspan='{7 - len(cells)}'"]  # what is last may be long
+    written = (f"<td style='{_CELL}'{span}>{_overlined(cell)}</td>" for cell, span in zip(cells, spans, strict=True))
+    return f"<tr style='background: none'>{''.join(written)}</tr>"
 
 
 def _overlined(text: str) -> str:
@@ -207,8 +213,9 @@ def _plain_latex(text: str) -> str:
 
 def _number(value: Array | None, style: Style) -> str:
     if value is None or value.ndim:
-        text = np.array2string(np.asarray(value), precision=4, threshold=8, separator=", ").replace("\n", "")
-        return text if style is TEXT else rf"\mathtt{{{text}}}"
+        text = np.array2string(np.asarray(value), precision=4, threshold=8, separator=", ")
+        text = _BLANKS.sub(" ", _LOOSE.sub("", text))
+        return text.replace("-", style.minus) if style is TEXT else rf"\mathtt{{{text}}}"
     return f"{value.item():.5g}".replace("-", style.minus)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from symbackprop import dims
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr
+from symbackprop.graph import module
 from symbackprop.ops import symbol, tanh
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def mlp(
     h⁽⁰⁾ = x; for k = 1 … l: a⁽ᵏ⁾ = h⁽ᵏ⁻¹⁾ W⁽ᵏ⁾ + b⁽ᵏ⁾, h⁽ᵏ⁾ = f(a⁽ᵏ⁾); the output is a⁽ˡ⁾, or f of it.
 
     Rows are examples, so one formula serves a single example and a minibatch; the book's columns give W h + b. The
-    values are named a1, h1, a2, … and the parameters W1, b1, W2, ….
+    values are named a1, h1, a2, … and the parameters W1, b1, W2, …; each layer is a module, ``"layer 1"`` and so on,
+    and ``sb.draw(net.output, modules="collapsed")`` shows the layers alone.
 
     Args:
         x: the input, ``[D]`` for one example or ``[N, D]`` for many.
@@ -130,11 +132,11 @@ def mlp(
     weights, biases, pre, hidden = [], [], [], []
     h = x
     for k, (units, f) in enumerate(zip(sizes, functions, strict=True), start=1):
-        with x.graph:
+        with x.graph, module(f"layer {k}{suffix}"):
             weights.append(symbol(f"W{k}{suffix}", (h.shape[-1], units), x.dtype))
             biases.append(symbol(f"b{k}{suffix}", units, x.dtype))
-        pre.append((h @ weights[-1] + biases[-1]).named(f"a{k}{suffix}"))
-        h = pre[-1] if f is None else _activated(f, pre[-1], f"h{k}{suffix}")
+            pre.append((h @ weights[-1] + biases[-1]).named(f"a{k}{suffix}"))
+            h = pre[-1] if f is None else _activated(f, pre[-1], f"h{k}{suffix}")
         hidden.append(h)
     return MLP(x, h, tuple(weights), tuple(biases), tuple(pre), tuple(hidden[:-1]))
 
