@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import symbackprop as sb
 
@@ -445,9 +445,115 @@ TEXTBOOKS = (
     ),
 )
 
-ROWS: tuple[Row, ...] = (*COOKBOOK, *MATRIXCALCULUS, *TEXTBOOKS)
+_UNIT = "x w b t l"
+_CLASSES = "W[K,N] x[N] b[K] y[K]"
+_MLP = "V[M,N] x[N] c[M] W[K,M] b[K] y[K]"
+_BINARY = "V[M,N] x[N] w[M] y"
+_BATCH = "X[N,K] V[K,M] c[M] W[M,P] b[P] Y[N,P] l"
+_SQUARED = "0.5 * sum((W @ sigmoid(V @ x + c) + b - y)**2)"
+_ENTROPY = "-(y * log(sigmoid(w @ sigmoid(V @ x))) + (1 - y) * log(1 - sigmoid(w @ sigmoid(V @ x))))"
+_TWO_LAYERS = "-sum(y * log(softmax(W @ tanh(V @ x + c) + b)))"
+_XOR = "mean((relu(X @ V + c) @ w + t - y)**2)"
+_XOR_SHAPES = "X[N,K] V[K,M] c[M] w[M] t y[N]"
+_DECAY = "-mean(sum(Y * log(softmax(relu(X @ V) @ W)), axis=1)) + l * (sum(V**2) + sum(W**2))"
+_TARGET: Mapping[str, Mapping[str, float]] = {"y": {"rows_sum_to": 1}}
 
-_ELEMENTWISE = ["abs", "exp", "log", "maximum", "sigmoid", "sign", "sqrt"]
+# The numbers of the lectures' networks are those of tests/lectures/README.md.
+NETWORKS = (
+    Row(
+        "D1, logistic least squares", "0.5 * (sigmoid(w*x + b) - t)**2", "w", "(σ(wx + b) − t) σ′(wx + b)·x", "", _UNIT
+    ),
+    Row("D1, logistic least squares", "0.5 * (sigmoid(w*x + b) - t)**2", "b", "(σ(wx + b) − t) σ′(wx + b)", "", _UNIT),
+    Row(
+        "D2, with weight decay",
+        "0.5 * (sigmoid(w*x + b) - t)**2 + l * 0.5 * w**2",
+        "w",
+        "(σ(wx + b) − t) σ′(wx + b)·x + lw",
+        "",
+        _UNIT,
+    ),
+    Row("D3, classes", "-sum(y * log(softmax(W @ x + b)))", "W", "(softmax(Wx + b) − y)xᵀ", "", _CLASSES, _TARGET),
+    Row("D3, classes", "-sum(y * log(softmax(W @ x + b)))", "b", "softmax(Wx + b) − y", "", _CLASSES, _TARGET),
+    Row("D3, classes", "-sum(y * log(softmax(W @ x + b)))", "b", "sum(y)·softmax(Wx + b) − y", "", _CLASSES),
+    Row("D4, two layers", _SQUARED, "W", "(W σ(Vx + c) + b − y) σ(Vx + c)ᵀ", "", _MLP),
+    Row("D4, two layers", _SQUARED, "b", "W σ(Vx + c) + b − y", "", _MLP),
+    Row("D4, two layers", _SQUARED, "V", "(Wᵀ(W σ(Vx + c) + b − y) ⊙ σ′(Vx + c))xᵀ", "", _MLP),
+    Row("D4, two layers", _SQUARED, "c", "Wᵀ(W σ(Vx + c) + b − y) ⊙ σ′(Vx + c)", "", _MLP),
+    Row("D4, two layers", _SQUARED, "x", "Vᵀ(Wᵀ(W σ(Vx + c) + b − y) ⊙ σ′(Vx + c))", "", _MLP),
+    Row(
+        "D5, logistic unit",
+        "-(y * log(sigmoid(w @ x)) + (1 - y) * log(1 - sigmoid(w @ x)))",
+        "w",
+        "(σ(wᵀx) − y)x",
+        "",
+        "w[N] x[N] y",
+    ),
+    Row(
+        "D5, logistic unit",
+        "-(y * log(1/(1 + exp(-(w @ x)))) + (1 - y) * log(1 - 1/(1 + exp(-(w @ x)))))",
+        "x",
+        "(σ(wᵀx) − y)w",
+        "",
+        "w[N] x[N] y",
+    ),
+    Row("D6, hidden layer", _ENTROPY, "w", "(σ(wᵀ σ(Vx)) − y) σ(Vx)", "", _BINARY),
+    Row(
+        "D6, hidden layer", _ENTROPY, "V", "(σ(wᵀ σ(Vx)) − y)(w ⊙ σ′(Vx))xᵀ", "(σ(wᵀ σ(Vx)) − y)(σ′(Vx) ⊙ w)xᵀ", _BINARY
+    ),
+    Row(
+        "D6, hidden layer", _ENTROPY, "x", "(σ(wᵀ σ(Vx)) − y)Vᵀ(w ⊙ σ′(Vx))", "(σ(wᵀ σ(Vx)) − y)Vᵀ(σ′(Vx) ⊙ w)", _BINARY
+    ),
+    Row(
+        "D6, quadratic loss",
+        "0.5 * (sigmoid(w @ sigmoid(V @ x)) - y)**2",
+        "w",
+        "(σ(wᵀ σ(Vx)) − y) σ′(wᵀ σ(Vx))·σ(Vx)",
+        "",
+        _BINARY,
+    ),
+    Row(
+        "D6, quadratic loss",
+        "0.5 * (sigmoid(w @ sigmoid(V @ x)) - y)**2",
+        "V",
+        "(σ(wᵀ σ(Vx)) − y) σ′(wᵀ σ(Vx))·(w ⊙ σ′(Vx))xᵀ",
+        "(σ(wᵀ σ(Vx)) − y) σ′(wᵀ σ(Vx))·(σ′(Vx) ⊙ w)xᵀ",
+        _BINARY,
+    ),
+    Row(
+        "D7, D8, any activation", _TWO_LAYERS, "W", "(softmax(W tanh(Vx + c) + b) − y) tanh(Vx + c)ᵀ", "", _MLP, _TARGET
+    ),
+    Row(
+        "D7, D8, any activation",
+        _TWO_LAYERS,
+        "V",
+        "(Wᵀ(softmax(W tanh(Vx + c) + b) − y) ⊙ tanh′(Vx + c))xᵀ",
+        "",
+        _MLP,
+        _TARGET,
+    ),
+    Row("D10, linear unit", "mean((X @ w + t - y)**2)", "w", "2Xᵀ(Xw + t − y)/N", "", "X[N,K] w[K] t y[N]"),
+    Row("D11, XOR", _XOR, "t", "2 mean(relu(XV + c)·w + t − y)", "", _XOR_SHAPES),
+    Row("D11, XOR", _XOR, "w", "2 relu(XV + c)ᵀ(relu(XV + c)·w + t − y)/N", "", _XOR_SHAPES),
+    Row(
+        "D11, XOR",
+        _XOR,
+        "V",
+        "2Xᵀ((relu(XV + c)·w + t − y)wᵀ ⊙ [XV + c > 0])/N",
+        "2Xᵀ([XV + c > 0] ⊙ (relu(XV + c)·w + t − y)wᵀ)/N",
+        _XOR_SHAPES,
+    ),
+    Row("D12, linear outputs", "0.5 * sum((W.T @ h + b - y)**2)", "h", "W(Wᵀh + b − y)", "", "W[M,K] h[M] b[K] y[K]"),
+    Row("D13, product", "x * y", "x", "y", "", "x y"),
+    Row("D13, logistic unit", "sigmoid(x @ w + b)", "w", "σ′(xᵀw + b)·x", "", "x[N] w[N] b"),
+    Row("D13, layer", "sum(G * relu(X @ W + b))", "W", "Xᵀ(G ⊙ [XW + b > 0])", "", "X[N,K] W[K,M] b[M] G[N,M]"),
+    Row("D13, weight decay", "t * sum(w**2)", "w", "2tw", "", "t w[N]"),
+    Row("A27, training", _DECAY, "W", "relu(XV)ᵀ(softmax(relu(XV)·W) − Y)/N + 2lW", "", _BATCH, _ONE_HOT),
+    Row("A27, training", _DECAY, "V", "Xᵀ((softmax(relu(XV)·W) − Y)Wᵀ ⊙ [XV > 0])/N + 2lV", "", _BATCH, _ONE_HOT),
+)
+
+ROWS: tuple[Row, ...] = (*COOKBOOK, *MATRIXCALCULUS, *TEXTBOOKS, *NETWORKS)
+
+_ELEMENTWISE = ["abs", "exp", "log", "maximum", "relu", "sigmoid", "sign", "sqrt", "tanh"]
 _REDUCTIONS = ["logsumexp", "mean", "norm", "softmax", "sum", "trace"]
 _MATRICES = ["det", "diag", "eye", "inv", "kron", "slogdet", "solve"]
 
@@ -487,7 +593,7 @@ _TOKEN = re.compile(
     rf"""\s+
     |(?P<number>\d+(?:\.\d+)?|½)
     |(?P<raised>[⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ]+)
-    |(?P<function>(?:{_WORDS})(?![a-z_])|σ′?|√)
+    |(?P<function>(?:{_WORDS})(?![a-z_])′?|σ′?|√)
     |(?P<symbol>\w[̀-ͯ]*)
     |(?P<opening>[(\[])
     |(?P<closing>[)\]])
@@ -531,6 +637,11 @@ def length(text: str) -> int:
     return count
 
 
+def printed(gradient: sb.Expr, *, where: bool | Literal["auto"] = "auto") -> str:
+    """Print a derivative as the lectures do, with σ′ and tanh′."""
+    return sb.text(gradient, primes=True, where=where)
+
+
 class Scored(NamedTuple):
     """What a row came to: the text that is printed, and how long that is, written out, beside the best by hand."""
 
@@ -545,8 +656,8 @@ def scored(rows: Sequence[Row] = ROWS) -> list[Scored]:
     for row in rows:
         with sb.Graph():
             gradient = build(row).gradient
-            ratio = length(sb.text(gradient, where=False)) / length(row.hand)
-            found.append(Scored(row, sb.text(gradient), ratio))
+            ratio = length(printed(gradient, where=False)) / length(row.hand)
+            found.append(Scored(row, printed(gradient), ratio))
     return found
 
 
