@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -349,6 +351,30 @@ def test_latex_and_html():
     assert "<b>Forward pass:</b>" in computed._repr_html_()
 
 
+def test_html_has_columns_and_lines_over_names():
+    loss, w, b = univariate()
+    values = dict(zip(sb.symbols("w x b t"), [1.0, 2.0, 0.5, 1.0], strict=True))
+    page = ET.fromstring(sb.backprop_table(loss, [w, b], values)._repr_html_())  # noqa: S314 - what we wrote ourselves
+    forward, backward = page.findall("tr/td/table")
+    cells = [["".join(cell.itertext()) for cell in row.findall("td")] for row in forward]
+    assert cells == [
+        ["z", "=", "wx + b", "= 2.5"],
+        ["y", "=", "σ(z)", "= 0.92414"],
+        ["L", "=", "½(y − t)²", "= 0.0028772"],
+    ]
+    overlined = [span.text for span in backward.iter("span") if "overline" in span.get("style")]
+    assert overlined == ["L", "y", "L", "z", "y", "w", "z", "b", "z"]
+    assert "\u0304" not in unicodedata.normalize("NFD", "".join(page.itertext()))
+
+
+def test_arrays_are_shown_tightly():
+    x, W = sb.symbols("x[D] W[K,D]")
+    a = (W @ x).named("a")
+    table = sb.backprop_table(sb.sum(a**2), W, {x: [1.0, -0.5], W: [[0.5, 0.25], [2.0, 0.25]]})
+    assert "a = Wx = [0.375, 1.875]\n" in table.text()
+    assert table.text().endswith("W̄ = āxᵀ = [[0.75, −0.375], [3.75, −1.875]]")
+
+
 def test_html_is_escaped():
     x = sb.symbol("<script>")
     assert "<script>" not in sb.backprop_table(sb.exp(x), x)._repr_html_()
@@ -661,7 +687,7 @@ Module 1:
     )
     flat = sb.backprop_table(loss, wrt, style="increments")
     assert sorted(lines_of(computed)) == sorted(lines_of(flat))
-    assert r"\textbf{Module\ 5} \\ & \text{Forward:} \\ J &= " in computed.latex()
+    assert r"& \boldsymbol{\mathrm{Module\ 5}} \\ & \text{Forward:} \\ J &= " in computed.latex()
     assert "<th colspan='2' style='text-align: left'>Module 5</th>" in computed._repr_html_()
 
 

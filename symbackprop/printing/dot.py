@@ -126,9 +126,11 @@ def _box(box: Box) -> str:
     elif box.kind is Kind.SYMBOL:
         attributes |= {"style": "filled", "color": SYMBOL, "fillcolor": SYMBOL_FILL}
     elif box.kind is Kind.MODULE:
-        attributes |= {"color": MODULE, "fillcolor": MODULE_FILL, "width": 1.2, "height": 0.6}
+        attributes |= {"color": MODULE, "fillcolor": MODULE_FILL}
     elif box.kind is Kind.CONSTANT:
         attributes |= {"color": QUIET, "fillcolor": QUIET_FILL}
+    if box.kind is Kind.MODULE:
+        attributes |= {"width": 1.2, "height": 0.6}
     if box.kind is Kind.CONSTANT:
         attributes |= {"fontsize": 10, "width": 0.3, "height": 0.2}
     if box.output:

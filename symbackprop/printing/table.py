@@ -98,7 +98,7 @@ class BackpropTable:
         rows = []
         for title, passes in self._blocks(LATEX):
             if title:
-                rows.append(rf"& \textbf{{{_plain_latex(title)}}}")
+                rows.append(rf"& \boldsymbol{{{latex_name(title)[0]}}}")
             for heading, found in passes:
                 rows.append(rf"& \text{{{heading}:}}")
                 rows += map(_latex, found)
@@ -202,10 +202,6 @@ def _overlined(text: str) -> str:
         html.escape(unicodedata.normalize("NFD", text)),
     )
     return unicodedata.normalize("NFC", found)
-
-
-def _plain_latex(text: str) -> str:
-    return latex_name(f" {text}")[0].removeprefix(r"\mathrm{\ ").removesuffix("}")
 
 
 # --- numbers -------------------------------------------------------------------------------------------------------
