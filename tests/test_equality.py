@@ -213,6 +213,17 @@ FACTS = {  # what makes the two the same, and without which they are not
 }
 
 
+def test_large_sizes_take_fewer_points_and_the_largest_none():
+    big, huge = sb.symbol("big", (60, 40)), sb.symbol("huge", (60_000, 784))
+    start = time.process_time()
+    answer = sb.same(sb.sin(2 * big), 2 * sb.sin(big) * sb.cos(big))
+    assert 3 <= answer.points < 20
+    with pytest.raises(UndecidedError, match="only at 0 of the points") as error:
+        sb.same(sb.sin(2 * huge), 2 * sb.sin(huge) * sb.cos(huge))
+    assert "operations at each point are too many; give sizes names" in error.value.__notes__[0]
+    assert time.process_time() - start < 20
+
+
 @pytest.mark.parametrize("fact", FACTS)
 def test_declared_facts_are_kept(fact):
     with Graph():
@@ -270,10 +281,10 @@ def test_an_ordinary_check_takes_less_than_a_second():
     h = sb.tanh(X @ W)
     loss = -sb.mean(sb.sum(Y * sb.log_softmax(h @ sb.symbol("V", ("K", "K"))), axis=1))
     sb.same(x, x)  # imports
-    start = time.perf_counter()
+    start = time.process_time()
     assert sb.same(sb.grad(LOSS, w), X.T @ (p - y) / N)
     assert sb.same(sb.grad(loss, W), sb.simplify(sb.grad(loss, W)))
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize("rule", every_rule(), ids=lambda rule: rule.name)

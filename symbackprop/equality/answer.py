@@ -24,7 +24,10 @@ class UndecidedError(SymbackpropError, ValueError):
     """Neither a proof nor enough points at which both expressions are defined were found."""
 
 
-@dataclass(frozen=True, repr=False)
+_LONGEST = 120  # of a formula within a sentence
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """What `same` found; true exactly where the expressions are the same, and ``print`` says it in a sentence.
 
@@ -67,7 +70,9 @@ class Comparison:
     def _answer(self) -> str:
         agree = f"they agree at {self.points} points to {self.digits} digits"
         if self.how == "rewriting":
-            return f"The same: both simplify to {self.formula}" + (f", and {agree}." if self.points else ".")
+            long = "\n" in self.formula or len(self.formula) > _LONGEST
+            formula = "one formula" if long else self.formula
+            return f"The same: both simplify to {formula}" + (f", and {agree}." if self.points else ".")
         if self.how == "points":
             return f"The same, as far as tried: {agree}. That is evidence and no proof."
         if self.how != "counterexample":

@@ -12,6 +12,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.equality.answer import LARGEST, Comparison, UndecidedError, placed_at, told_apart
+from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, Array, scalar_value
@@ -26,6 +27,7 @@ Sizes: TypeAlias = dict[str, int]
 _AGREEMENT = 15  # digits of the arithmetic that rounding may cost before two values count as different
 _ROUNDED = 12  # digits that agree where a formula has numbers that are known as floats alone
 _ATTEMPTS = 6  # points tried for each one wanted: most formulas are defined at some of them at least
+_BUDGET = 200_000  # operations on numbers of many digits: some seconds
 _FEW = 3  # fewer points at which both are defined are no evidence
 
 
@@ -150,9 +152,11 @@ class Trial:
         notes: dict[str, str] = {}
         rounded = False
         attempts = self._attempts(points * _ATTEMPTS)
+        spent = 0
         for sizes, raw in attempts:
-            if self.defined >= points:
+            if self.defined >= points or spent > _BUDGET * (1 if self.defined >= _FEW else _FEW):
                 break
+            spent += self._cost(sizes)
             point = self._point(raw)
             key = (*sizes.values(), *(number for array in point.values() for number in array.ravel().tolist()))
             tried = self._tried(point, sizes) if key not in self.seen else None
@@ -231,8 +235,23 @@ class Trial:
         named = {size for node in self.nodes for size in node.shape if isinstance(size, dims.Dim)}
         if any(size.value(sizes) < 1 for size in named):
             return False
+        cost = self._cost(sizes)
+        if cost > _BUDGET:
+            self.problem = ShapeError(
+                f"{cost} operations at each point are too many; give sizes names, for which small ones can be tried"
+            )
+            return False
         ones = {symbol: _raw(symbol, _DRAWS[0], np.random.default_rng(0), sizes) for symbol in self.symbols}
         return self._valued(ones, sizes, 15) is not None
+
+    def _cost(self, sizes: Sizes) -> int:
+        """Count the operations that one point takes."""
+        total: dims.Size = 0
+        nodes = self.exprs[0].graph.nodes
+        for node in self.nodes:
+            shapes = tuple(nodes[operand].shape for operand in node.inputs)
+            total = node.op.cost(shapes, node.shape, node.params) + total
+        return total.value(sizes) if isinstance(total, dims.Dim) else total
 
     def _point(self, raw: Point) -> Point:
         return {symbol: _with_facts(symbol, array) for symbol, array in raw.items()}
