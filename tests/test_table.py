@@ -287,6 +287,14 @@ def test_a_named_value_can_be_a_target_and_is_listed_once():
     assert lines(sb.backprop_table(y**2, [y]))[1] == ["L̄ = 1", "ȳ = 2L̄y"]
 
 
+@pytest.mark.parametrize("style", ["lines", "increments"])
+def test_a_loss_may_be_a_symbol_or_its_own_target(style):
+    x = sb.symbol("x")
+    assert [line.value for line in sb.backprop_table(x, x, {x: 2.0}, style=style).backward] == [1.0]
+    y = sb.exp(x).named("y")
+    assert [line.value for line in sb.backprop_table(y, [y, y], {x: 2.0}, style=style).backward] == [1.0]
+
+
 def test_an_unnamed_target_gets_a_name():
     x = sb.symbol("x")
     y = sb.exp(x)
@@ -334,6 +342,12 @@ def test_bad_arguments_are_named():
     loss, _, _ = univariate()
     with pytest.raises(NotDifferentiableError, match="no derivative by q"):
         sb.backprop_table(loss, sb.symbol("q"))
+    for misled in ("L", 3, None):
+        with pytest.raises(ArgumentError, match="the loss and the targets are expressions, not"):
+            sb.backprop_table(misled)
+    for misled in ("w", ["w"]):
+        with pytest.raises(ArgumentError, match="the loss and the targets are expressions, not 'w'"):
+            sb.backprop_table(loss, misled)
     with pytest.raises(ShapeError, match="takes a scalar"):
         sb.backprop_table(sb.symbol("v", "N"))
 
@@ -372,6 +386,8 @@ def test_arrays_are_shown_tightly():
     a = (W @ x).named("a")
     table = sb.backprop_table(sb.sum(a**2), W, {x: [1.0, -0.5], W: [[0.5, 0.25], [2.0, 0.25]]})
     assert "a = Wx = [0.375, 1.875]\n" in table.text()
+    mask = sb.backprop_table(sb.sum(sb.where((x > 0).named("mask"), x, 0)), x, {x: [1.0, -0.5]})
+    assert "mask = x > 0 = [True, False]\n" in mask.text()
     assert table.text().endswith("W̄ = āxᵀ = [[0.75, −0.375], [3.75, −1.875]]")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from symbackprop.autodiff.forward import propagate, value_of
 from symbackprop.autodiff.reverse import Pruned, backpropagate
 from symbackprop.errors import ArgumentError, NotDifferentiableError
-from symbackprop.expr import Expr, common_graph
+from symbackprop.expr import Expr, common_graph, require_scalar
 from symbackprop.graph import Graph, Node
 from symbackprop.op import ATOM, CONSTANT, MULTIPLY, Array, Form, Op, Params, new_expr
 from symbackprop.ops import TABLE, add, constant, ones_like, symbol
@@ -106,17 +106,25 @@ DERIVATIVE = Op(
 
 
 def targets_of(loss: Expr, wrt: Expr | Iterable[Expr] | None, what: str) -> list[Expr]:
-    """Give what to differentiate by: all float symbols unless told.
+    """Give what to differentiate a loss by: all float symbols unless told.
 
     Raises:
+        ArgumentError: the loss or a target is no expression.
+        ShapeError: the loss is no scalar.
         NotDifferentiableError: the loss has no derivative by a target.
     """
+    targets = [wrt] if isinstance(wrt, Expr) else list(wrt or ())
+    given: list[object] = [loss, *targets]
+    for thing in given:
+        if not isinstance(thing, Expr):
+            msg = f"{what}: the loss and the targets are expressions, not {thing!r}"
+            raise ArgumentError(msg)
+    require_scalar(loss, what)
     if wrt is None:
         reached = [Expr(loss.graph, number) for number in loss.graph.reachable([loss.number])]
         found = [expr for expr in reached if expr.op is SYMBOL and expr.dtype.kind == "f"]
         needed = set(Pruned(loss.graph, loss.number, [expr.number for expr in found]).nodes)
         return [expr for expr in found if expr.number in needed]
-    targets = [wrt] if isinstance(wrt, Expr) else list(wrt)
     common_graph([loss, *targets], what)
     needed = set(Pruned(loss.graph, loss.number, [target.number for target in targets]).nodes)
     for target in targets:
@@ -303,9 +311,9 @@ class Draft:
     def _visits(self) -> list[int]:
         """Give the values in reverse topological order, each as soon as all that use it have been visited."""
         waits = Counter(chain.from_iterable(self.uses.values()))
-        order = [self.loss]
+        order = [self.loss] if self.loss in self.uses else []
         for number in order:  # grows while it is walked
-            for operand in self.uses.get(number, ()):
+            for operand in self.uses[number]:
                 waits[operand] -= 1
                 if not waits[operand] and operand in self.uses:
                     order.append(operand)

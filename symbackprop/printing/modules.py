@@ -8,7 +8,7 @@ from functools import reduce
 
 from symbackprop.autodiff.reverse import Pruned, backpropagate
 from symbackprop.errors import ArgumentError
-from symbackprop.expr import Expr, require_scalar
+from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.ops import add, constant, symbol
 from symbackprop.ops import sum as sum_
@@ -107,7 +107,6 @@ def modules(loss: Expr, wrt: Expr | Iterable[Expr] | None = None, *, depth: int 
       Backward, given J̄:
         ȳ += J̄(y − t)
     """
-    require_scalar(loss, "modules")
     targets = targets_of(loss, wrt, "modules")
     strangers = [target for target in targets if target.op is not SYMBOL]
     if strangers:

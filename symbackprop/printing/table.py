@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from symbackprop.errors import ArgumentError
-from symbackprop.expr import Expr, require_scalar
+from symbackprop.expr import Expr
 from symbackprop.op import Array
 from symbackprop.printing.formula import Formula, formula
 from symbackprop.printing.latex import LATEX
@@ -26,7 +26,7 @@ from symbackprop.printing.text import lines_of as text_lines
 
 _MOST_ZEROS = 8  # derivatives that one line sets to 0
 _BARRED = re.compile(rf"(?:[^\W\d_][\u0300-\u0303\u0305-\u036f]*{MACRON}[\u0300-\u036f]*)+")
-_LOOSE, _BLANKS = re.compile(r"(?<=\[)\s+|\s+(?=[,\]])"), re.compile(r"\s+")
+_BLANKS = re.compile(r"\s+")
 _CELL = "border: none; background: none; padding: 0 .3em; text-align: left; vertical-align: top; white-space: pre"
 
 
@@ -209,8 +209,10 @@ def _overlined(text: str) -> str:
 
 def _number(value: Array | None, style: Style) -> str:
     if value is None or value.ndim:
-        text = np.array2string(np.asarray(value), precision=4, threshold=8, separator=", ")
-        text = _BLANKS.sub(" ", _LOOSE.sub("", text))
+        text = np.array2string(
+            np.asarray(value), threshold=8, separator=", ", formatter={"float_kind": "{:.5g}".format, "bool": str}
+        )
+        text = _BLANKS.sub(" ", text)
         return text.replace("-", style.minus) if style is TEXT else rf"\mathtt{{{text}}}"
     return f"{value.item():.5g}".replace("-", style.minus)
 
@@ -273,7 +275,6 @@ def backprop_table(
       dL/dz += dL/dy · dy/dz, dy/dz = σ′(z)
       dL/dw += dL/dz · dz/dw, dz/dw = x
     """
-    require_scalar(loss, "backprop_table")
     if style not in {"lines", "increments"}:
         msg = f'backprop_table: style is "lines" or "increments", not {style!r}'
         raise ValueError(msg)
