@@ -117,6 +117,9 @@ MATRICES = texts(
         ("A @ (u + v)", "A(u + v)"),
         ("(2 * A) @ v", "2Av"),
         ("A @ (2 * v)", "A(2v)"),
+        ("(0.5 * v) @ A @ u", "½vᵀAu"),
+        ("(0.5 * v) @ u", "½vᵀu"),
+        ("(2 * A).T @ u", "2Aᵀu"),
         ("2 * (A @ v)", "2Av"),
         ("A @ (-v)", "−Av"),
         ("A @ (u * v)", "A(u ⊙ v)"),
@@ -405,6 +408,23 @@ def test_jacobians_and_hessians_contract_the_identity():
     assert text(sb.jacobian(X @ W, W)) == "[δⱼₗXᵢₖ]ᵢⱼₖₗ"
     assert text(sb.hessian(sb.sum((X @ W - Y) ** 2), W)) == "[2δⱼₗΣₙ XₙₖXₙᵢ]ᵢⱼₖₗ"
     assert text(sb.jacobian(sb.linalg.inv(A), A)) == "[−(A⁻¹)ᵢₖ(A⁻¹)ₗⱼ]ᵢⱼₖₗ"
+
+
+def test_hessians_and_jacobians_hold_diagonal_matrices():
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    z = X @ w
+    loss = sb.mean(sb.log1p(sb.exp(z)) - y * z)
+    assert text(sb.hessian(loss, w)) == "Xᵀ diag(σ(Xw) ⊙ (1 − σ(Xw)))·X/N"
+    assert text(sb.jacobian(sb.tanh(z), w)) == "diag(1 − tanh(Xw)²)·X"
+    assert text(sb.hessian(sb.sum(sb.exp(w)), w)) == "diag(exp(w))"
+    assert text(sb.jacobian(sb.linalg.norm(w) * w, w)) == "w(w/‖w‖)ᵀ + ‖w‖·I"
+
+
+def test_the_gradient_of_a_convolution_is_one_sum():
+    patches, kernel, target = sb.symbols("I[N,C,P,Q,R,S] F[O,C,R,S] T[N,O,P,Q]")
+    loss = sb.mean((sb.einsum("ncpqrs,ocrs->nopq", patches, kernel) - target) ** 2)
+    assert text(loss) == "Σₙₚᵢⱼ (Σₖᵣₛ IₙₖₚᵢᵣₛFⱼₖᵣₛ − Tₙⱼₚᵢ)²/(NOPQ)"
+    assert text(sb.grad(loss, kernel)) == "[2Σₙₚₘ (Σᵣₛₜ IₙᵣₚₘₛₜFᵢᵣₛₜ − Tₙᵢₚₘ)Iₙⱼₚₘₖₗ/(N·O·P·Q)]ᵢⱼₖₗ"
 
 
 def test_gradients_of_tensors_are_one_sum():

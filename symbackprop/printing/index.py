@@ -18,7 +18,7 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.graph import Node
 from symbackprop.op import Op
 from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE, matmul
-from symbackprop.ops.elementwise import multiply, negative
+from symbackprop.ops.elementwise import divide, multiply, negative
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.reduce import MEAN, SUM
@@ -138,6 +138,7 @@ class _Product:
         deltas: pairs of labels that must be equal.
         summed: the labels that are summed over, with their sizes.
         divisors: sizes that the product is divided by.
+        below: scalars that it is divided by.
         minus: whether it is negated.
     """
 
@@ -145,6 +146,7 @@ class _Product:
     deltas: list[tuple[Label, Label]] = field(default_factory=list)
     summed: dict[Label, Size] = field(default_factory=dict)
     divisors: list[Size] = field(default_factory=list)
+    below: list[Key] = field(default_factory=list)
     minus: bool = False
 
     def contract(self) -> None:
@@ -171,7 +173,8 @@ class _Product:
 
     def build(self, scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
         """Write it; a sum over a label that occurs nowhere is a multiple."""
-        pieces = [*(scribe.delta(*pair) for pair in self.deltas), *operands]
+        scalars = operands[len(self.factors) :]
+        pieces = [*(scribe.delta(*pair) for pair in self.deltas), *operands[: len(self.factors)]]
         found = [label for label in self.summed if any(_holds(piece, [label]) for piece in pieces)]
         above = [size for label, size in self.summed.items() if label not in found]
         below = list(self.divisors)
@@ -182,8 +185,8 @@ class _Product:
         pieces = [*map(scribe.size, above), *pieces] or [scribe.number("1")]
         outside = [piece for piece in pieces if found and not _holds(piece, found)]
         body = reduce(scribe.product, [piece for piece in pieces if piece not in outside])
-        if below:
-            body = scribe.divided(body, reduce(scribe.product, map(scribe.size, below)))
+        if below or scalars:
+            body = scribe.divided(body, reduce(scribe.product, [*map(scribe.size, below), *scalars]))
         written = reduce(scribe.product, [*outside, scribe.contraction(body, found)])
         if not self.minus:
             return written
@@ -344,9 +347,9 @@ class Elements:
         if not self._is_opened(key):
             whole = Key(number)
             return View(partial(_build_element, labels) if node.shape else _build_same, (whole,))
-        if node.op in _CONTRACTED:
+        if node.op in _CONTRACTED or self._is_fraction(node):
             product = self._product(key)
-            return View(product.build, tuple(product.factors))
+            return View(product.build, (*product.factors, *product.below))
         operands = [self._plain[operand] for operand in node.inputs]
         build, special = elementwise(number, node, operands)
         view = special or View(build, tuple(map(Key, operands)))
@@ -398,7 +401,11 @@ class Elements:
             return False
         if node.op in {matmul, TRACE, MEAN}:
             return number in self.indexed or number not in self._whole
-        return node.op in _MERGED
+        return node.op in _MERGED or self._is_fraction(node)
+
+    def _is_fraction(self, node: Node) -> bool:
+        """Tell whether something is divided by a scalar."""
+        return node.op is divide and not self._nodes[self._plain[node.inputs[1]]].shape
 
     def _opened(self, node: Node, labels: Labels, found: _Product) -> Iterator[Key]:
         """Give the factors of one node; what it sums over goes into the product."""
@@ -410,6 +417,9 @@ class Elements:
         elif node.op is multiply:
             for operand in (self._plain[operand] for operand in node.inputs):
                 yield Key(operand, aligned(labels, node.shape, self._nodes[operand].shape))
+        elif node.op is divide:
+            found.below.append(Key(self._plain[node.inputs[1]], ()))
+            yield Key(self._plain[node.inputs[0]], aligned(labels, node.shape, shapes[0]))
         elif node.op in {EYE, RESHAPE}:
             half = len(labels) // 2
             found.deltas += [(a, b) for a, b in zip(labels[:half], labels[half:], strict=True) if a and b]

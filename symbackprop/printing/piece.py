@@ -356,6 +356,9 @@ class Scribe:
         """Write the transpose; of a transpose that is the piece itself."""
         if piece.turned is not None:
             return piece.turned
+        if piece.kind is Kind.SCALED:
+            *scalars, last = piece.parts
+            return replace(self._chain([*scalars, self.turn(last)]), shape=piece.shape[::-1], sign=piece.sign)
         base = self.bound(piece.unsigned, ATOM)
         text = self.style.raised(base.text, self.style.transpose)
         turned = Piece(text, POWER, base.head, _RAISED.get(base.tail, base.tail), piece.shape[::-1], turned=piece)

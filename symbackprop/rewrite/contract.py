@@ -14,7 +14,8 @@ from symbackprop.ops import diag as diag_
 from symbackprop.ops import einsum, eye, matmul, multiply, outer, symbol, trace
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, EINSUM, EYE
-from symbackprop.ops.layout import permute
+from symbackprop.ops.layout import EXPAND_DIMS, expand_dims, permute
+from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
 Term: TypeAlias = tuple[str, Expr]
@@ -70,6 +71,59 @@ def _merged(expr: Expr) -> Expr | None:
             return None
         opened = [("".join(names[letter] for letter in term), x) for term, x in inner]
         return _einsum([*terms[:at], *opened, *terms[at + 1 :]], out)
+    return None
+
+
+# --- diagonal matrices ----------------------------------------------------------------------------------------
+
+
+def _along(expr: Expr) -> Expr | None:
+    """Give the vector that scales the rows or the columns of a square matrix."""
+    if expr.op is EXPAND_DIMS and expr.params["axes"] == (-1,):
+        return expr.inputs[0] if expr.ndim == 2 else None
+    return expr if expr.ndim == 1 else None
+
+
+def _diagonal(expr: Expr) -> Expr | None:
+    """Keep of what is multiplied with a diagonal matrix what meets the diagonal."""
+    for matrix, other in (expr.inputs, expr.inputs[::-1]):
+        vector = _along(other)
+        if vector is None or matrix.ndim != 2 or matrix.shape != expr.shape:
+            continue
+        if matrix.op is EYE and matrix.shape[0] == matrix.shape[1]:
+            return diag_(vector)
+        if matrix.op is DIAG:
+            return diag_(matrix.inputs[0] * vector)
+    return None
+
+
+def _sum_of_diagonal(expr: Expr) -> Expr | None:
+    axes, matrix = expr.params["axes"], expr.inputs[0]
+    if matrix.op is not DIAG or axes not in {(-1,), (-2,)} or expr.dtype != matrix.dtype:
+        return None
+    vector = matrix.inputs[0]
+    return expand_dims(vector, axes) if expr.params["keepdims"] else vector
+
+
+def _between(expr: Expr) -> Expr | None:
+    """Write columns that are scaled before a product as a diagonal matrix in it."""
+    left, right = expr.inputs
+    if left.op is not multiply or left.ndim != 2 or right.ndim != 2:
+        return None
+    for matrix, vector in (left.inputs, left.inputs[::-1]):
+        if vector.ndim == 1 and matrix.shape == left.shape:
+            return matmul(matrix, matmul(diag_(vector), right))
+    return None
+
+
+def _product_of_diagonals(expr: Expr) -> Expr | None:
+    left, right = expr.inputs
+    if left.op is not DIAG or left.ndim != 2:
+        return None
+    if right.op is DIAG and right.ndim == 2:
+        return diag_(left.inputs[0] * right.inputs[0])
+    if right.op is matmul and right.inputs[0].op is DIAG and right.inputs[0].ndim == 2:
+        return matmul(diag_(left.inputs[0] * right.inputs[0].inputs[0]), right.inputs[1])
     return None
 
 
@@ -244,4 +298,50 @@ CONTRACT: tuple[Rule, ...] = (
         fits=lambda ops: EINSUM in ops,
     ),
     MATRICES,
+    Rule(
+        name="diagonal_times_vector_elementwise",
+        equation="I ⊙ v = diag(v), diag(u) ⊙ v = diag(u ⊙ v)",
+        strength=Strength.REAL,
+        roots=(multiply,),
+        rewrite=_diagonal,
+        examples=lambda: [
+            eye("N") * _vector("x"),
+            eye("N") * expand_dims(_vector("x"), -1),
+            diag_(_vector("x")) * _vector("y"),
+        ],
+        fits=lambda ops: EYE in ops or DIAG in ops,
+    ),
+    Rule(
+        name="sum_of_diag",
+        equation="sum(diag(v), axis=1) = v",
+        strength=Strength.REAL,
+        roots=(SUM,),
+        rewrite=_sum_of_diagonal,
+        examples=lambda: [
+            sum_(diag_(_vector("x")), axis=0),
+            sum_(diag_(_vector("x")), axis=1, keepdims=True),
+        ],
+        fits=lambda ops: DIAG in ops,
+    ),
+    Rule(
+        name="scaled_columns",
+        equation="(A ⊙ v)B = A diag(v) B",
+        strength=Strength.REAL,
+        roots=(matmul,),
+        rewrite=_between,
+        examples=lambda: [(symbol("A", ("D", "N")) * _vector("x")) @ _matrix("B")],
+        fits=lambda ops: ops[0] is multiply,
+    ),
+    Rule(
+        name="product_of_diagonals",
+        equation="diag(u) diag(v) = diag(u ⊙ v)",
+        strength=Strength.REAL,
+        roots=(matmul,),
+        rewrite=_product_of_diagonals,
+        examples=lambda: [
+            diag_(_vector("x")) @ diag_(_vector("y")),
+            diag_(_vector("x")) @ (diag_(_vector("y")) @ _matrix("B")),
+        ],
+        fits=lambda ops: ops[0] is DIAG,
+    ),
 )
