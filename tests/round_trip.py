@@ -30,8 +30,7 @@ def check_round_trip(
     used = set(expr.graph.reachable([expr.number]))
     symbols = [symbol for symbol in values if symbol.number in used]
     expected = np.asarray(sb.compile(list(values), expr)(*values.values()))
-    for each in options:
-        shown = sb.text(expr, **each)
+    for shown in dict.fromkeys(sb.text(expr, **each) for each in options):
         found = np.asarray(sb.compile(list(values), read_back(shown, expr, symbols))(*values.values()))
         assert found.shape == expected.shape, shown
         scale = np.max(np.abs(expected), initial=0, where=np.isfinite(expected)) if expected.dtype.kind != "b" else 1

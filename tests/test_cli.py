@@ -235,6 +235,10 @@ def test_it_prints_one_formula_for_each_target(capsys):
     assert out == "∂/∂w = 2Xᵀ(Xw − y)\n∂/∂b = 2b\n"
 
 
+def test_it_reads_what_it_prints(capsys):
+    assert run(capsys, "‖Xw − y‖² + b²", "--given", GIVEN, "--wrt", "w")[1] == "∂/∂w = 2Xᵀ(Xw − y)\n"
+
+
 def test_by_default_it_differentiates_by_all_symbols_used(capsys):
     assert run(capsys, "b**2", "--given", GIVEN)[1] == "∂/∂b = 2b\n"
 

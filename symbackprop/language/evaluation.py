@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from symbackprop import ops
-from symbackprop.dims import Dim, Shape
+from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError, SymbackpropError, did_you_mean
 from symbackprop.expr import Expr
 from symbackprop.language.grammar import Form, Tree
@@ -34,7 +34,15 @@ Values: TypeAlias = Mapping[Tree, Value]
 
 _VALUES = Expr | Row | Identity | Indexed
 
-_WORDS: Mapping[str, Value] = {"True": True, "False": False, "None": None, "...": ..., "inf": np.inf, "nan": np.nan}
+_WORDS: Mapping[str, Value] = {
+    "π": CONSTANTS["pi"],
+    "True": True,
+    "False": False,
+    "None": None,
+    "...": ...,
+    "inf": np.inf,
+    "nan": np.nan,
+}
 _SIZE_SIGNS = {"+", "-", "−", "*", "·", "", "//"}  # what gives a size of sizes
 _PRODUCTS = {"", "·", "*", "⊙", "@"}
 _UNARY: Mapping[str, Callable[[Any], Any]] = {
@@ -68,6 +76,7 @@ class Evaluator:
         self.sizes = sizes
         self.dtype = dtype
         self.shape = shape
+        self.letters: Mapping[Tree, Mapping[str, Size]] = {}
 
     def value(self, root: Tree) -> Value:
         """Give the value of a tree.
@@ -78,6 +87,7 @@ class Evaluator:
             DtypeError: an operation does not take its operands' dtypes.
         """
         values: dict[Tree, Value] = {}
+        self.letters = _sizes_of_letters(root, self.names)
         for node in _post_order(root):
             values[node] = self._BY_FORM[node.form](self, node, values)
         return values[root]
@@ -108,7 +118,7 @@ class Evaluator:
             if name in known:
                 return known[name]
         if name == "I":
-            return Identity(literal(1.0, self.dtype))
+            return Identity(self.dtype)
         if name in FUNCTIONS:
             raise self.source.error(f"{name!r} is a function; write {name}(…)", node.span)
         if node.sized and name.isidentifier():
@@ -147,7 +157,7 @@ class Evaluator:
         if node.text in "-−" and type(value) in (int, float, Dim):
             return -value
         if node.text in "-−" and isinstance(value, Row | Identity):
-            return type(value)(-value[0])
+            return value.times(-1.0) if isinstance(value, Identity) else Row(-value.expr)
         if node.text in "-−" and isinstance(value, Indexed) and value.open:
             return value.times(self._indexed(-1.0))
         return self._apply(build, (self._operand(value, node.parts[0], weak=False),), node.at)
@@ -174,19 +184,23 @@ class Evaluator:
             return self._product(sign, left, right)
         if isinstance(left, Row | Identity):
             if sign == "/" and not _rank(right):
-                return type(left)(left[0] / right)
+                return (
+                    left._replace(factor=left.factor / right) if isinstance(left, Identity) else Row(left.expr / right)
+                )
             if sign in "+-−" and type(left) is type(right):
-                return type(left)(INFIX[sign].build(left[0], right[0]))
+                total = INFIX[sign].build(left[-1], right[-1])
+                return left._replace(factor=total) if isinstance(left, Identity) else Row(total)
         left, right = (_beside(one, other) for one, other in ((left, right), (right, left)))
         return INFIX[sign].build(left, right)
 
     def _product(self, sign: str, left: Value, right: Value) -> Value:
         """Give the product that a sign, or no sign, stands for: with a scalar it is the same for all."""
         for one, other, turned in ((left, right, False), (right, left, True)):
-            if isinstance(one, Identity) and (sign not in "*⊙" or isinstance(other, Identity)):
-                return self._product("", one.factor, other)
+            whole = sign not in {"*", "⊙"} or isinstance(other, Identity)
+            if isinstance(one, Identity) and whole:
+                return other if one.is_plain else self._product("", one.factor, other)
             if not _rank(one) and isinstance(other, Row | Identity):
-                return type(other)(one * other[0])
+                return other.times(one)
             if not _rank(one):
                 return other * one if turned else one * other
         if sign in {"*", "⊙"}:
@@ -207,7 +221,7 @@ class Evaluator:
         if node.text == "T":
             return self._turned(value, node)
         if isinstance(value, Identity):
-            return Identity(value.factor ** (-1 if node.text == "-T" else int(node.text)))
+            return value._replace(factor=value.factor ** (-1 if node.text == "-T" else int(node.text)))
         rank = _rank(value)
         if node.text == "-T" or (node.text == "-1" and rank > 1):
             if rank < 2:
@@ -254,11 +268,11 @@ class Evaluator:
             known = dict(zip(labels, self.shape or (), strict=False)) if len(self.shape or ()) == len(labels) else {}
             if len(set(labels)) < len(labels):
                 raise self.source.error("an index stands twice behind the bracket", node.at)
-            sizes = {} if element.sizes().keys() >= set(labels) else known
+            sizes = {} if self._guarded(element.sizes, node.at).keys() >= set(labels) else known
             return self._guarded(lambda: element.array(labels, sizes), node.at)
         if isinstance(value, Identity) and len(labels) == 2:
-            factor = (value.factor, "") if part.form is not Form.NAME else ()
-            return Indexed((*([factor] if factor else []), (None, labels)))
+            delta = Indexed(((None, labels),)).settled(self.letters.get(node, {}))
+            return delta if value.is_plain else self._indexed(value.factor).times(delta)
         array = self._plain(value, part)
         return self._guarded(lambda: labelled(array, labels), node.at)
 
@@ -417,8 +431,7 @@ class Evaluator:
         if any(isinstance(operand, Indexed) for operand in operands):
             return self._guarded(lambda: elementwise(function, operands), at)
         shapes = [operand.shape for operand in operands if isinstance(operand, Expr)]
-        bare = [_beside_shapes(operand, shapes) for operand in operands]
-        return self._guarded(lambda: function(*bare), at)
+        return self._guarded(lambda: function(*(_beside_shapes(operand, shapes) for operand in operands)), at)
 
     def _guarded(self, build: Callable[[], Any], at: Span) -> Any:
         """Build, and show where in the text an error belongs."""
@@ -464,6 +477,25 @@ def _post_order(root: Tree) -> Iterator[Tree]:
             continue
         stack.append((node, True))
         stack += [(part, False) for part in reversed(node.parts)]
+
+
+def _sizes_of_letters(root: Tree, names: Mapping[str, Value]) -> dict[Tree, dict[str, Size]]:
+    """Give for each δᵢⱼ the sizes of its letters, as far as elements of known arrays under the same Σ or [ ] tell."""
+    deltas: list[tuple[Tree, dict[str, list[Size]]]] = []
+    stack: list[tuple[Tree, dict[str, list[Size]]]] = [(root, {})]
+    while stack:
+        node, scope = stack.pop()
+        if node.form is Form.SUMMED or (node.form is Form.LOWERED and node.parts[0].form is Form.LIST):
+            scope = {**scope, **{letter: [] for letter in node.text}}
+        elif node.form is Form.LOWERED:
+            base = node.parts[0]
+            known = names.get(base.text) if base.form is Form.NAME else None
+            if base.form is Form.NAME and base.text == "I":
+                deltas.append((node, scope))
+            for letter, size in zip(node.text, known.shape if isinstance(known, Expr) else (), strict=False):
+                scope.setdefault(letter, []).append(size)
+        stack += [(part, scope) for part in node.parts]
+    return {node: {letter: scope[letter][0] for letter in node.text if scope.get(letter)} for node, scope in deltas}
 
 
 def _rank(value: Value) -> int:

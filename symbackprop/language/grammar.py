@@ -48,7 +48,7 @@ _HINTS = {
     "{": "this has no meaning here",
 }
 _CLOSING = {"(": ")", "[": "]", "⌊": "⌋"}
-_NAMELESS = {"I", "δ", "Σ"}  # letters that mean something where no symbol is called so
+_NAMELESS = {"I", "δ", "Σ", "π"}  # letters that mean something where no symbol is called so
 _CHAIN = "a chain of comparisons does not act on arrays; write (a < b) & (b < c)"
 _SIGNED = {"-", "−", "+", "~"}
 _BEGINS = {"(", "⌊", "∑", *PREFIX}  # signs that begin a factor
@@ -187,7 +187,7 @@ class Grammar:
     def _is_infix(self, token: Token) -> bool:
         if self.open and token.text == self.open[-1].text and token.text in BARS:
             return False  # it closes
-        return token.text in INFIX and (token.kind is Kind.SIGN or self._is_word(token, INFIX))
+        return token.text in INFIX and token.kind in {Kind.SIGN, Kind.NAME}
 
     def _binding(self, token: Token) -> int | None:
         """Say how strongly a token binds what is left of it: signs, and what begins a factor that stands there."""

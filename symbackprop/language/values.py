@@ -9,6 +9,7 @@ from symbackprop import ops
 from symbackprop.dims import Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
+from symbackprop.op import Dtype
 
 
 class Row(NamedTuple):
@@ -20,15 +21,30 @@ class Row(NamedTuple):
 
     expr: Expr
 
+    def times(self, scalar: Expr | float) -> Row:
+        """Give a multiple."""
+        return Row(self.expr * scalar)
+
 
 class Identity(NamedTuple):
     """A multiple of the identity matrix I, whose size its surroundings tell.
 
     Attributes:
+        dtype: the dtype of its elements.
         factor: a scalar.
     """
 
-    factor: Expr
+    dtype: Dtype
+    factor: Expr | float = 1.0
+
+    def times(self, scalar: Expr | float) -> Identity:
+        """Give a multiple."""
+        return self._replace(factor=scalar if self.is_plain else self.factor * scalar)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is I itself."""
+        return not isinstance(self.factor, Expr) and self.factor == 1
 
     def beside(self, shape: Shape) -> Expr:
         """Give the matrix, as large as an array of this shape needs it beside it.
@@ -40,7 +56,8 @@ class Identity(NamedTuple):
         if size is None:
             msg = "nothing tells the size of I; write eye(N)"
             raise ShapeError(msg)
-        return self.factor * ops.eye(size, dtype=self.factor.dtype, graph=self.factor.graph)
+        matrix = ops.eye(size, dtype=self.dtype)
+        return matrix if self.is_plain else self.factor * matrix
 
 
 class Indexed(NamedTuple):

@@ -278,7 +278,9 @@ class _Views:
                 self.flat.difference_update(node.inputs)
         self.flat.discard(order[-1])
         self.unsized = _unsized(self.nodes, order)
-        self.elements = Elements(self.nodes, order, plain=self.plain, fan=self.fan, notation=notation)
+        self.elements = Elements(
+            self.nodes, order, plain=self.plain, fan=self.fan, unsized=self.unsized, notation=notation
+        )
 
     def _takes_scalars(self, node: Node) -> bool:
         """Tell whether the node would be the same if one-element operands were scalars."""

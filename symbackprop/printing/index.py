@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
@@ -250,6 +250,7 @@ class Elements:
         *,
         plain: Mapping[int, int],
         fan: Mapping[int, int],
+        unsized: Collection[int],
         notation: Notation,
     ) -> None:
         """Look at every node, operands first.
@@ -259,11 +260,13 @@ class Elements:
             order: those that the formula is computed from, in topological order.
             plain: for each the node under the broadcasts.
             fan: for each how many operands it is.
+            unsized: the identities that say too little without their size.
             notation: "index" for whatever can be written so, "matrix" for nothing, else where matrices cannot say it.
         """
         self._nodes = nodes
         self._plain = plain
         self._fan = fan
+        self._unsized = unsized
         self._everything = notation == "index"
         self.indexed: set[int] = set()
         self.sizes: dict[Label, Size] = {}
@@ -278,7 +281,7 @@ class Elements:
 
     def _look(self, number: int) -> None:
         node = self._nodes[number]
-        if self._needs(node):
+        if number not in self._unsized and self._needs(node):
             self.indexed.add(number)
         elif all(operand in self._whole or not self._nodes[operand].shape for operand in node.inputs):
             self._whole.add(number)
