@@ -32,14 +32,14 @@ class Comparison:
     """What `same` found; true exactly where the expressions are the same, and ``print`` says it in a sentence.
 
     Attributes:
-        how: by "rewriting" (both simplify to one formula: a proof), by "points" (they agree wherever both are
-            defined), by a "counterexample", or because they differ in "shape" or "dtype".
+        how: by "rewriting" (a proof: both simplify to one formula, or their difference to 0), by "points" (they agree
+            wherever both are defined), by a "counterexample", or because they differ in "shape" or "dtype".
         points: at how many points both are defined and agree.
         digits: to how many digits they agree there.
         at: the counterexample: the sizes and, as arrays of exact fractions, the values of the symbols, by name.
         values: the two values there.
         index: of the first elements that differ.
-        formula: what both simplify to.
+        formula: what both simplify to, if they do.
         notes: what else is worth knowing.
     """
 
@@ -71,8 +71,9 @@ class Comparison:
         agree = f"they agree at {self.points} points to {self.digits} digits"
         if self.how == "rewriting":
             long = "\n" in self.formula or len(self.formula) > _LONGEST
-            formula = "one formula" if long else self.formula
-            return f"The same: both simplify to {formula}" + (f", and {agree}." if self.points else ".")
+            both = f"both simplify to {'one formula' if long else self.formula}"
+            proof = both if self.formula else "their difference simplifies to 0"
+            return f"The same: {proof}" + (f", and {agree}." if self.points else ".")
         if self.how == "points":
             return f"The same, as far as tried: {agree}. That is evidence and no proof."
         if self.how != "counterexample":
@@ -108,6 +109,8 @@ def same(a: Operand | str, b: Operand | str, *, points: int = 20, digits: int = 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x")
     >>> print(sb.same(sb.grad(sb.sin(x) ** 2, x), sb.sin(2 * x)))
+    The same: their difference simplifies to 0, and they agree at 20 points to 35 digits.
+    >>> print(sb.same(sb.tanh(x), 2 * sb.sigmoid(2 * x) - 1))
     The same, as far as tried: they agree at 20 points to 35 digits. That is evidence and no proof.
     >>> print(sb.same(sb.grad(sb.sin(x) ** 2, x), 2 * sb.sin(x)))
     Not the same: at x = 1 the first is 0.909297 and the second 1.68294.

@@ -19,7 +19,8 @@ from symbackprop.op import CONSTANT, Array, scalar_value
 from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.precise import as_meant, context, evaluate, meaning, solved
 from symbackprop.rewrite.engine import rebuild
-from symbackprop.rewrite.pipeline import FORMULA, run
+from symbackprop.rewrite.pipeline import FORMULA, formula, run
+from symbackprop.rewrite.scalar import Effort
 
 Point: TypeAlias = dict[Expr, Array]  # arrays of fractions, ints or bools for symbols
 Sizes: TypeAlias = dict[str, int]
@@ -343,7 +344,7 @@ def _ratio(found: Sequence[tuple[Sizes, _Found]]) -> str:
                 continue
             factor = Fraction(str(other / one)).limit_denominator(LARGEST) if one else Fraction(0)
             if not factor or abs(other - one * factor.numerator / factor.denominator) > abs(other) * 1e-30:
-                return ""
+                return str(one) if str(one) == str(other) else ""
             factors.append((sizes, factor))
     names = ("", *found[0][0])
     for above, below in sorted(product(names, names), key=lambda pair: (len(set(pair)), bool(pair[1]))):
@@ -365,14 +366,21 @@ def _factor(number: Fraction, above: str, below: str) -> str:
     return f"{'-' * (number < 0)}{top or 1}{over} times"
 
 
+# What a difference may cost that is not zero by algebra alone: sines, exponentials and logarithms are looked into.
+_FUNCTIONS = Effort(nodes=40, terms=250, seconds=0.5, seconds_each=0.3, functions=True)
+
+
 def _proof(left: Expr, right: Expr) -> str | None:
-    """Give the formula that both simplify to, if they do."""
+    """Give the formula that both simplify to; "" if only their difference simplifies, to 0; None if neither does."""
     with Graph(scratch=True) as scratch:
-        both = run(rebuild([left, right], scratch), FORMULA, finite=True)
-        if both[0] is not both[1] and left.dtype.kind == "f":
-            both = run([both[0], both[0] - both[1]], FORMULA, finite=True)
-            return str(both[0]) if _is_zero(both[1]) else None
-        return str(both[0]) if both[0] is both[1] else None
+        one, other = run(rebuild([left, right], scratch), FORMULA, finite=True)
+        if one is other:
+            return str(one)
+        for passes in (FORMULA, formula(_FUNCTIONS)) if left.dtype.kind == "f" else ():
+            (difference,) = run([one - other], passes, finite=True)
+            if _is_zero(difference):
+                return str(one) if str(one) == str(other) else ""
+    return None
 
 
 def _is_zero(expr: Expr) -> bool:

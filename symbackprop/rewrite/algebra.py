@@ -82,6 +82,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("power_half", power(x, 0.5), sqrt(x), REAL),
         equation("power_minus_one", power(x, -1), 1 / x, REAL),
         equation("times_zero", x * 0, constant(0.0), FINITE),
+        equation("zero_over", 0 / x, constant(0.0), FINITE),
         equation("minus_itself", x - x, constant(0.0), FINITE),
         equation("over_itself", x / x, constant(1.0), FINITE),
         # signs

@@ -57,19 +57,24 @@ _MATRIX = Pass(
 _TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
 
 
-def _formula(effort: Effort) -> tuple[Pass, ...]:
+def formula(effort: Effort) -> tuple[Pass, ...]:
+    """Give the passes that make a formula short, with so much effort.
+
+    >>> formula(NORMAL)[0].name
+    'share'
+    """
     meaning = "clusters of arithmetic are cancelled and factored by SymPy"
     scalar = Pass("scalar", meaning, rebuild=partial(rebuild_shorter, effort=effort))
     return (*_COMMON, _CONTRACT, _MATRIX, scalar, _TIDY, scalar)  # what has come out of sums may cancel
 
 
-FORMULA = _formula(NORMAL)
+FORMULA = formula(NORMAL)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
 EFFORTS: Mapping[str, tuple[Pass, ...]] = {
     "low": (*_COMMON, _CONTRACT, _MATRIX, _TIDY),
     "normal": FORMULA,
-    "high": _formula(HIGH),
+    "high": formula(HIGH),
 }
 PASSES: tuple[Pass, ...] = tuple({stage.name: stage for stage in (*PIPELINE, *FORMULA)}.values())
 
