@@ -355,8 +355,8 @@ def test_mistakes_about_modules_are_named():
 
 
 def geometry(svg):
-    """Give where the boxes, frames, texts and arrows of a figure are: rectangles and points."""
-    boxes, frames, arrows = [], [], []
+    """Give where the boxes, frames, arrows and shapes of operands of a figure are: rectangles and points."""
+    boxes, frames, arrows, labels = [], [], [], []
 
     def walk(element, x, y):
         moved = re.fullmatch(r"translate\((\S+) (\S+)\)", element.get("transform", ""))
@@ -370,10 +370,14 @@ def geometry(svg):
                 (boxes if child.get("x") else frames).append(place)
             elif tag == "path" and "h6z" not in child.get("d"):
                 arrows.append([(x + a, y + b) for a, b in points(child.get("d"))])
+            elif tag == "text" and element.get("font-size") == "9.5":
+                side = 1 if child.get("text-anchor") == "start" else -1
+                ends = sorted((x + float(child.get("x")), x + float(child.get("x")) + side * 5 * len(child.text)))
+                labels.append((ends[0], y + float(child.get("y")) - 8, ends[1], y + float(child.get("y"))))
             walk(child, x, y)
 
     walk(ET.fromstring(svg), 0.0, 0.0)  # noqa: S314 - what we wrote ourselves
-    return boxes, frames, arrows
+    return boxes, frames, arrows, labels
 
 
 def points(path):
@@ -398,12 +402,14 @@ def points(path):
 
 def check_figure(svg):
     """Check that boxes do not overlap, frames overlap only where one holds the other, arrows go around boxes."""
-    boxes, frames, arrows = geometry(svg)
+    boxes, frames, arrows, labels = geometry(svg)
     for one, other in combinations(boxes, 2):
         assert not overlap(one, other), (one, other)
     for frame in frames:
         for other in [*boxes, *frames]:
             assert other is frame or not overlap(frame, other) or holds(frame, other) or holds(other, frame)
+        for label in labels:
+            assert not overlap(frame, label) or holds(frame, label), (frame, label)
     for arrow in arrows:
         for left, top, right, bottom in boxes:
             inside = [(x, y) for x, y in arrow if left + 1 < x < right - 1 and top + 1 < y < bottom - 1]

@@ -169,18 +169,22 @@ class _Sheet:
         ins = [port for port in self.ports if port.inwards]
         outs = [port for port in self.ports if not port.inwards]
         laid = _Laid(self, shown, [*ins, *self.items, *outs], len(ins), len(outs))
-        figure = laid.figure
-        self.svg = [*laid.arrows(), *laid.boxes(), *laid.shapes()]
-        self.width, self.height = figure.width, figure.height
-        left = 0.0
+        labels = laid.labels()
+        ends = [0.0, laid.figure.width, *(end for label in labels for end in label.ends)]
+        pad, strip = (_PAD, _STRIP) if self.frame else (0.0, 0.0)
+        left, right = pad - min(ends), max(ends) + pad
+        start = 0.0
         if self.frame:
-            free = [-_PAD, *sorted(laid.spot(port).x for port in ins), figure.width + _PAD]
+            free = [-left, *sorted(laid.spot(port).x for port in ins), right]
             name_width = 1.1 * _text_width(self.frame.title, _NAME) + 18
-            start = next((left for left, right in pairwise(free) if right - left >= name_width), None)
-            left = _PAD if start is not None else name_width - free[1]  # no gap is wide enough: make one
-            self.width, self.height = left + figure.width + _PAD, _STRIP + figure.height + _PAD
-            inside = [f'<g transform="translate({_n(left, _STRIP)})">', *self.svg, "</g>"]
-            self.svg = [*_border(self, (left + start if start is not None else 0) + 8), *inside]
+            gaps = [begin for begin, end in pairwise(free) if end - begin >= name_width]
+            left = left if gaps else name_width - free[1]  # where no gap is wide enough, make one
+            start = gaps[0] if gaps else -left
+        self.width, self.height = left + right, strip + laid.figure.height + pad
+        if self.frame:
+            self.svg += _border(self, left + start + 8)
+        self.svg.append(f'<g transform="translate({_n(left, strip)})">')
+        self.svg += [*laid.arrows(), *laid.boxes(), *_labels(labels), "</g>"]
         self.ports = {port: left + laid.spot(port).x for port in self.ports}
 
 
@@ -308,27 +312,47 @@ class _Laid:
                 yield from item.svg
                 yield "</g>"
 
-    def shapes(self) -> Iterator[str]:
+    def labels(self) -> list[_Label]:
         """Write each operand's shape once, where its arrows leave, on the side that they leave free."""
-        found: dict[int, list[str]] = {}
+        found: dict[int, list[Arrow]] = {}
         lean: dict[int, int] = {}
         for link, way in zip(self.links, self.figure.ways, strict=True):
             if isinstance(link.tail, int) and link.arrow.shape:
-                shapes = found.setdefault(link.tail, [])
-                shapes += [link.arrow.shape] if link.arrow.shape not in shapes else []
+                found.setdefault(link.tail, []).append(link.arrow)
                 ahead = way[0] if way else self.spot(link.head)
                 lean[link.tail] = lean.get(link.tail, 0) + (1 if ahead.x > self.spot(link.tail).x + 1 else -1)
-        if not found:
-            return
+        labels = []
+        for tail, arrows in found.items():
+            forward = [arrow for arrow in arrows if not arrow.backward] or arrows  # what a module gives, not all it has
+            spot, side = self.spot(tail), -1 if lean[tail] > 0 else 1
+            x = spot.x + side * (10 if tail in self.split else 5)
+            y = max(spot.y + self.sizes[self.place[tail]][1] / 2, spot.bottom) + 11
+            labels.append(_Label(", ".join(dict.fromkeys(arrow.shape for arrow in forward)), x, y, side))
+        return labels
+
+
+class _Label(NamedTuple):
+    """A small text that begins or ends at a point: its side is 1 or -1."""
+
+    text: str
+    x: float
+    y: float
+    side: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where it begins and ends."""
+        return self.x, self.x + self.side * _text_width(self.text, _SHAPE)
+
+
+def _labels(labels: list[_Label]) -> Iterator[str]:
+    if labels:
         yield (
             f'<g font-size="{_SHAPE}" fill="{QUIET}" stroke="{PAPER}" stroke-width="3" stroke-linejoin="round" '
             'paint-order="stroke">'
         )
-        for tail, shapes in found.items():
-            spot, side = self.spot(tail), -1 if lean[tail] > 0 else 1
-            x = spot.x + side * (10 if tail in self.split else 5)
-            y = max(spot.y + self.sizes[self.place[tail]][1] / 2, spot.bottom) + 11
-            yield _text(", ".join(shapes), x, y, f'text-anchor="{"start" if side > 0 else "end"}"')
+        for text, x, y, side in labels:
+            yield _text(text, x, y, f'text-anchor="{"start" if side > 0 else "end"}"')
         yield "</g>"
 
 

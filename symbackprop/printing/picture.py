@@ -173,7 +173,9 @@ def _homes(graph: Graph, numbers: Sequence[int]) -> dict[int, Home]:
         node = nodes[number]
         home = (node.module, node.backward and bool(node.module))
         if not node.inputs and node.op.name != "symbol":
-            home = users[number].pop() if len(users.get(number, ())) == 1 else ((), False)
+            using = users.get(number, set())
+            paths = {path for path, _ in using}
+            home = (paths.pop(), all(backward for _, backward in using)) if len(paths) == 1 else ((), False)
         homes[number] = home
         for operand in node.inputs:
             users.setdefault(operand, set()).add(home)
