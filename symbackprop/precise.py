@@ -253,7 +253,7 @@ _FUNCTIONS_OF_TWO: Mapping[str, Callable[[Any, Real, Real], Real]] = {
 }
 _TESTS: Mapping[str, Function] = {name: _named(name) for name in ("isnan", "isinf", "isfinite")}
 # Ops whose source approximates a function that NumPy has not, to double precision alone.
-_OPS: Mapping[str, Function] = {"erf": _named("erf")}
+_OPS: Mapping[str, Function] = {"erf": _named("erf"), "erfc": _named("erfc")}
 
 
 # --- linear algebra -------------------------------------------------------------------------------------------

@@ -568,8 +568,8 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "copy", "exp", "float64", "max", "minimum", "shape", "sigmoid", "softmax", "square", "squeeze",
-    "sum", "tanh",
+    "ValueError", "abs", "copy", "exp", "float64", "max", "minimum", "shape", "sigmoid", "sigmoid_slope", "softmax",
+    "square", "squeeze", "sum", "tanh", "tanh_slope",
 }  # fmt: skip
 
 

@@ -40,6 +40,16 @@ def _in_double(function: Callable[..., Any]) -> Callable[..., Any]:
     return reference
 
 
+def _in_floats(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that NumPy has not compute in the dtype of its result."""
+
+    def reference(*arrays: Any) -> Any:
+        kind = np.result_type(*arrays, 0.0)
+        return np.asarray(function(*(np.asarray(a, kind) for a in arrays)), kind)
+
+    return reference
+
+
 def _runs_index(runs: Any) -> tuple[Any, ...]:
     return (..., *np.ix_(*([run.start + run.step * k for k in range(run.length)] for run in runs)))
 
@@ -73,12 +83,18 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "diag": lambda x: np.where(np.eye(x.shape[-1], dtype=bool), x[..., None], np.zeros((), x.dtype)),
     "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1),
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    "bose": _in_double(lambda x: 1 / np.expm1(x)),
     "erf": _in_double(scipy.special.erf),
+    "erfc": _in_double(scipy.special.erfc),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
     "halved_tril": _in_double(lambda x: np.tril(x) - np.where(np.eye(x.shape[-1]), x / 2, 0)),
+    "hypot1": _in_double(lambda x: np.sqrt(1 + x * x)),
     "inv": np.linalg.inv,
+    "isru": _in_double(lambda x: x / np.sqrt(1 + x * x)),
+    "log1mexp": _in_double(lambda x: np.log1p(-np.exp(x))),
     "log_softmax": lambda x, axes: x - np.log(np.exp(x).sum(axes, keepdims=True)),
     "logsumexp": lambda x, axes, keepdims: np.log(np.exp(x).sum(axes, keepdims=keepdims)),
+    "logcosh": _in_double(lambda x: np.log(np.cosh(x))),
     "logabsdet": lambda x: np.linalg.slogdet(x)[1],
     "logdet": lambda x: np.log(np.linalg.det(x)),
     "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
@@ -86,6 +102,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
     "reshape": lambda x, shape: x.reshape(shape),
     "sigmoid": _in_double(scipy.special.expit),
+    "sigmoid_slope": _in_double(lambda x: scipy.special.expit(x) * scipy.special.expit(-x)),
     "slice": lambda x, runs: x[_runs_index(runs)],
     "solve": np.linalg.solve,
     "softmax": lambda x, axes: np.exp(x) / np.exp(x).sum(axes, keepdims=True),
@@ -94,10 +111,13 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "squeeze": lambda x, axes: np.squeeze(x, axis=axes),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "step": _in_double(lambda x, at_zero: np.select([x > 0, x < 0], [1.0, 0.0], at_zero)),
+    "tanh_slope": _in_double(lambda x: 1 / np.cosh(x) ** 2),
     "trace": lambda x: np.trace(x, axis1=-2, axis2=-1),
     "transpose": lambda x, axes: np.transpose(x, axes=axes),
     "unit": _in_double(lambda x, axes: x / np.sqrt((x * x).sum(axes, keepdims=True))),
     "unslice": _unslice,
+    "xlog1py": _in_floats(lambda x, y: x * np.log1p(y)),
+    "xlogy": _in_floats(lambda x, y: x * np.log(y)),
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from tests.scoreboards import stability
 
 # --- masks ----------------------------------------------------------------------------------------------------
 
@@ -126,3 +127,26 @@ def test_masks_are_followed_through_a_deep_graph_without_recursion():
     z = sb.sum(sb.where(x[::-1] > 9, y, 0))
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(sb.evaluate(sb.grad(z, x), {x: AT}), 0.0)
+
+
+# --- the suite ------------------------------------------------------------------------------------------------
+
+COMPILED = stability._symbackprop(compiled=True)
+
+
+@pytest.mark.parametrize("number", range(len(stability.CASES)), ids=lambda number: stability.CASES[number].name)
+def test_a_naive_spelling_has_the_right_value_and_derivatives_at_extreme_points(number):
+    value, first, second = stability.score(COMPILED, number)
+    points = stability.inputs_of(stability.CASES[number])
+    for what, right in {"value": value, "first derivative": first, "second derivative": second}.items():
+        assert right.all(), f"{what} wrong at {points[~right.reshape(len(points), -1).all(axis=1)]}"
+
+
+def test_the_suite_has_sixty_spellings_and_all_of_them_different():
+    assert len({case.name for case in stability.CASES}) == len(stability.CASES) >= 60
+
+
+def test_the_judge_tells_right_from_wrong():
+    truth = np.array([1.0, 0.0, np.inf, 1e-300, 2.0, 1.0], dtype=object)
+    found = np.array([1 + 1e-13, 0.0, np.inf, 0.0, 2 + 1e-11, np.nan])
+    assert stability.is_right(found, truth).tolist() == [True, True, True, True, False, False]

@@ -117,13 +117,15 @@ def _elementwise(
     domain: Sequence[tuple[float, float]] = (),
     notes: str = "",
     parameters: str = "",
+    public: bool = True,
     **rest: Any,
 ) -> Op:
+    """State an op; one that is not public is made by rewriting, and its documentation has no example."""
     arity = len(vjps)
     arguments = ", ".join(f"${position}" for position in range(arity))
     return Op(
         name=name,
-        doc=_doc(name, meaning, arity, notes, parameters),
+        doc=_doc(name, meaning, arity, notes, parameters) if public else meaning,
         shape=_broadcast,
         dtype=dtype,
         vjps=vjps,
@@ -264,18 +266,34 @@ sqrt = _elementwise(
 # --- exponentials, logarithms, trigonometry -------------------------------------------------------------------
 
 exp = _function("exp", "Give e to the power x; d/dx = exp(x).", lambda g, y, _x: g * y, latex=r"\exp")
-expm1 = _function("expm1", "Give exp(x) - 1, accurate near 0; d/dx = exp(x).", lambda g, y, _x: g * (y + 1))
+expm1 = _function("expm1", "Give exp(x) - 1, accurate near 0; d/dx = exp(x).", lambda g, _y, x: g * exp(x))
 log = _function(
     "log", "Give the natural logarithm; d/dx = 1/x.", lambda g, _y, x: g / x, latex=r"\log", domain=[_POSITIVE]
 )
 log1p = _function(
     "log1p", "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).", lambda g, _y, x: g / (1 + x), domain=[(-0.6, 2.0)]
 )
+logaddexp = _function(
+    "logaddexp", "Give log(exp(x) + exp(y)); d/dx = σ(x - y).",
+    lambda g, _y, a, b: g * sigmoid(a - b), lambda g, _y, a, b: g * sigmoid(b - a),
+    dtype=_like_ufunc("logaddexp"), notes="Nothing overflows, whatever x and y are.",
+)  # fmt: skip
 sin = _function("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin")
 cos: Op = _function("cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos")
 tanh = _function(
     "tanh", "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².", lambda g, y, _x: g * (1 - square(y)), latex=r"\tanh"
 )
+sinh: Op = _function("sinh", "Give the hyperbolic sine; d/dx = cosh(x).", lambda g, _y, x: g * cosh(x), latex=r"\sinh")
+cosh: Op = _function(
+    "cosh", "Give the hyperbolic cosine; d/dx = sinh(x).", lambda g, _y, x: g * sinh(x), latex=r"\cosh"
+)
+arcsinh = _function(
+    "arcsinh", "Give the inverse hyperbolic sine; d/dx = 1/√(1 + x²).", lambda g, _y, x: g / sqrt(1 + square(x))
+)
+arctanh = _function(
+    "arctanh", "Give the inverse hyperbolic tangent; d/dx = 1/(1 - x²).",
+    lambda g, _y, x: g / (1 - square(x)), domain=[(-0.7, 0.7)],
+)  # fmt: skip
 
 _ERF = '''
 def erf(x):
@@ -303,6 +321,48 @@ erf = _function(
     "erf", "Give the error function 2/√π ∫₀ˣ exp(-t²) dt; d/dx = 2/√π exp(-x²).",
     lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), numpy=_called("erf"), helper=_ERF, dtype=real,
     notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 2e-16 absolutely.",
+)  # fmt: skip
+
+_ERFC = '''
+def erfc(x):
+    """1 - erf(x) without cancellation, by Cody's rational approximations (1969)."""
+    x = np.asarray(x, dtype=np.promote_types(np.result_type(x, 1.0), np.float32))
+    a = np.abs(x)
+    s = np.minimum(a, 0.46875) ** 2
+    p = (((0.185777706184603153 * s + 3.16112374387056560) * s + 113.864154151050156) * s + 377.485237685302021) * s
+    q = (((s + 23.6012909523441209) * s + 244.024637934444173) * s + 1282.61652607737228) * s
+    small = 1.0 - x * (p + 3209.37758913846947) / (q + 2844.23683343917062)
+    t = np.clip(a, 0.46875, 4.0)
+    p, q = 2.15311535474403846e-8, 1.0
+    for c, d in (
+        (0.564188496988670089, 15.7449261107098347), (8.88314979438837594, 117.693950891312499),
+        (66.1191906371416295, 537.181101862009858), (298.635138197400131, 1621.38957456669019),
+        (881.952221241769090, 3290.79923573345963), (1712.04761263407058, 4362.61909014324716),
+        (2051.07837782607147, 3439.36767414372164), (1230.33935479799725, 1230.33935480374942),
+    ):
+        p, q = p * t + c, q * t + d
+    middle = p / q
+    t = np.maximum(a, 4.0)
+    s = 1.0 / (t * t)
+    p, q = 0.0163153871373020978, 1.0
+    for c, d in (
+        (0.305326634961232344, 2.56852019228982242), (0.360344899949804439, 1.87295284992346047),
+        (0.125781726111229246, 0.527905102951428412), (0.0160837851487422766, 0.0605183413124413191),
+        (0.000658749161529837803, 0.00233520497626869185),
+    ):
+        p, q = p * s + c, q * s + d
+    tail = (0.56418958354775628695 - s * p / q) / t
+    h = np.floor(a * 16.0) / 16.0  # exp(-a * a) with a * a split into an exact part and a small one
+    with np.errstate(invalid="ignore"):
+        e = np.where(np.isinf(a), 0.0, np.exp(-h * h) * np.exp(-(a - h) * (a + h)))
+    large = np.where(a <= 4.0, middle, tail) * e
+    return np.where(a <= 0.46875, small, np.where(x < 0, 2.0 - large, large)).astype(x.dtype)[()]
+'''
+
+erfc = _function(
+    "erfc", "Give 1 - erf(x) without cancellation; d/dx = -2/√π exp(-x²).",
+    lambda g, _y, x: -(g * (2 / math.sqrt(math.pi) * exp(-square(x)))), numpy=_called("erfc"), helper=_ERFC, dtype=real,
+    notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 1e-14 relatively.",
 )  # fmt: skip
 
 # --- kinks, masks, choices ------------------------------------------------------------------------------------
@@ -470,7 +530,7 @@ def sigmoid(z):
     return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(0.0 - np.abs(z)))
 '''
 
-sigmoid = _function(
+sigmoid: Op = _function(
     "sigmoid", "Give the logistic function 1/(1 + exp(-x)); d/dx = σ(x)(1 - σ(x)).",
     lambda g, y, _x: g * (y * (1 - y)), text="σ", latex=r"\sigma", numpy=_called("sigmoid"), helper=_SIGMOID,
     dtype=real, notes="Nothing overflows, whatever x is.",
@@ -478,6 +538,112 @@ sigmoid = _function(
 softplus = _function(
     "softplus", "Give log(1 + exp(x)); d/dx = σ(x).", lambda g, _y, x: g * sigmoid(x),
     numpy=Form("np.logaddexp(0.0, $0)"), dtype=real, notes="Nothing overflows, whatever x is.",
+)  # fmt: skip
+
+# --- forms that rewriting computes with: no digits cancel in them or in their derivatives ------------------------
+
+_SIGMOID_SLOPE = '''
+def sigmoid_slope(z):
+    """sigmoid(z) * (1 - sigmoid(z)) without cancellation."""
+    e = np.exp(0.0 - np.abs(z))
+    return e / np.square(1.0 + e)
+'''
+SIGMOID_SLOPE: Op = _function(
+    "sigmoid_slope", "Give σ(x)(1 - σ(x)); d/dx = σ(x)(1 - σ(x))(1 - 2σ(x)).",
+    lambda g, y, x: g * (y * (1 - 2 * sigmoid(x))), text="σ′", latex=r"\sigma'", helper=_SIGMOID_SLOPE,
+    numpy=_called("sigmoid_slope"), dtype=real, public=False,
+)  # fmt: skip
+
+_TANH_SLOPE = '''
+def tanh_slope(x):
+    """1 - tanh(x)**2 without cancellation: 4 * exp(-2*|x|) / (1 + exp(-2*|x|))**2."""
+    e = np.exp(-2.0 * np.abs(x))
+    return 4.0 * e / np.square(1.0 + e)
+'''
+TANH_SLOPE: Op = _function(
+    "tanh_slope", "Give 1 - tanh(x)²; d/dx = -2 tanh(x)(1 - tanh(x)²).",
+    lambda g, y, x: g * (-2 * (tanh(x) * y)), text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE,
+    numpy=_called("tanh_slope"), dtype=real, public=False,
+)  # fmt: skip
+
+_LOG1MEXP = '''
+def log1mexp(x):
+    """log(1 - exp(x)) for x <= 0, by the better of two forms (Maechler, 2012)."""
+    near = x > -0.7
+    inner = np.where(near, np.expm1(np.where(near, x, -1.0)), 0.0 - np.exp(np.where(near, -1.0, x)))
+    return np.where(near, np.log(np.where(near, 0.0 - inner, 1.0)), np.log1p(np.where(near, 0.0, inner)))[()]
+'''
+LOG1MEXP: Op = _function(
+    "log1mexp", "Give log(1 - exp(x)) for negative x; d/dx = 1/(1 - exp(-x)).",
+    lambda g, _y, x: -(g * BOSE(-x)), helper=_LOG1MEXP, numpy=_called("log1mexp"), dtype=real, public=False,
+    domain=[(-3.0, -0.2)],
+)  # fmt: skip
+
+_BOSE = '''
+def bose(x):
+    """1 / (exp(x) - 1) without overflow or cancellation."""
+    a = 0.0 - np.abs(x)
+    return np.where(x > 0, np.exp(a), -1.0) / (0.0 - np.expm1(a))
+'''
+BOSE: Op = _function(
+    "bose", "Give 1/(exp(x) - 1), as in the statistics of Bose and Einstein; d/dx = 1/((exp(x) - 1)(exp(-x) - 1)).",
+    lambda g, y, x: g * (y * BOSE(-x)), helper=_BOSE, numpy=_called("bose"), dtype=real, public=False,
+    domain=[(0.3, 3.0)],
+)  # fmt: skip
+
+_LOGCOSH = '''
+def logcosh(x):
+    """log(cosh(x)) without overflow or cancellation."""
+    a = np.abs(x)
+    small = np.log1p(2.0 * np.square(np.sinh(0.5 * np.minimum(a, 1.0))))
+    return np.where(a < 1.0, small, a + np.log(0.5 + 0.5 * np.exp(-2.0 * a)))[()]
+'''
+LOGCOSH: Op = _function(
+    "logcosh", "Give log(cosh(x)); d/dx = tanh(x).", lambda g, _y, x: g * tanh(x),
+    helper=_LOGCOSH, numpy=_called("logcosh"), dtype=real, public=False,
+)  # fmt: skip
+
+_XLOGY = '''
+def xlogy(x, y):
+    """x * log(y), and 0 where x is 0 and y is a number."""
+    kind = np.result_type(x, y, 0.0)
+    x, y = np.asarray(x, kind), np.asarray(y, kind)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log(y))[()]
+'''
+XLOGY: Op = _function(
+    "xlogy", "Give x*log(y), and 0 where x is 0; d/dx = log(y), d/dy = x/y.",
+    lambda g, _y, _a, b: g * log(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / b),
+    helper=_XLOGY, numpy=_called("xlogy", 2), dtype=real, public=False, domain=(_SMOOTH, _POSITIVE),
+)  # fmt: skip
+
+_XLOG1PY = '''
+def xlog1py(x, y):
+    """x * log1p(y), and 0 where x is 0 and y is a number."""
+    kind = np.result_type(x, y, 0.0)
+    x, y = np.asarray(x, kind), np.asarray(y, kind)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log1p(y))[()]
+'''
+XLOG1PY: Op = _function(
+    "xlog1py", "Give x*log(1 + y), and 0 where x is 0; d/dx = log(1 + y), d/dy = x/(1 + y).",
+    lambda g, _y, _a, b: g * log1p(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / (1 + b)),
+    helper=_XLOG1PY, numpy=_called("xlog1py", 2), dtype=real, public=False, domain=(_SMOOTH, (-0.6, 2.0)),
+)  # fmt: skip
+
+HYPOT1: Op = _function(
+    "hypot1", "Give √(1 + x²); d/dx = x/√(1 + x²).", lambda g, _y, x: g * ISRU(x), numpy=Form("np.hypot(1.0, $0)"),
+    dtype=real, public=False,
+)  # fmt: skip
+
+_ISRU = '''
+def isru(x):
+    """x / sqrt(1 + x**2) without overflow."""
+    return x / np.hypot(1.0, x)
+'''
+ISRU: Op = _function(
+    "isru", "Give x/√(1 + x²); d/dx = (1 + x²)^(-3/2).", lambda g, _y, x: g * power(1 + square(x), -1.5),
+    helper=_ISRU, numpy=_called("isru"), dtype=real, public=False,
 )  # fmt: skip
 
 # --- conversion -----------------------------------------------------------------------------------------------

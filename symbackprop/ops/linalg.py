@@ -329,10 +329,21 @@ _NORMS = tuple(Case((shape,), {"axes": axes}) for shape, axes in [
     ((3,), (-1,)), ((2, 3), (-1,)), ((2, 3), (-2,)), ((2, 3), (-2, -1)), ((4, 2, 3), (-3, -1)),
 ])  # fmt: skip
 
+_NORM_OF = '''
+def norm_of(x, axis=None, keepdims=False):
+    """The root of the sum of squares; where squares overflow or underflow, of x over its largest element."""
+    n = np.linalg.norm(x, axis=axis, keepdims=keepdims)
+    if np.all((n > 1e-15) & (n < 1e15)):
+        return n
+    m = np.abs(x).max(axis=axis, keepdims=True, initial=0.0)
+    m = np.where((m > 0) & np.isfinite(m), m, np.ones((), n.dtype))
+    n = np.linalg.norm(x / m, axis=axis, keepdims=True) * m
+    return n if keepdims else n.squeeze(axis=axis)[()]
+'''
 _UNIT = '''
 def unit(x, axis=None):
     """x / norm(x), and 0 where the norm is 0."""
-    n = np.linalg.norm(x, axis=axis, keepdims=True)
+    n = norm_of(x, axis=axis, keepdims=True)
     return x / np.where(n == 0, np.inf, n)
 '''
 
@@ -352,7 +363,7 @@ UNIT: Op = Op(
     numpy=_over("unit"),
     text=_bars("unit(", ")", _over("unit")),
     latex=_bars(r"\operatorname{unit}\left(", r"\right)", _latex_over("unit")),
-    helper=_UNIT,
+    helper=_NORM_OF + "\n" + _UNIT,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 3,
     cases=_NORMS,
     options={"axes": (-1,)},
@@ -369,9 +380,10 @@ NORM: Op = Op(
     shape=reduced,
     dtype=real,
     vjps=(_norm_vjp,),
-    numpy=_over("np.linalg.norm"),
+    numpy=_over("norm_of"),
     text=_bars("‖", "‖", _over("norm")),
     latex=_bars(r"\left\lVert ", r"\right\rVert", _latex_over("norm")),
+    helper=_NORM_OF,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,
     cases=tuple(case._replace(params={**case.params, "keepdims": kept}) for case in _NORMS for kept in (False, True)),
     options={"axes": (-1,), "keepdims": False},

@@ -178,6 +178,8 @@ def _algebra() -> tuple[Rule, ...]:
         equation("times_itself", x * x, square(x), EXACT),
         equation("like_terms", c * x + d * x, (c + d) * x, REAL, when=_x_free, where="x is no number"),
         equation("like_term", x + c * x, (c + 1) * x, REAL, when=_x_free, where="x is no number"),
+        equation("like_term_less_itself", c * x - x, (c - 1) * x, REAL, when=_x_free, where="x is no number"),
+        equation("itself_less_like_term", x - c * x, (1 - c) * x, REAL, when=_x_free, where="x is no number"),
         # inverse functions and choices
         equation("exp_of_log", exp(log(x)), x, FINITE),
         equation("log_of_exp", log(exp(x)), x, REAL),

@@ -6,10 +6,46 @@ from collections.abc import Sequence
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Node
+from symbackprop.ops import add, matmul, maximum, minimum, multiply, negative, subtract
+from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.leaf import SYMBOL
-from symbackprop.rewrite.engine import Rewritten, rule_set
+from symbackprop.ops.reduce import SUM
+from symbackprop.rewrite.accurate import closed
+from symbackprop.rewrite.algebra import algebra
+from symbackprop.rewrite.engine import Rewritten, Rule, stated
 from symbackprop.rewrite.matrix import BEFORE
-from symbackprop.rewrite.stable import stable
+from symbackprop.rewrite.stable import LAYOUTS, stable
+
+_CANONICAL = {
+    *("power_two", "power_half", "power_minus_one", "times_itself", "square_of_negative"),
+    *("double_negative", "times_minus_one", "add_negative", "subtract_negative", "number_left"),
+    *("like_term", "like_term_less_itself", "itself_less_like_term", "twice"),
+    *("negative_left", "negative_right", "negative_factor_of_number", "negative_of_scaled"),
+}
+"""Rules of algebra that bring an expression to the form that the others look for."""
+
+_PLAIN = {add, subtract, multiply, negative, maximum, minimum, matmul, RELU, SUM, *LAYOUTS}
+"""Ops that make nothing which a rule could improve, while they are among themselves."""
+
+
+@stated
+def _leading() -> tuple[Rule, ...]:
+    return (
+        *stable(),
+        *closed(),
+        *BEFORE,
+        *(rule for rule in algebra() if rule.name in {"root_of_square", "log_of_exp"}),
+    )
+
+
+@stated
+def before() -> tuple[Rule, ...]:
+    """Give the rules that are used before differentiation.
+
+    >>> "softplus" in [rule.name for rule in before()]
+    True
+    """
+    return (*_leading(), *(rule for rule in algebra() if rule.name in _CANONICAL))
 
 
 def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
@@ -33,11 +69,9 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
     graph, nodes = z.graph, z.graph.nodes
     kept = {expr.number for expr in keep}
     order = graph.reachable([z.number], known=kept)
-    rules = (*stable(), *BEFORE)
-    fitting = rule_set(rules)
-    if z.number in kept or not any(fitting.at(nodes[number], nodes) for number in order if number not in kept):
+    if z.number in kept or all(nodes[number].op in _PLAIN or not nodes[number].inputs for number in order):
         return z
-    scratch = Rewritten(rules)
+    scratch = Rewritten(before())
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
     for number in order:
@@ -52,7 +86,8 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
         same = scratch.nodes[copy]
         if same.op is node.op and same.inputs == inputs and all(operand in original for operand in inputs):
             original.setdefault(copy, number)
-    return _returned(z, scratch, placed[z.number], original) if scratch.fired else z
+    led = any(rule.name in scratch.fired for rule in _leading())
+    return _returned(z, scratch, placed[z.number], original) if led else z
 
 
 def _stand_in(node: Node, number: int) -> Node:

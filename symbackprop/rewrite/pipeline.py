@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, overload
 
 from symbackprop.errors import did_you_mean
 from symbackprop.expr import Expr
+from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
@@ -37,14 +38,16 @@ class Pass:
 
 
 SHARE = Pass("share", "common sub-expressions become one node")
-_COMMON: tuple[Pass, ...] = (
+_FIRST: tuple[Pass, ...] = (
     SHARE,
     Pass("fold", "operations on constants and idle layout steps go", lambda: FOLD),
     Pass("stable", "formulas that overflow get a form that does not", stable),
-    Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX)),
 )
+_ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX))
 PIPELINE: tuple[Pass, ...] = (
-    *_COMMON,
+    *_FIRST,
+    Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
+    _ALGEBRA,
     Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
     Pass("gather", "scalars are multiplied before they meet an array", gather),
 )
@@ -53,6 +56,11 @@ PIPELINE: tuple[Pass, ...] = (
 _CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
 _MATRIX = Pass(
     "matrix", "matrix products are shortened, and their common factors come out of sums", lambda: FORMULA_ONLY
+)
+_COMMON: tuple[Pass, ...] = (
+    *_FIRST,
+    Pass("textbook", "functions that were brought in for accuracy are written in the common ones", textbook),
+    _ALGEBRA,
 )
 _TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
 

@@ -1,63 +1,189 @@
-"""Formulas as people write them, rewritten so that extreme values give finite, right results."""
+"""Formulas as people write them, rewritten so that extreme values give finite, right results.
+
+Functions that were written out are recognised, and so are exponentials that overflow before they meet a logarithm or
+their sum. The result is shorter too: formulas for people are made by these rules as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import apply
+from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
 from symbackprop.ops import (
+    abs,
+    add,
+    arcsinh,
+    arctanh,
+    cosh,
     divide,
+    erf,
     exp,
+    expm1,
     log,
     log1p,
     log_softmax,
+    logaddexp,
+    logsumexp,
+    matmul,
+    max,
+    maximum,
+    mean,
     multiply,
+    negative,
+    power,
+    prod,
+    reshape,
     sigmoid,
+    sign,
+    sinh,
+    size_of,
     softmax,
     softplus,
+    sqrt,
     square,
+    squeeze,
+    subtract,
     symbol,
+    tanh,
 )
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.layout import EXPAND_DIMS
-from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX, SUM
+from symbackprop.ops.elementwise import RELU
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.linalg import NORM
+from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced, spread
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 
-REAL = Strength.REAL
+EXACT, REAL = Strength.EXACT, Strength.REAL
+
+LAYOUTS = {TRANSPOSE, RESHAPE, EXPAND_DIMS, SQUEEZE, BROADCAST_TO, SLICE}
+_ARITHMETIC = {add, subtract, multiply, divide, negative, square}
+_AWAITED = {exp, sigmoid, SOFTMAX, tanh, cosh, sinh, erf, expm1}
+_DEEPEST = 6  # how far down the factors of a likelihood are looked for
 
 
-def _total_of_exp(expr: Expr, numerator: Expr) -> tuple[int, ...] | None:
-    """Give the axes if an expression is the sum of the numerator's exponentials, spread to divide them."""
-    if expr.op is EXPAND_DIMS and expr.inputs[0].op is SUM:
-        total, axes = expr.inputs[0], expr.params["axes"]
-        kept = total.params["axes"] == axes and not total.params["keepdims"]
-    else:
-        total, kept = expr, expr.op is SUM and (expr.params["keepdims"] or expr.ndim == 0)
-    if not kept or total.inputs[0] is not numerator:
+# --- layout steps ---------------------------------------------------------------------------------------------
+
+
+def laid_out(x: Expr, layers: Sequence[Expr]) -> Expr:
+    """Apply layout steps, the first of them last."""
+    for layer in reversed(layers):
+        x = apply(layer.op, x, **layer.params)
+    return x
+
+
+def layers_of(expr: Expr) -> tuple[list[Expr], Expr]:
+    """Take the layout steps off an expression, the outermost first."""
+    layers = []
+    while expr.op in LAYOUTS:
+        layers.append(expr)
+        expr = expr.inputs[0]
+    return layers, expr
+
+
+def _is_awaited(expr: Expr) -> bool:
+    """Tell whether an expression is one of those that rules look for, perhaps with a number added or the like."""
+    if expr.op in _ARITHMETIC:
+        return any(part.op in _AWAITED or part.op is square for part in expr.inputs)
+    return expr.op in _AWAITED
+
+
+def _layout_outside(expr: Expr) -> Expr | None:
+    """Do elementwise arithmetic before a layout step, where other rules are to see what it is done on."""
+    moving = [part for part in expr.inputs if scalar_value(part) is None]
+    if len(moving) != 1 or moving[0].op not in LAYOUTS:
         return None
-    axes = total.params["axes"]
-    return tuple(axes) if axes else None
+    layers, core = layers_of(moving[0])
+    if not _is_awaited(core):
+        return None
+    return laid_out(apply(expr.op, *[core if part is moving[0] else part for part in expr.inputs]), layers)
+
+
+# --- sums of exponentials -------------------------------------------------------------------------------------
+
+
+def _exponent(expr: Expr) -> Expr | None:
+    """Give z where an expression is exp(z), through layout steps."""
+    layers, core = layers_of(expr)
+    return laid_out(core.inputs[0], layers) if core.op is exp else None
+
+
+def _axes_of_total(expr: Expr, numerator: Expr) -> tuple[int, ...] | None:
+    """Give the axes if an expression is the numerator's sum, spread so that it divides the numerator."""
+    total = expr
+    if expr.op in {EXPAND_DIMS, RESHAPE}:
+        total = expr.inputs[0]
+    if total.op is not SUM or total.inputs[0] is not numerator:
+        return None
+    axes: tuple[int, ...] = total.params["axes"]
+    kept = reduced(numerator.shape, axes=axes, keepdims=True)
+    return axes if axes and expr.shape in {kept, ()} else None
 
 
 def _quotient_of_exp(expr: Expr) -> Expr | None:
     above, below = expr.inputs
+    layers, total = layers_of(below)
+    if total.op is not SUM or not total.params["axes"]:
+        return None
+    (summed,) = total.inputs
+    z = _exponent(summed)
+    if z is None:
+        return None
+    axes = _axes_of_total(below, summed)
     factors = above.inputs if above.op is multiply else (above,)
     for position, factor in enumerate(factors):
-        axes = _total_of_exp(below, factor) if factor.op is exp else None
-        if axes is not None:
-            quotient = apply(SOFTMAX, factor.inputs[0], axes=axes)
+        quotient = None
+        if factor is summed and axes:
+            quotient = apply(SOFTMAX, z, axes=axes)
+        elif factor.op is TRANSPOSE and factor.inputs[0] is summed and _divides_turned(below, factor, total):
+            quotient = apply(TRANSPOSE, apply(SOFTMAX, z, axes=total.params["axes"]), **factor.params)
+        elif factor.op in LAYOUTS or factor.op is exp:
+            u = _exponent(factor)
+            if u is not None:
+                quotient = exp(u - laid_out(apply(LOGSUMEXP, z, **total.params), layers))
+        if quotient is not None:
             return quotient * factors[1 - position] if len(factors) > 1 else quotient
+    return None
+
+
+def _divides_turned(below: Expr, factor: Expr, total: Expr) -> bool:
+    """Tell whether the transpose of a matrix is divided by the matrix's sums along its rows."""
+    return (
+        factor.ndim == 2
+        and total.params["axes"] == (-1,)
+        and factor.params["axes"] == (-1, -2)
+        and below.shape in {total.shape, (1, *total.shape)}
+        and (below is total) != bool(total.params["keepdims"])
+    )
+
+
+def _weighted_by_exp(expr: Expr) -> Expr | None:
+    """Normalise the weights of an average, not their total."""
+    above, below = expr.inputs
+    if above.op is SUM and below.op is SUM and above.params == below.params and above.inputs[0].op is multiply:
+        for weights, rest in (above.inputs[0].inputs, above.inputs[0].inputs[::-1]):
+            z = _exponent(weights)
+            if z is not None and weights is below.inputs[0] and below.params["axes"]:
+                return apply(SUM, rest * apply(SOFTMAX, z, axes=below.params["axes"]), **above.params)
+    if above.op is matmul:
+        weights, values = above.inputs
+        z = _exponent(weights)
+        plain = below.op is SUM and below.inputs[0] is weights and below.params["axes"] == (-1,)
+        fits = plain and not below.params["keepdims"] if values.ndim == 1 else _axes_of_total(below, weights) == (-1,)
+        if z is not None and fits and weights.ndim > 1:
+            return matmul(apply(SOFTMAX, z, axes=(-1,)), values)
     return None
 
 
 def _factor_of_quotient(expr: Expr) -> Expr | None:
     """Join exp(z) with the quotient that divides by its sum."""
     for quotient, factor in (expr.inputs, expr.inputs[::-1]):
-        if quotient.op is divide and factor.op is exp:
-            axes = _total_of_exp(quotient.inputs[1], factor)
-            if axes is not None:
-                return quotient.inputs[0] * apply(SOFTMAX, factor.inputs[0], axes=axes)
+        z = _exponent(factor) if quotient.op is divide else None
+        axes = None if z is None else _axes_of_total(quotient.inputs[1], factor)
+        if axes and z is not None:
+            return quotient.inputs[0] * apply(SOFTMAX, z, axes=axes)
     return None
 
 
@@ -73,18 +199,155 @@ def _divisor_out_of_sum(expr: Expr) -> Expr | None:
     return apply(SUM, above, axes=axes, keepdims=True) / below
 
 
-def _log_of(expr: Expr) -> Expr | None:
+def _is_constant_along(s: Expr, axes: Sequence[int]) -> bool:
+    return all(-axis > s.ndim or s.shape[axis] == 1 for axis in axes)
+
+
+def _shifted(expr: Expr) -> Expr | None:
+    """Leave out of a softmax what is added to all its operands alike: it shifts them itself."""
     (x,) = expr.inputs
+    if x.op not in {add, subtract}:
+        return None
+    kept, shift = x.inputs
+    if x.op is add and _is_constant_along(kept, expr.params["axes"]):
+        kept, shift = shift, kept
+    if kept.shape != x.shape or not _is_constant_along(shift, expr.params["axes"]):
+        return None
+    return apply(expr.op, kept, **expr.params)
+
+
+def _same_as_reduced(t: Expr, s: Expr, axes: tuple[int, ...]) -> bool:
+    """Tell whether t is s without the axes, of size 1, that were summed over."""
+    if t is s or (t.op is SQUEEZE and t.inputs[0] is s) or (s.op is EXPAND_DIMS and s.inputs[0] is t):
+        return True
+    return s.op is MAX and t.op is MAX and t.inputs == s.inputs and s.params["axes"] == t.params["axes"] == axes
+
+
+def _shift_undone(expr: Expr) -> Expr | None:
+    """Leave a shift to logsumexp, which does it itself."""
+    for total, back in (expr.inputs, expr.inputs[::-1]):
+        if total.op is LOGSUMEXP and total.inputs[0].op is subtract and expr.shape == total.shape:
+            z, shift = total.inputs[0].inputs
+            axes = total.params["axes"]
+            alike = z.shape == total.inputs[0].shape and _is_constant_along(shift, axes)
+            if alike and _same_as_reduced(back, shift, axes):
+                return apply(LOGSUMEXP, z, **total.params)
+    return None
+
+
+def _minus_logsumexp(expr: Expr) -> Expr | None:
+    x, total = expr.inputs
+    if total.op is EXPAND_DIMS:
+        (total,) = total.inputs
+    if total.op is not LOGSUMEXP or total.inputs[0] is not x:
+        return None
+    axes = total.params["axes"]
+    if expr.inputs[1].shape not in {reduced(x.shape, axes=axes, keepdims=True), ()}:
+        return None
+    return apply(LOG_SOFTMAX, x, axes=axes)
+
+
+# --- logarithms of likelihoods --------------------------------------------------------------------------------
+
+
+def _is_likelihood(expr: Expr, depth: int = _DEEPEST) -> bool:
+    """Tell whether an expression is never negative, and its logarithm has a form of its own."""
+    _, core = layers_of(expr)
+    if core.op in {exp, sigmoid, SOFTMAX}:
+        return True
+    if core.op is subtract:
+        return scalar_value(core.inputs[0]) == 1 and core.inputs[1].op is sigmoid
+    if core.op in {SUM, MEAN}:
+        return bool(core.params["axes"]) and layers_of(core.inputs[0])[1].op is exp
+    if depth and core.op in {multiply, divide, PROD, sqrt, square, power}:
+        parts = core.inputs[:1] if core.op is power else core.inputs
+        return all(_is_likelihood(part, depth - 1) for part in parts)
+    return False
+
+
+def _log_of(expr: Expr) -> Expr | None:
+    layers, x = layers_of(expr.inputs[0])
+    found = _log_of_core(x)
+    return None if found is None else laid_out(found, layers)
+
+
+def _log_of_core(x: Expr) -> Expr | None:
     if x.op is SOFTMAX:
         return apply(LOG_SOFTMAX, x.inputs[0], axes=x.params["axes"])
-    if x.op is SUM and x.inputs[0].op is exp and x.params["axes"]:
-        return apply(LOGSUMEXP, x.inputs[0].inputs[0], axes=x.params["axes"], keepdims=x.params["keepdims"])
+    if x.op in {SUM, MEAN}:
+        return _log_of_total(x)
+    if x.op in {multiply, divide} and any(map(_is_likelihood, x.inputs)):
+        left, right = (log(part) for part in x.inputs)
+        return left + right if x.op is multiply else left - right
+    if x.op in {PROD, power, square, sqrt} and _is_likelihood(x.inputs[0]):
+        each = log(x.inputs[0])
+        if x.op is PROD:
+            return apply(SUM, each, axes=x.params["axes"], keepdims=x.params["keepdims"])
+        return (x.inputs[1] if x.op is power else 2 if x.op is square else 0.5) * each
     return None
+
+
+def _log_of_total(x: Expr) -> Expr | None:
+    axes = x.params["axes"]
+    z = _exponent(x.inputs[0])
+    if z is None or not axes:
+        return None
+    total = apply(LOGSUMEXP, z, axes=axes, keepdims=x.params["keepdims"])
+    count = dims.product(z.shape[axis] for axis in axes)
+    return total if x.op is SUM else total - log(size_of(count, x.dtype, graph=x.graph))
 
 
 def _exp_minus_logsumexp(expr: Expr) -> Expr | None:
     (x,) = expr.inputs
     return apply(SOFTMAX, x.inputs[0], axes=x.params["axes"]) if x.op is LOG_SOFTMAX else None
+
+
+# --- squares --------------------------------------------------------------------------------------------------
+
+
+def _average(expr: Expr) -> tuple[Expr, tuple[int, ...], bool] | None:
+    """Give what an expression is the average of, along which axes, and whether these are kept."""
+    if expr.op is MEAN:
+        return expr.inputs[0], expr.params["axes"], expr.params["keepdims"]
+    if expr.op is not divide or expr.inputs[0].op is not SUM:
+        return None
+    total, count = expr.inputs
+    axes = total.params["axes"]
+    n = dims.product(total.inputs[0].shape[axis] for axis in axes)
+    told = count.params["size"] if count.op is SIZE else scalar_value(count)
+    return (total.inputs[0], axes, total.params["keepdims"]) if told == n else None
+
+
+def _variance(expr: Expr) -> Expr | None:
+    """Average the squares of the differences from the mean: E[x²] − E[x]² cancels."""
+    squares, squared = expr.inputs
+    if squared.op is not square:
+        return None
+    second, first = _average(squares), _average(squared.inputs[0])
+    if second is None or first is None or second[0].op is not square:
+        return None
+    x, axes, keepdims = first
+    if second[0].inputs[0] is not x or second[1:] != (axes, keepdims) or x.dtype.kind != "f":
+        return None
+    average = spread(squared.inputs[0], x, axes=axes, keepdims=keepdims)
+    return apply(MEAN, square(x - average), axes=axes, keepdims=keepdims)
+
+
+def _root_of_squares(expr: Expr) -> Expr | None:
+    (total,) = expr.inputs
+    if total.op is SUM and total.inputs[0].op is square:
+        (x,) = total.inputs[0].inputs
+        axes, keepdims = total.params["axes"], total.params["keepdims"]
+    elif total.op is matmul and total.inputs[0] is total.inputs[1] and total.inputs[0].ndim == 1:
+        x, axes, keepdims = total.inputs[0], (-1,), False
+    else:
+        return None
+    if len(axes) not in {1, 2} or x.dtype.kind != "f":
+        return None
+    return apply(NORM, x, axes=axes, keepdims=keepdims)
+
+
+# --- the rules ------------------------------------------------------------------------------------------------
 
 
 def _matrix() -> Expr:
@@ -94,32 +357,75 @@ def _matrix() -> Expr:
 def _softmaxes() -> Sequence[Expr]:
     e = exp(_matrix())
     total = sum_(e, axis=1)
-    return [e / sum_(e, axis=1, keepdims=True), e / total[:, None], (e * symbol("g", ("N", "K"))) / total[:, None]]
+    return [
+        e / sum_(e, axis=1, keepdims=True),
+        e / total[:, None],
+        e / reshape(total, ("N", 1)),
+        (e * symbol("g", ("N", "K"))) / total[:, None],
+        e.T / total,
+        e.T / sum_(e.T, axis=0),
+        e[:, 0] / total,
+    ]
 
 
-def _equations() -> tuple[Rule, ...]:
-    x, y = symbol("x"), symbol("y")
-    return (
-        equation("softplus", log(1 + exp(x)), softplus(x), REAL),
-        equation("softplus_log1p", log1p(exp(x)), softplus(x), REAL),
-        equation("softplus_of_negative", log(1 + exp(-x)), softplus(-x), REAL),
-        equation("sigmoid_slope", exp(-x) / square(1 + exp(-x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
-        equation("sigmoid_slope_mirrored", exp(x) / square(1 + exp(x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
-        equation("sigmoid", 1 / (1 + exp(-x)), sigmoid(x), REAL),
-        equation("sigmoid_mirrored", exp(x) / (1 + exp(x)), sigmoid(x), REAL),
-        equation("sigmoid_numerator", y / (1 + exp(-x)), y * sigmoid(x), REAL),
-        equation("sigmoid_factor", (y * exp(x)) / (1 + exp(x)), y * sigmoid(x), REAL),
-        equation("sigmoid_quotient_factor", (y / (1 + exp(x))) * exp(x), y * sigmoid(x), REAL),
-        equation("sigmoid_square_tail", square(sigmoid(x)) * exp(-x), sigmoid(x) * (1 - sigmoid(x)), REAL),
-        equation("sigmoid_tail", sigmoid(x) * exp(-x), 1 - sigmoid(x), REAL),
-        equation("sigmoid_tail_factor", (y * sigmoid(x)) * exp(-x), y * (1 - sigmoid(x)), REAL),
-        equation("log_sigmoid", log(sigmoid(x)), -softplus(-x), REAL),
-        equation("log_one_minus_sigmoid", log(1 - sigmoid(x)), -softplus(x), REAL),
-    )
+def _averages() -> Sequence[Expr]:
+    e = exp(_matrix())
+    return [
+        sum_(symbol("V", ("N", "K")) * e, axis=1) / sum_(e, axis=1),
+        (e @ symbol("W", ("K", "M"))) / sum_(e, axis=1, keepdims=True),
+        (e @ symbol("v", "K")) / sum_(e, axis=1),
+    ]
+
+
+def _logarithms() -> Sequence[Expr]:
+    z, s = _matrix(), symbol("s")
+    e = exp(z)
+    return [
+        log(softmax(z)),
+        log(softmax(z).T),
+        log(sum_(e, axis=1)),
+        log(mean(e.T, axis=0)),
+        log(mean(exp(symbol("z", "N")))),
+        log(exp(s) / symbol("t")),
+        log(sigmoid(s) * (1 - sigmoid(s))),
+        log(power(sigmoid(s), symbol("t"))),
+        log(sqrt(exp(s))),
+        log(prod(sigmoid(z), axis=1)),
+    ]
+
+
+def _shifts() -> Sequence[Expr]:
+    z = _matrix()
+    m, top = max(z, axis=1, keepdims=True), max(z, axis=1)
+    return [
+        m + logsumexp(z - m, axis=1, keepdims=True),
+        logsumexp(z - m, axis=1) + squeeze(m, 1),
+        logsumexp(z - top[:, None], axis=1) + top,
+        logsumexp(z - m, axis=1) + top,
+    ]
+
+
+def _variances() -> Sequence[Expr]:
+    x, n = symbol("x", "N"), size_of(symbol("x", "N").size)
+    z = _matrix()
+    return [
+        mean(square(x)) - square(mean(x)),
+        mean(square(z), axis=1) - square(mean(z, axis=1)),
+        sum_(square(x)) / n - square(sum_(x) / n),
+    ]
 
 
 def _procedures() -> tuple[Rule, ...]:
     return (
+        Rule(
+            name="layout_outside",
+            equation="f(layout(x)) = layout(f(x)) where rules have a better form of f(x)",
+            strength=EXACT,
+            roots=(log, log1p, sqrt, add, subtract, multiply, divide, power, square, negative),
+            rewrite=_layout_outside,
+            examples=lambda: [1 + exp(_matrix()).T, log(1 - sigmoid(symbol("z", 4)[1:])), 1 / (1 + exp(_matrix()).T)],
+            fits=lambda ops: any(op in LAYOUTS for op in ops) and (len(ops) == 1 or CONSTANT in ops),
+        ),
         Rule(
             name="softmax",
             equation="exp(z)/sum(exp(z)) = softmax(z)",
@@ -127,6 +433,16 @@ def _procedures() -> tuple[Rule, ...]:
             roots=(divide,),
             rewrite=_quotient_of_exp,
             examples=_softmaxes,
+            fits=lambda ops: ops[1] is SUM or ops[1] in LAYOUTS,
+        ),
+        Rule(
+            name="softmax_average",
+            equation="sum(x ⊙ exp(z))/sum(exp(z)) = sum(x ⊙ softmax(z))",
+            strength=REAL,
+            roots=(divide,),
+            rewrite=_weighted_by_exp,
+            examples=_averages,
+            fits=lambda ops: ops[0] in {SUM, matmul} and ops[1] in {SUM, EXPAND_DIMS, RESHAPE},
         ),
         Rule(
             name="softmax_factor",
@@ -135,6 +451,41 @@ def _procedures() -> tuple[Rule, ...]:
             roots=(multiply,),
             rewrite=_factor_of_quotient,
             examples=lambda: [(symbol("g", ("N", "K")) / sum_(exp(_matrix()), axis=1)[:, None]) * exp(_matrix())],
+            fits=lambda ops: divide in ops and any(op is exp or op in LAYOUTS for op in ops),
+        ),
+        Rule(
+            name="softmax_shift",
+            equation="softmax(z − s) = softmax(z), log_softmax(z − s) = log_softmax(z) where s is constant along z",
+            strength=REAL,
+            roots=(SOFTMAX, LOG_SOFTMAX),
+            rewrite=_shifted,
+            examples=lambda: [
+                softmax(_matrix() - max(_matrix(), axis=1, keepdims=True)),
+                log_softmax(symbol("s") + _matrix()),
+            ],
+            fits=lambda ops: ops[0] in {add, subtract},
+        ),
+        Rule(
+            name="logsumexp_shift",
+            equation="s + logsumexp(z − s) = logsumexp(z) where s is constant along z",
+            strength=REAL,
+            roots=(add,),
+            rewrite=_shift_undone,
+            examples=_shifts,
+            fits=lambda ops: LOGSUMEXP in ops,
+        ),
+        Rule(
+            name="minus_logsumexp",
+            equation="z − logsumexp(z) = log_softmax(z)",
+            strength=REAL,
+            roots=(subtract,),
+            rewrite=_minus_logsumexp,
+            examples=lambda: [
+                _matrix() - logsumexp(_matrix(), axis=1, keepdims=True),
+                _matrix() - logsumexp(_matrix(), axis=1)[:, None],
+                symbol("z", "N") - logsumexp(symbol("z", "N")),
+            ],
+            fits=lambda ops: ops[1] in {LOGSUMEXP, EXPAND_DIMS},
         ),
         Rule(
             name="divisor_out_of_sum",
@@ -143,14 +494,19 @@ def _procedures() -> tuple[Rule, ...]:
             roots=(SUM,),
             rewrite=_divisor_out_of_sum,
             examples=lambda: [sum_(_matrix() / symbol("s", ("N", 1)), axis=1, keepdims=True)],
+            fits=lambda ops: ops == (divide,),
         ),
         Rule(
             name="log_softmax",
-            equation="log(softmax(z)) = log_softmax(z), log(sum(exp(z))) = logsumexp(z)",
+            equation="log(softmax(z)) = log_softmax(z), log(sum(exp(z))) = logsumexp(z), "
+            "log(p·x) = log(p) + log(x) where p is a likelihood: a product of exp, sigmoid, softmax",
             strength=REAL,
             roots=(log,),
             rewrite=_log_of,
-            examples=lambda: [log(softmax(_matrix())), log(sum_(exp(_matrix()), axis=1))],
+            examples=_logarithms,
+            fits=lambda ops: (
+                ops[0] in {SOFTMAX, SUM, MEAN, PROD, multiply, divide, power, square, sqrt} or ops[0] in LAYOUTS
+            ),
         ),
         Rule(
             name="exp_log_softmax",
@@ -159,7 +515,78 @@ def _procedures() -> tuple[Rule, ...]:
             roots=(exp,),
             rewrite=_exp_minus_logsumexp,
             examples=lambda: [exp(log_softmax(_matrix()))],
+            fits=lambda ops: ops == (LOG_SOFTMAX,),
         ),
+        Rule(
+            name="variance",
+            equation="mean(x²) − mean(x)² = mean((x − mean(x))²)",
+            strength=REAL,
+            roots=(subtract,),
+            rewrite=_variance,
+            examples=_variances,
+            fits=lambda ops: ops[0] in {MEAN, divide} and ops[1] is square,
+        ),
+        Rule(
+            name="norm",
+            equation="√sum(x²) = ‖x‖",
+            strength=REAL,
+            roots=(sqrt,),
+            rewrite=_root_of_squares,
+            examples=lambda: [
+                sqrt(sum_(square(symbol("x", "N")))),
+                sqrt(symbol("x", "N") @ symbol("x", "N")),
+                sqrt(sum_(square(_matrix()), axis=1)),
+            ],
+            fits=lambda ops: ops[0] in {SUM, matmul},
+        ),
+    )
+
+
+def _equations() -> tuple[Rule, ...]:
+    x, y, c = symbol("x"), symbol("y"), symbol("c")
+    root = sqrt(1 + square(x))
+    return (
+        # functions of exponentials, written out
+        equation("tanh_of_double", (exp(2 * x) - 1) / (1 + exp(2 * x)), tanh(x), REAL),
+        equation("tanh_of_double_expm1", expm1(2 * x) / (1 + exp(2 * x)), tanh(x), REAL),
+        equation("tanh_of_half", (exp(x) - 1) / (1 + exp(x)), tanh(0.5 * x), REAL),
+        equation("tanh_of_half_expm1", expm1(x) / (1 + exp(x)), tanh(0.5 * x), REAL),
+        equation("tanh_of_minus_half", (1 - exp(x)) / (1 + exp(x)), tanh(-0.5 * x), REAL),
+        equation("tanh_of_minus_half_expm1", negative(expm1(x)) / (1 + exp(x)), tanh(-0.5 * x), REAL),
+        equation("sinh_over_cosh", sinh(x) / cosh(x), tanh(x), REAL),
+        equation("scaled_sinh_over_cosh", (c * sinh(x)) / (c * cosh(x)), tanh(x), REAL),
+        equation("sinh", exp(x) - exp(-x), 2 * sinh(x), REAL),
+        equation("sinh_mirrored", exp(-x) - exp(x), -2 * sinh(x), REAL),
+        equation("cosh", exp(x) + exp(-x), 2 * cosh(x), REAL),
+        equation("softplus", log(1 + exp(x)), softplus(x), REAL),
+        equation("softplus_log1p", log1p(exp(x)), softplus(x), REAL),
+        equation("softplus_by_halves", maximum(x, 0) + softplus(-abs(x)), softplus(x), REAL),
+        equation("softplus_by_relu", RELU(x, slope_at_zero=0.0) + softplus(-abs(x)), softplus(x), REAL),
+        equation("softplus_by_halves_minus", (maximum(x, 0) - y) + softplus(-abs(x)), softplus(x) - y, REAL),
+        equation("sigmoid_slope", exp(-x) / square(1 + exp(-x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
+        equation("sigmoid_slope_mirrored", exp(x) / square(1 + exp(x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
+        equation("sigmoid", 1 / (1 + exp(-x)), sigmoid(x), REAL),
+        equation("sigmoid_of_negative", 1 / (1 + exp(x)), sigmoid(-x), REAL),
+        equation("sigmoid_mirrored", exp(x) / (1 + exp(x)), sigmoid(x), REAL),
+        equation("sigmoid_numerator", y / (1 + exp(-x)), y * sigmoid(x), REAL),
+        equation("sigmoid_factor", (y * exp(x)) / (1 + exp(x)), y * sigmoid(x), REAL),
+        equation("sigmoid_quotient_factor", (y / (1 + exp(x))) * exp(x), y * sigmoid(x), REAL),
+        equation("sigmoid_numerator_of_negative", y / (1 + exp(x)), y * sigmoid(-x), REAL),
+        equation("sigmoid_square_tail", square(sigmoid(x)) * exp(-x), sigmoid(x) * (1 - sigmoid(x)), REAL),
+        equation("sigmoid_tail", sigmoid(x) * exp(-x), 1 - sigmoid(x), REAL),
+        equation("sigmoid_head", sigmoid(-x) * exp(x), sigmoid(x), REAL),
+        equation("sigmoid_tail_factor", (y * sigmoid(x)) * exp(-x), y * (1 - sigmoid(x)), REAL),
+        # logarithms
+        equation("log_sigmoid", log(sigmoid(x)), -softplus(-x), REAL),
+        equation("log_one_minus_sigmoid", log(1 - sigmoid(x)), -softplus(x), REAL),
+        equation("softplus_difference", softplus(x) - softplus(-x), x, REAL),
+        equation("softplus_difference_mirrored", softplus(-x) - softplus(x), -x, REAL),
+        equation("logaddexp", log(exp(x) + exp(y)), logaddexp(x, y), REAL),
+        equation("arcsinh", log(x + root), arcsinh(x), REAL),
+        equation("arctanh", log((1 + x) / (1 - x)), 2 * arctanh(x), REAL),
+        equation("arctanh_difference", log(1 + x) - log(1 - x), 2 * arctanh(x), REAL),
+        equation("arctanh_difference_log1p", log1p(x) - log1p(-x), 2 * arctanh(x), REAL),
+        equation("sign_over_size", (y / abs(x)) * sign(x), y / x, REAL),
     )
 
 

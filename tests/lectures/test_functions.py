@@ -113,7 +113,8 @@ def test_tanh_has_its_range_its_derivative_and_its_relation_to_the_sigmoid():
     assert np.all(np.abs(tanh) <= 1)
     assert tanh[0] == -1
     assert tanh[6] == 1
-    np.testing.assert_allclose(slope, 1 - np.tanh(at) ** 2, rtol=1e-14, atol=1e-300)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(slope, 1 / np.cosh(at) ** 2, rtol=1e-14, atol=1e-300)  # 1 − tanh² would cancel
     assert str(sb.grad(sb.sum(sb.tanh(x)), x)) == "1 − tanh(x)²"
     shifted = sb.compile([x], 2 * sb.sigmoid(2 * x) - 1)(at)
     np.testing.assert_allclose(tanh, shifted, rtol=1e-14, atol=1e-15)
@@ -316,7 +317,7 @@ def test_gradients_through_softmax_are_stable(spelling):
 def test_the_log_of_the_slides_softmax():
     z = sb.symbol("z", "K")
     slide = z - sb.log(sb.sum(sb.exp(z)))
-    assert "logsumexp" in str(sb.simplify(slide))
+    assert str(sb.simplify(slide)) == "log_softmax(z)"
     f = sb.compile([z], [slide, sb.grad(slide[0], z)])
     value, slope = f(FAR[0])
     np.testing.assert_allclose(value, [0.0, -1e4, -2e4], rtol=1e-15)
