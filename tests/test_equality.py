@@ -191,6 +191,12 @@ def test_where_only_one_is_defined_the_answer_says_so():
     assert "defined" not in str(sb.same(sb.log(sb.exp(-sb.exp(x))), -sb.exp(x)))  # too large is not undefined
 
 
+def test_too_few_points_or_digits_are_an_error():
+    for few in ({"points": 0}, {"digits": 16}):
+        with pytest.raises(ValueError, match="same: one point and 30 digits at least"):
+            sb.same(x, x, **few)
+
+
 def test_no_point_counts_twice():
     """Bools have few values; that all of them were tried is as good as it gets."""
     m, n = sb.symbol("m", (), "bool"), sb.symbol("n", (), "bool")
