@@ -24,7 +24,7 @@ class UndecidedError(SymbackpropError, ValueError):
     """Neither a proof nor enough points at which both expressions are defined were found."""
 
 
-LEAST_DIGITS = 30  # of the arithmetic, of which rounding may cost half
+_LEAST_DIGITS = 30  # of the arithmetic, of which rounding may cost half
 _LONGEST = 120  # of a formula within a sentence
 
 
@@ -120,8 +120,8 @@ def same(a: Operand | str, b: Operand | str, *, points: int = 20, digits: int = 
     >>> print(sb.same(1 / (1 + sb.exp(-x)), sb.sigmoid(x)))
     The same: both simplify to σ(x), and they agree at 20 points to 35 digits.
     """
-    if points < 1 or digits < LEAST_DIGITS:
-        msg = f"same: one point and {LEAST_DIGITS} digits at least, not {points} and {digits}"
+    if points < 1 or digits < _LEAST_DIGITS:
+        msg = f"same: one point and {_LEAST_DIGITS} digits at least, not {points} and {digits}"
         raise ValueError(msg)
     left, right = _pair(a, b)
     symbols = symbols_of(left, right)
