@@ -130,7 +130,7 @@ MATRICES = texts(
         ("(A / s) @ v", "(A/s)v"),
         ("(u @ v) * v", "(uᵀv)v"),
         ("s * (u @ v)", "suᵀv"),
-        ("(u @ v) * s", "(uᵀv)s"),
+        ("(u @ v) * s", "suᵀv"),
         ("u[:, None] * v[None, :]", "uvᵀ"),
         ("v[None, :] * u[:, None]", "uvᵀ"),
         ("u[:, None] * v", "uvᵀ"),

@@ -117,8 +117,10 @@ def _build_element(labels: Labels, scribe: Scribe, _node: Node, operands: Sequen
     return scribe.element(operands[0], labels)
 
 
-def _build_tensor(labels: Sequence[Label], scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
-    return scribe.tensor(operands[0], labels, node.shape)
+def _build_tensor(
+    labels: Sequence[Label], scribe: Scribe, node: Node, operands: Sequence[Piece], *, inner: bool
+) -> Piece:
+    return scribe.tensor(operands[0], labels, node.shape, inner=inner)
 
 
 def _build_inside(build: Builder, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
@@ -272,6 +274,7 @@ class Elements:
         self.sizes: dict[Label, Size] = {}
         self._whole: set[int] = set()  # whose tensor matrix notation says
         self._pointwise: set[int] = set()  # made of symbols by elementwise operations alone
+        self._root = order[-1]
         self._count = 0
         self._written: Counter[int] = Counter()
         self._tensors: set[Key] = set()
@@ -331,7 +334,7 @@ class Elements:
         labels = tuple(map(self._fresh, self._nodes[number].shape))
         key = Key(number, labels)
         self._tensors.add(key)
-        return View(partial(_build_tensor, labels) if labels else _build_same, (key,))
+        return View(partial(_build_tensor, labels, inner=number != self._root) if labels else _build_same, (key,))
 
     def _fresh(self, size: Size) -> Label:
         del size

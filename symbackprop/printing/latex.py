@@ -69,6 +69,7 @@ LATEX = Style(
     subscripted=_subscripted,
     contraction=lambda labels: rf"\sum_{{{','.join(labels)}}} ",
     delta=r"\delta",
+    read_back=False,
 )
 
 

@@ -8,6 +8,7 @@ they do not share is data, a `Style`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -20,6 +21,7 @@ from symbackprop.dims import Shape, Size
 from symbackprop.language.vocabulary import CALLED
 from symbackprop.op import ADD, ATOM, COMPARE, LOGIC, MINUS, MULTIPLY, NEGATE, POWER, Array, Form, Notation, Op
 from symbackprop.ops import TABLE
+from symbackprop.ops.contract import EYE
 from symbackprop.ops.elementwise import divide
 from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.printing.names import can_be_split
@@ -129,6 +131,7 @@ class Style:
         subscripted: writes a name or what is in brackets with indices.
         contraction: the sign of a sum over indices, with its blanks.
         delta: the identity's name.
+        read_back: whether the notation is one that `symbackprop.parse` reads.
     """
 
     notation: Callable[[Op], Notation]
@@ -153,6 +156,7 @@ class Style:
     subscripted: Callable[[str, str], str]
     contraction: Callable[[Sequence[str]], str]
     delta: str
+    read_back: bool
 
 
 class Ends(NamedTuple):
@@ -183,6 +187,13 @@ def primed(form: Form, style: Style) -> Form:
     name = style.call.match(form.template)
     at = name.end() if name else len(form.template)
     return form._replace(template=form.template[:at] + style.prime + form.template[at:])
+
+
+def _place(factor: Piece) -> int:
+    """Order factors: numbers, names and calls, products of vectors, the array."""
+    if factor.shape:
+        return 3
+    return 2 if factor.kind is Kind.MATRIX else factor.head is not Edge.NUMBER
 
 
 class Scribe:
@@ -303,7 +314,7 @@ class Scribe:
     def scaled(self, left: Piece, right: Piece) -> Piece:
         """Write scalars times one array at most, without their signs: numbers first, the array last."""
         factors = [part for piece in (left, right) for part in self._flat(piece, Kind.SCALED)]
-        factors.sort(key=lambda factor: 2 if factor.shape else factor.head is not Edge.NUMBER)
+        factors.sort(key=_place)
         *scalars, last = factors
         if last.kind is Kind.HADAMARD:
             first = self._chain([*scalars, *self._flat(last.parts[0], Kind.SCALED)])
@@ -430,8 +441,17 @@ class Scribe:
         text = f"{SUMMED}{''.join(labels)}{SEPARATOR}{self.style.contraction(labels)}{inner.text}{CLOSE}"
         return Piece(text, HADAMARD_LEVEL, Edge.ROOT, Edge.MARK, sign=body.sign, kind=Kind.CONTRACTION)
 
-    def tensor(self, body: Piece, labels: Sequence[str], shape: Shape) -> Piece:
-        """Write the tensor whose element is the body; axes that the body does not depend on are added behind."""
+    def tensor(self, body: Piece, labels: Sequence[str], shape: Shape, *, inner: bool = True) -> Piece:
+        """Write the tensor whose element is the body; axes that the body does not depend on are added behind.
+
+        Args:
+            body: the element.
+            labels: the labels of the axes.
+            shape: their sizes.
+            inner: whether it is a part of the formula, so that the formula's shape does not tell its sizes.
+        """
+        if inner and self.style.read_back:
+            body = replace(body, text=self._sized(body.text, dict(zip(labels, shape, strict=True))))
         told = [label in body.text for label in labels]
         kept = [label for label, here in zip(labels, told, strict=True) if here]
         sizes = tuple(size for size, here in zip(shape, told, strict=True) if here)
@@ -451,6 +471,17 @@ class Scribe:
             return piece
         form = BROADCAST_TO.form(self.style.notation(BROADCAST_TO), {"shape": shape}, (piece.shape,))
         return self.formed(form, [piece], shape)
+
+    def _sized(self, text: str, sizes: Mapping[str, Size]) -> str:
+        """Write identities with their sizes, where no other factor tells them."""
+        pairs = [(a, b) for a in sizes for b in sizes if self.style.subscripted(self.style.delta, a + b) in text]
+        own = Counter(label for pair in pairs for label in pair)
+        for a, b in pairs:
+            delta = self.style.subscripted(self.style.delta, a + b)
+            if text.count(a) == own[a] and text.count(b) == own[b]:
+                eye = EYE.form(self.style.notation(EYE), {"rows": sizes[a], "columns": sizes[b]}, ()).template
+                text = text.replace(delta, self.style.subscripted(eye.join(self.style.parens), a + b))
+        return text
 
     def _bracketed(self, body: Piece, labels: Sequence[str], shape: Shape) -> Piece:
         opening, closing = self.style.iverson

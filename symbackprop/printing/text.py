@@ -55,6 +55,7 @@ TEXT = Style(
     subscripted=lambda base, labels: base + labels,
     contraction=lambda labels: f"Σ{''.join(labels)} ",
     delta="δ",
+    read_back=True,
 )
 
 
