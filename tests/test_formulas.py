@@ -1,12 +1,14 @@
 """The formulas of the scoreboard: golden text, values against differences and formulas by hand, lengths, reading."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import symbackprop as sb
 from tests.round_trip import check_round_trip
+from tests.scoreboards import formulas
 from tests.scoreboards.formulas import ROWS, Built, Row, build, length, printed, scored
 from tests.values import obeying
 
@@ -74,6 +76,10 @@ def test_formulas_are_no_longer_than_the_best_by_hand() -> None:
     assert len(found) >= 100
     assert np.mean([each.ratio for each in found]) <= 1
     assert [(each.row.z, each.ratio) for each in found if each.ratio > 1.5] == []
+
+
+def test_the_table_beside_the_scoreboard_is_the_one_of_today() -> None:
+    assert Path(formulas.__file__).with_suffix(".md").read_text(encoding="utf-8") == formulas.table()
 
 
 @pytest.mark.parametrize(

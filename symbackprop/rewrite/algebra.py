@@ -214,6 +214,7 @@ def _tidy() -> tuple[Rule, ...]:
     return (
         equation("divisor_out_left", (x / s) * y, (x * y) / s, REAL, when=_scalar, where=where, commute=False),
         equation("divisor_out_right", x * (y / s), (x * y) / s, REAL, when=_scalar, where=where, commute=False),
+        equation("square_of_square", square(square(x)), power(x, 4), REAL),
     )
 
 

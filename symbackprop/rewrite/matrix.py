@@ -1,45 +1,36 @@
 """Matrix algebra: identities, inverses, determinants, traces, norms, Kronecker products, and what facts allow.
 
-`MATRIX` makes nothing dearer to compute, `CHEAPER` is for computing alone, `FORMULA_ONLY` for reading alone, and
-`BEFORE` for what is done to an expression before it is differentiated.
+`MATRIX` makes nothing dearer to compute, `CHEAPER` is for computing alone, and `BEFORE` for what is done to an
+expression before it is differentiated.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph, Origin, attributed
 from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
-    add,
     assume,
     broadcast_to,
-    divide,
-    equal,
+    exp,
+    expand_dims,
     eye,
     kron,
     log,
     matmul,
     maximum,
     multiply,
-    negative,
     power,
     square,
-    subtract,
     symbol,
-    symbols,
     trace,
-    where,
     zeros_like,
 )
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE, outer
+from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import BROADCAST_TO, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
@@ -47,19 +38,18 @@ from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, UNIT, det, inv, norm
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
-from symbackprop.rewrite.product import Factor, Product, is_square, is_transpose, outer_operands, product_of, row_of
+from symbackprop.rewrite.product import is_square, is_transpose
 
 EXACT, REAL, FINITE = Strength
 _MOST_SCALARS = 8  # factors before a vector among which its norm is looked for
-_MOST_TERMS = 12  # of a sum in which common factors are looked for
 
 
-def _turned(expr: Expr) -> Expr | None:
+def transposed(expr: Expr) -> Expr | None:
     """Give the matrices of which these are the transposes."""
     return expr.inputs[0] if is_transpose(expr) else None
 
 
-def _rule(
+def matrix_rule(
     name: str,
     equation: str,
     rewrite: Callable[[Expr], Expr | None],
@@ -86,12 +76,12 @@ def _square(name: str = "A") -> Expr:
 
 
 def _below_turned(expr: Expr) -> Expr | None:
-    inner = _turned(expr.inputs[0])
+    inner = transposed(expr.inputs[0])
     return None if inner is None else apply(expr.op, inner)
 
 
 def _inverse_of_turned(expr: Expr) -> Expr | None:
-    inner = _turned(expr.inputs[0])
+    inner = transposed(expr.inputs[0])
     return None if inner is None else matrix_transpose(inv(inner))
 
 
@@ -136,7 +126,7 @@ def _log_of_size(expr: Expr) -> Expr | None:
     return apply(LOGABSDET, *size.inputs[0].inputs)
 
 
-def _power_of_length(expr: Expr) -> tuple[Expr, float] | None:
+def power_of_length(expr: Expr) -> tuple[Expr, float] | None:
     """Give x with its norm and n where the expression is ‖x‖ⁿ."""
     if expr.op is NORM:
         return expr, 1
@@ -150,7 +140,7 @@ def _length_times_unit(expr: Expr) -> Expr | None:
     for one, unit in (expr.inputs, expr.inputs[::-1]):
         if unit.op is UNIT and not one.shape:
             return _lengthened(_scalar_factors(one), unit)
-        if unit.op is UNIT and _is_length_of(one, unit):
+        if unit.op is UNIT and is_length_of(one, unit):
             return unit.inputs[0]
     return None
 
@@ -162,7 +152,7 @@ def _scalar_factors(scalar: Expr) -> list[Expr]:
     return factors
 
 
-def _is_length_of(length: Expr, unit: Expr) -> bool:
+def is_length_of(length: Expr, unit: Expr) -> bool:
     """Tell whether this is the norm that a vector was divided by, in a shape that multiplies it."""
     axes = unit.params["axes"]
     if length.op is not NORM or length.inputs != unit.inputs or length.params["axes"] != axes:
@@ -173,8 +163,8 @@ def _is_length_of(length: Expr, unit: Expr) -> bool:
 def _lengthened(scalars: list[Expr], unit: Expr) -> Expr | None:
     """Put x, and one norm less, for x/‖x‖ where a power of the norm is among its factors."""
     for at, scalar in enumerate(scalars):
-        length, exponent = _power_of_length(scalar) or (scalar, 0.0)
-        if exponent < 1 or not _is_length_of(length, unit):
+        length, exponent = power_of_length(scalar) or (scalar, 0.0)
+        if exponent < 1 or not is_length_of(length, unit):
             continue
         less = [length] if exponent == 2 else [power(length, exponent - 1)] if exponent != 1 else []
         found = unit.inputs[0]
@@ -192,7 +182,7 @@ def _turned_product(expr: Expr) -> Expr | None:
     left, right = product.inputs
     if min(left.ndim, right.ndim) < 2:
         return None
-    one, other = _turned(left), _turned(right)
+    one, other = transposed(left), transposed(right)
     if one is None and other is None:
         return None
     return matmul(
@@ -210,7 +200,7 @@ def _undoes(one: Expr, other: Expr) -> bool:
     for left, right in ((one, other), (other, one)):
         if left.op is inv and left.inputs[0] is right:
             return True
-        inner = _turned(left)
+        inner = transposed(left)
         if inner is right and is_square(right) and "orthogonal" in known(right):
             return True
     return False
@@ -233,8 +223,41 @@ def _inverse_of_orthogonal(expr: Expr) -> Expr | None:
 
 
 def _symmetric(expr: Expr) -> Expr | None:
-    inner = _turned(expr)
+    inner = transposed(expr)
     return inner if inner is not None and is_square(inner) and "symmetric" in known(inner) else None
+
+
+def _transpose_inside(expr: Expr) -> Expr | None:
+    """Take the transposes away from the operands of what is transposed, where half of them or more have one."""
+    inner = transposed(expr)
+    if inner is None or not inner.op.elementwise or inner.ndim < 2:
+        return None
+    turned = [transposed(operand) for operand in inner.inputs]
+    straight = [one is None and bool(operand.shape) for one, operand in zip(turned, inner.inputs, strict=True)]
+    if len(turned) - turned.count(None) < max(sum(straight), 1) or any(operand.ndim == 1 for operand in inner.inputs):
+        return None
+    operands = [
+        matrix_transpose(operand) if at_length else operand if one is None else one
+        for one, operand, at_length in zip(turned, inner.inputs, straight, strict=True)
+    ]
+    return apply(inner.op, *operands, **inner.params)
+
+
+def _length_of_turned(expr: Expr) -> Expr | None:
+    """Leave out an orthogonal factor, which keeps lengths."""
+    (product,) = expr.inputs
+    if product.op is not matmul or len(expr.params["axes"]) != product.ndim:
+        return None
+    left, right = product.inputs
+    if left.ndim == 2 and right.ndim <= 2 and "orthogonal" in known(left):
+        return norm(right)
+    if right.ndim == 2 and left.ndim <= 2 and "orthogonal" in known(right):
+        return norm(left)
+    return None
+
+
+def _det_of_orthogonal(expr: Expr) -> Expr | None:
+    return zeros_like(expr) if "orthogonal" in known(expr.inputs[0]) else None
 
 
 def _nonnegative(expr: Expr) -> Expr | None:
@@ -273,7 +296,7 @@ def _kron_inside(expr: Expr) -> Expr | None:
     a, b = product.inputs
     if expr.op is inv:
         return kron(inv(a), inv(b)) if is_square(a) and is_square(b) else None
-    left, right = _turned(a), _turned(b)
+    left, right = transposed(a), transposed(b)
     if not is_transpose(expr) or (left is None and right is None):
         return None
     return kron(matrix_transpose(a) if left is None else left, matrix_transpose(b) if right is None else right)
@@ -292,7 +315,7 @@ def _kron_outside(expr: Expr) -> Expr | None:
 
 def _matrix() -> tuple[Rule, ...]:
     return (
-        _rule(
+        matrix_rule(
             "inverse_of_inverse",
             "(A⁻¹)⁻¹ = A",
             _inverse_of_inverse,
@@ -300,7 +323,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(inv,),
             below=(inv,),
         ),
-        _rule(
+        matrix_rule(
             "inverse_of_transpose",
             "(Aᵀ)⁻¹ = (A⁻¹)ᵀ",
             _inverse_of_turned,
@@ -308,7 +331,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(inv,),
             below=(TRANSPOSE,),
         ),
-        _rule(
+        matrix_rule(
             "det_of_inverse",
             "det(A⁻¹) = 1/det(A), log|det(A⁻¹)| = −log|det(A)|",
             _det_of_inverse,
@@ -316,7 +339,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(det, LOGABSDET),
             below=(inv,),
         ),
-        _rule(
+        matrix_rule(
             "det_of_transpose",
             "det(Aᵀ) = det(A), log|det(Aᵀ)| = log|det(A)|",
             _below_turned,
@@ -324,7 +347,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(det, LOGABSDET),
             below=(TRANSPOSE,),
         ),
-        _rule(
+        matrix_rule(
             "transpose_of_product",
             "(AᵀB)ᵀ = BᵀA, (ABᵀ)ᵀ = BAᵀ",
             _turned_product,
@@ -335,7 +358,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(TRANSPOSE,),
             below=(matmul,),
         ),
-        _rule(
+        matrix_rule(
             "trace_of_transpose",
             "tr(Aᵀ) = tr(A), diag(Aᵀ) = diag(A)",
             _below_turned,
@@ -344,7 +367,7 @@ def _matrix() -> tuple[Rule, ...]:
             below=(TRANSPOSE,),
             strength=EXACT,
         ),
-        _rule(
+        matrix_rule(
             "log_of_size_of_det",
             "log(|det(A)|) = log|det(A)|, which does not overflow",
             _log_of_size,
@@ -352,7 +375,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(log,),
             below=(abs_,),
         ),
-        _rule(
+        matrix_rule(
             "identity_factor",
             "AI = A, IA = A, A(sI) = sA",
             _identity_factor,
@@ -364,7 +387,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(matmul,),
             below=(EYE, multiply),
         ),
-        _rule(
+        matrix_rule(
             "identity_transpose",
             "Iᵀ = I",
             _turned_identity,
@@ -373,7 +396,7 @@ def _matrix() -> tuple[Rule, ...]:
             below=(EYE,),
             strength=EXACT,
         ),
-        _rule(
+        matrix_rule(
             "diagonal_of_diag",
             "diag(diag(x)) = x",
             _diagonal_of_diag,
@@ -382,7 +405,7 @@ def _matrix() -> tuple[Rule, ...]:
             below=(DIAG,),
             strength=EXACT,
         ),
-        _rule(
+        matrix_rule(
             "length_times_unit",
             "‖x‖·(x/‖x‖) = x",
             _length_times_unit,
@@ -393,7 +416,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(multiply,),
             below=(UNIT,),
         ),
-        _rule(
+        matrix_rule(
             "inverse_beside",
             "A⁻¹A = AA⁻¹ = I, A⁻¹(AB) = (BA)A⁻¹ = B, QᵀQ = I, Qᵀ(QB) = B where Q is orthogonal",
             _inverse_beside,
@@ -406,14 +429,14 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(matmul,),
             below=(inv, TRANSPOSE),
         ),
-        _rule(
+        matrix_rule(
             "inverse_of_orthogonal",
             "Q⁻¹ = Qᵀ where Q is orthogonal",
             _inverse_of_orthogonal,
             lambda: [inv(_orthogonal())],
             roots=(inv,),
         ),
-        _rule(
+        matrix_rule(
             "symmetric",
             "Aᵀ = A where A is symmetric",
             _symmetric,
@@ -424,7 +447,34 @@ def _matrix() -> tuple[Rule, ...]:
             ],
             roots=(TRANSPOSE,),
         ),
-        _rule(
+        matrix_rule(
+            "transpose_inside",
+            "f(Aᵀ, Bᵀ)ᵀ = f(A, B), f(Aᵀ, B)ᵀ = f(A, Bᵀ) where f acts on each element",
+            _transpose_inside,
+            lambda: [
+                exp(symbol("X", ("N", "D")).T).T,
+                (symbol("X", ("N", "D")).T * symbol("Y", ("N", "D")).T).T,
+                (symbol("X", ("N", "D")).T - symbol("Y", ("D", "N"))).T,
+            ],
+            roots=(TRANSPOSE,),
+            strength=EXACT,
+        ),
+        matrix_rule(
+            "norm_of_rotated",
+            "‖Qx‖ = ‖x‖ where Q is orthogonal",
+            _length_of_turned,
+            lambda: [norm(_orthogonal() @ symbol("x", "N")), norm(symbol("X", ("D", "N")) @ _orthogonal())],
+            roots=(NORM,),
+            below=(matmul,),
+        ),
+        matrix_rule(
+            "det_of_orthogonal",
+            "log|det(Q)| = 0 where Q is orthogonal",
+            _det_of_orthogonal,
+            lambda: [slogdet(_orthogonal()).logabsdet],
+            roots=(LOGABSDET,),
+        ),
+        matrix_rule(
             "nonnegative",
             "|x| = max(0, x) = relu(x) = x where x ≥ 0",
             _nonnegative,
@@ -435,7 +485,7 @@ def _matrix() -> tuple[Rule, ...]:
             ],
             roots=(abs_, maximum, RELU),
         ),
-        _rule(
+        matrix_rule(
             "log_of_det",
             "log(det(A)) = log|det(A)| where det(A) > 0, else NaN, by slogdet, which does not overflow",
             _log_of_det,
@@ -443,7 +493,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(log,),
             below=(det,),
         ),
-        _rule(
+        matrix_rule(
             "diagonal_times_vector",
             "diag(a)x = a ⊙ x",
             _diagonal_times_vector,
@@ -451,7 +501,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(matmul,),
             below=(DIAG,),
         ),
-        _rule(
+        matrix_rule(
             "kron_product",
             "(A ⊗ B)(C ⊗ D) = AC ⊗ BD",
             _kron_product,
@@ -461,7 +511,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(matmul,),
             below=(KRON,),
         ),
-        _rule(
+        matrix_rule(
             "kron_transpose",
             "(Aᵀ ⊗ Bᵀ)ᵀ = A ⊗ B, (A ⊗ B)⁻¹ = A⁻¹ ⊗ B⁻¹",
             _kron_inside,
@@ -472,7 +522,7 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(TRANSPOSE, inv),
             below=(KRON,),
         ),
-        _rule(
+        matrix_rule(
             "kron_trace",
             "tr(A ⊗ B) = tr(A)·tr(B), det(A ⊗ B) = det(A)ⁿdet(B)ᵐ where A has m rows and B has n",
             _kron_outside,
@@ -491,7 +541,7 @@ def _solved(expr: Expr) -> Expr | None:
     left, right = expr.inputs
     if left.op is inv:
         return solve(left.inputs[0], right)
-    turned = _turned(left)
+    turned = transposed(left)
     if turned is not None and turned.op is inv:
         return solve(matrix_transpose(turned.inputs[0]), right)
     if right.op is inv and left.ndim == right.ndim == 2:
@@ -510,6 +560,16 @@ def _trace_of_product(expr: Expr) -> Expr | None:
     return sum_(left * matrix_transpose(right), axis=(-2, -1))
 
 
+def _product_with_diagonal(expr: Expr) -> Expr | None:
+    """Scale the rows, or the columns, of a matrix."""
+    left, right = expr.inputs
+    if min(left.ndim, right.ndim) < 2:
+        return None
+    if left.op is DIAG:
+        return expand_dims(left.inputs[0], -1) * right
+    return left * expand_dims(right.inputs[0], -2) if right.op is DIAG else None
+
+
 def _product_with_ones(expr: Expr) -> Expr | None:
     """Sum where every row, or every column, of a factor is the same number."""
     left, right = expr.inputs
@@ -523,7 +583,7 @@ def _product_with_ones(expr: Expr) -> Expr | None:
 
 def _cheaper() -> tuple[Rule, ...]:
     return (
-        _rule(
+        matrix_rule(
             "solve",
             "A⁻¹b = solve(A, b), A⁻ᵀb = solve(Aᵀ, b)",
             _solved,
@@ -536,7 +596,7 @@ def _cheaper() -> tuple[Rule, ...]:
             roots=(matmul,),
             below=(inv, TRANSPOSE),
         ),
-        _rule(
+        matrix_rule(
             "trace_of_product",
             "tr(AB) = sum(A ⊙ Bᵀ)",
             _trace_of_product,
@@ -544,7 +604,18 @@ def _cheaper() -> tuple[Rule, ...]:
             roots=(TRACE,),
             below=(matmul,),
         ),
-        _rule(
+        matrix_rule(
+            "product_with_diagonal",
+            "diag(a)B = a[:, None] ⊙ B, B diag(a) = B ⊙ a",
+            _product_with_diagonal,
+            lambda: [
+                diag_(symbol("a", "N")) @ symbol("B", ("N", "D")),
+                symbol("B", ("D", "N")) @ diag_(symbol("a", "N")),
+            ],
+            roots=(matmul,),
+            below=(DIAG,),
+        ),
+        matrix_rule(
             "product_with_ones",
             "broadcast(s) A = s·sum of the rows of A, A broadcast(s) = s·sum of its columns",
             _product_with_ones,
@@ -554,361 +625,6 @@ def _cheaper() -> tuple[Rule, ...]:
             ],
             roots=(matmul,),
             below=(BROADCAST_TO,),
-        ),
-    )
-
-
-# --- what is done for reading alone ---------------------------------------------------------------------------
-
-
-def _shorter_product(expr: Expr) -> Expr | None:
-    """Write a product with fewer symbols and signs, with what is scalar in it outside."""
-    if expr.ndim > 2 or (expr.op is multiply and outer_operands(expr) is None):
-        return None
-    product = product_of(expr, known)
-    if product is None:
-        return None
-    outside = product.number != 1 or product.scalars or product.divisors
-    as_transpose = expr.op is matmul and product.turned() is not None
-    return product.build() if outside or as_transpose or product.is_shorter else None
-
-
-def _terms(expr: Expr) -> list[tuple[bool, Expr]] | None:
-    """Give the terms of a sum, each with whether it is subtracted."""
-    found: list[tuple[bool, Expr]] = []
-    stack = [(False, expr)]
-    while stack:
-        minus, term = stack.pop()
-        if term.shape != expr.shape or term.dtype != expr.dtype or len(found) + len(stack) > _MOST_TERMS:
-            return None
-        if term.op is negative:
-            stack.append((not minus, term.inputs[0]))
-        elif term.op in {add, subtract}:
-            left, right = term.inputs
-            stack += [(minus is not (term.op is subtract), right), (minus, left)]
-        else:
-            found.append((minus, term))
-    return found
-
-
-def _common_factor(expr: Expr) -> Expr | None:
-    """Merge a term of one operand of a sum with a term of the other."""
-    if expr.ndim not in {1, 2} or expr.dtype.kind != "f":
-        return None
-    sides = [_terms(operand) for operand in expr.inputs]
-    if any(side is None for side in sides) or any(operand.shape != expr.shape for operand in expr.inputs):
-        return None
-    left, right = ([(minus, term, product_of(term, known)) for minus, term in side or ()] for side in sides)
-    if expr.op is subtract:
-        right = [(not minus, term, product) for minus, term, product in right]
-    for at, (minus, _, one) in enumerate(left):
-        for place, (opposite, _, other) in enumerate(right):
-            merged = None
-            if one is not None and other is not None:
-                merged = _merged(one, other, opposite=minus is not opposite)
-            if merged is not None:
-                before, after = left[:at], [*left[at + 1 :], *right[:place], *right[place + 1 :]]
-                terms = [*before, (minus, merged, one), *after]
-                return _total([(sign, term) for sign, term, _ in terms])
-    turned = [(minus, _turned_matrix(term)) for minus, term, _ in [*left, *right]]
-    inner = [(minus, term) for minus, term in turned if term is not None]
-    return matrix_transpose(_total(inner)) if len(inner) == len(turned) else None
-
-
-def _turned_matrix(expr: Expr) -> Expr | None:
-    """Give the matrix that this is the transpose of; A⁻ᵀ has one sign, and stays."""
-    inner = _turned(expr)
-    return None if inner is None or inner.op is inv or expr.ndim != 2 else inner
-
-
-def _total(terms: Sequence[tuple[bool, Expr]]) -> Expr:
-    """Add up terms, those that are subtracted after the others."""
-    positive = [term for minus, term in terms if not minus]
-    opposite = [term for minus, term in terms if minus]
-    total = positive[0] if positive else -opposite.pop(0)
-    for term in positive[1:]:
-        total = total + term
-    for term in opposite:
-        total = total - term
-    return total
-
-
-def _merged(one: Product, other: Product, *, opposite: bool) -> Expr | None:
-    """Give the sum, or the difference, of two products with a common factor as one product; None without one."""
-    left, right = one.factors, other.factors
-    shortest = min(len(left), len(right))
-    outside, scales = _scales(one, other)
-    if left == right and shortest > 1:
-        return _like_terms(outside, scales, opposite=opposite)
-    head, tail = _shared(left, right), _shared(left[::-1], right[::-1])
-    head, tail = head * (head < shortest), tail * (tail < shortest)
-    if left == right or any(scale.scalars or scale.divisors for scale in scales) or head == tail == 0:
-        if shortest == 0 or (outside.number in {1, -1} and not outside.scalars and not outside.divisors):
-            return None
-        terms = [
-            (scale.number < 0, replace(scale, number=abs(scale.number)).scaled(each.row()))
-            for scale, each in zip(scales, (one, other), strict=True)
-        ]
-        return outside.scaled(_total([terms[0], (terms[1][0] is not opposite, terms[1][1])]))
-    parts = (left[head:], right[head:]) if head >= tail else (left[: len(left) - tail], right[: len(right) - tail])
-    first, second = (scale.scaled(row_of(part)) for scale, part in zip(scales, parts, strict=True))
-    if not opposite and is_transpose(first):
-        first, second = second, first
-    inner = first - second if opposite else first + second
-    if head >= tail:
-        is_row = parts[0][0].is_row and not parts[0][-1].is_column
-        row = (*left[:head], Factor(inner, turned=is_row))
-    else:
-        row = (Factor(inner), *left[len(left) - tail :])
-    return outside.scaled(row_of(row))
-
-
-def _like_terms(outside: Product, scales: tuple[Product, Product], *, opposite: bool) -> Expr:
-    """Add up what stands before two terms with the same row."""
-    first, second = (_scale_alone(scale) for scale in scales)
-    total = first - second if opposite else first + second
-    if isinstance(total, Expr):
-        return outside.scaled(total * outside.row())
-    return replace(outside, number=total * outside.number).build() if total else zeros_like(outside.like)
-
-
-def _shared(left: Sequence[Factor], right: Sequence[Factor]) -> int:
-    """Count the factors that both begin with."""
-    count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
-def _scales(one: Product, other: Product) -> tuple[Product, tuple[Product, Product]]:
-    """Give what two products share before their rows, and what each has beside it."""
-    shared: list[list[Expr]] = [[], []]
-    own: list[list[list[Expr]]] = [[[], []], [[], []]]
-    for at, (left, right) in enumerate([(one.scalars, other.scalars), (one.divisors, other.divisors)]):
-        theirs = list(right)
-        for scalar in left:
-            if scalar in theirs:
-                theirs.remove(scalar)
-                shared[at].append(scalar)
-            else:
-                own[0][at].append(scalar)
-        own[1][at] = theirs
-    common = abs(one.number) == abs(other.number)
-    number = one.number if common else 1.0
-
-    def scale(number: float, parts: list[list[Expr]]) -> Product:
-        return replace(one, number=number, scalars=tuple(parts[0]), divisors=tuple(parts[1]))
-
-    return scale(number, shared), (scale(one.number / number, own[0]), scale(other.number / number, own[1]))
-
-
-def _scale_alone(scale: Product) -> Any:
-    """Give what stands before a row: an expression, or a number."""
-    found: Any = scale.number
-    for scalar in scale.scalars:
-        found = found * scalar
-    for divisor in scale.divisors:
-        found = found / divisor
-    return found
-
-
-def _squared_length(expr: Expr) -> Expr | None:
-    """Write a sum of squares as the square of a norm."""
-    if expr.dtype.kind != "f":
-        return None
-    if expr.op is matmul:
-        left, right = expr.inputs
-        return square(norm(left)) if left is right and left.ndim == 1 and left.inputs else None
-    (squared,) = expr.inputs
-    if squared.op is not square or len(expr.params["axes"]) != squared.ndim or not 1 <= squared.ndim <= 2:
-        return None
-    x = squared.inputs[0]
-    return square(norm(x)) if x.shape == squared.shape and x.dtype == expr.dtype else None
-
-
-def _sum_of_products(expr: Expr) -> Expr | None:
-    """Write a sum over all elements of a product as the product or the trace that it is."""
-    (product,) = expr.inputs
-    if product.op is not multiply or len(expr.params["axes"]) != product.ndim or expr.dtype != product.dtype:
-        return None
-    for left, right in (product.inputs, product.inputs[::-1]):
-        if not left.shape == right.shape == product.shape or left.dtype != right.dtype:
-            return None
-        if left.op is EYE and is_square(left) and left.ndim == 2:
-            return trace(right)
-        pair = outer_operands(left)
-        if pair is not None:
-            return pair[0] @ (right @ pair[1])
-        turned = _turned(left)
-        if turned is not None and left.ndim == 2:
-            return trace(turned @ right)
-    left, right = product.inputs
-    return left @ right if product.ndim == 1 else None
-
-
-def _trace_of_outer(expr: Expr) -> Expr | None:
-    """Turn a product round from a row to a column, where it is the outer product of vectors."""
-    product = product_of(expr.inputs[0], known) if expr.ndim == 0 else None
-    factors = () if product is None else product.factors
-    at = next((at for at, factor in enumerate(factors) if factor.is_column), None)
-    if product is None or at is None or expr.dtype != product.like.dtype:
-        return None
-    return product.scaled(row_of((*factors[at + 1 :], *factors[: at + 1])))
-
-
-def _det_of_scaled(expr: Expr) -> Expr | None:
-    a = expr.inputs[0]
-    if a.op is not multiply or a.inputs[0].shape or a.dtype != expr.dtype:
-        return None
-    scalar, rest = a.inputs
-    return power(scalar, size_of(rest.shape[-1], expr.dtype, graph=expr.graph)) * det(rest)
-
-
-def _unit_over_length(expr: Expr) -> Expr | None:
-    """Write x/‖x‖/‖x‖ⁿ as one quotient."""
-    above, below = expr.inputs
-    length, exponent = _power_of_length(below) or (below, 0.0)
-    scalars, unit = [], above
-    while unit.op is multiply and not unit.inputs[0].shape:
-        scalars.append(unit.inputs[0])
-        unit = unit.inputs[1]
-    if exponent < 1 or unit.op is not UNIT or not _is_length_of(length, unit):
-        return None
-    found = unit.inputs[0] / (square(length) if exponent == 1 else power(length, exponent + 1))
-    for scalar in reversed(scalars):
-        found = scalar * found
-    return found
-
-
-def _unguarded(expr: Expr) -> Expr | None:
-    """Leave out the choice that a derivative makes for where an operand is zero."""
-    choice = expr.inputs[-1]
-    condition, at_zero, otherwise = choice.inputs if choice.op is where else (expr, expr, expr)
-    if condition.op is not equal or not choice.node.backward or scalar_value(condition.inputs[1]) != 0:
-        return None
-    x = condition.inputs[0]
-    if expr.op is power:
-        fits = otherwise.op is subtract and otherwise.inputs[0] is x and scalar_value(at_zero) == 1
-    else:
-        fits = otherwise is x
-    return apply(expr.op, *expr.inputs[:-1], broadcast_to(otherwise, choice.shape)) if fits else None
-
-
-def _backward(build: Callable[[], Expr]) -> Expr:
-    """Build an expression as a derivative is built."""
-    with attributed(Origin(None, backward=True)):
-        return build()
-
-
-def _formula(
-    name: str,
-    equation: str,
-    rewrite: Callable[[Expr], Expr | None],
-    examples: Callable[[Expr, Expr, Expr, Expr, Expr, Expr], Sequence[Expr]],
-    *,
-    roots: tuple[Op, ...],
-    below: tuple[Op, ...] = (),
-    strength: Strength = REAL,
-) -> Rule:
-    """State a rule with examples made of square matrices A and B, a matrix X, vectors x and b, a scalar s."""
-
-    def made() -> Sequence[Expr]:
-        return examples(*symbols("A[N,N] B[N,N] X[N,D] x[N] b[N] s"))
-
-    return _rule(name, equation, rewrite, made, roots=roots, below=below, strength=strength)
-
-
-def _formula_only() -> tuple[Rule, ...]:
-    return (
-        _formula(
-            "shorter_product",
-            "A(sBᵀA)ᵀ = sAAᵀB, (AB)⁻¹A = B⁻¹: factors are turned and inverted where fewer signs are left",
-            _shorter_product,
-            lambda A, B, X, x, b, s: [
-                X.T @ (s * (B.T @ X)),
-                (B.T @ (X @ X.T)).T @ A,
-                inv(A @ B) @ A,
-                inv(inv(A) @ B),
-                outer(x, x) @ outer(x, x),
-            ],
-            roots=(matmul, TRANSPOSE, inv, multiply),
-        ),
-        _formula(
-            "common_factor",
-            "AX + BX = (A + B)X, XA + XB = X(A + B), abᵀ + acᵀ = a(b + c)ᵀ, sAX + tAX = (s + t)AX",
-            _common_factor,
-            lambda A, B, X, x, b, s: [
-                A @ X + B @ X,
-                A.T @ (A @ x) - A.T @ x,
-                outer(x, b @ X) - outer(x, x @ X),
-                2 * (A @ x) - B @ x,
-                (A @ B) @ X - A @ (B @ X),
-                x @ A + s * (A.T @ x),
-            ],
-            roots=(add, subtract),
-        ),
-        _formula(
-            "squared_length",
-            "sum(x²) = ‖x‖², xᵀx = ‖x‖²",
-            _squared_length,
-            lambda A, B, X, x, b, s: [sum_(square(x)), sum_(square(X)), (A @ x) @ (A @ x)],
-            roots=(SUM, matmul),
-        ),
-        _formula(
-            "sum_of_products",
-            "sum(a ⊙ b) = aᵀb, sum(A ⊙ I) = tr(A), sum(abᵀ ⊙ A) = aᵀAb, sum(Aᵀ ⊙ B) = tr(AB)",
-            _sum_of_products,
-            lambda A, B, X, x, b, s: [
-                sum_(x * b),
-                sum_(A * eye("N")),
-                sum_(outer(x, b @ X) * X),
-                sum_(A.T * B),
-            ],
-            roots=(SUM,),
-            below=(multiply,),
-        ),
-        _formula(
-            "unit_over_length",
-            "(x/‖x‖)/‖x‖ⁿ = x/‖x‖ⁿ⁺¹",
-            _unit_over_length,
-            lambda A, B, X, x, b, s: [
-                (s * apply(UNIT, x, axes=(-1,))) / square(norm(x)),
-                apply(UNIT, X, axes=(-2, -1)) / norm(X),
-            ],
-            roots=(divide,),
-            below=(UNIT, multiply),
-            strength=FINITE,
-        ),
-        _formula(
-            "unguarded",
-            "x^where(y = 0, 1, y − 1) = x^(y − 1), log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
-            _unguarded,
-            lambda A, B, X, x, b, s: [
-                _backward(lambda: power(x, where(equal(b, 0), 1, b - 1))),
-                _backward(lambda: log(where(equal(x, 0), 1, x))),
-                _backward(lambda: b / where(equal(x, 0), math.inf, x)),
-            ],
-            roots=(power, log, divide),
-            below=(where,),
-            strength=FINITE,
-        ),
-        _formula(
-            "trace_of_outer",
-            "tr(Aabᵀ) = bᵀAa",
-            _trace_of_outer,
-            lambda A, B, X, x, b, s: [trace(s * A @ outer(x, b) @ B)],
-            roots=(TRACE,),
-            below=(matmul, multiply),
-        ),
-        _formula(
-            "det_of_scaled",
-            "det(sA) = sⁿdet(A)",
-            _det_of_scaled,
-            lambda A, B, X, x, b, s: [det(s * A)],
-            roots=(det,),
-            below=(multiply,),
         ),
     )
 
@@ -929,7 +645,7 @@ _BEFORE = {"log_of_det", "log_of_size_of_det", "kron_trace"}
 
 def _before() -> tuple[Rule, ...]:
     return (
-        _rule(
+        matrix_rule(
             "square_of_length",
             "‖x‖² = sum(x²)",
             _square_of_length,
@@ -940,8 +656,6 @@ def _before() -> tuple[Rule, ...]:
     )
 
 
-with Graph(scratch=True):
-    MATRIX: tuple[Rule, ...] = _matrix()
-    CHEAPER: tuple[Rule, ...] = _cheaper()
-    FORMULA_ONLY: tuple[Rule, ...] = _formula_only()
-    BEFORE: tuple[Rule, ...] = (*_before(), *(rule for rule in MATRIX if rule.name in _BEFORE))
+MATRIX: tuple[Rule, ...] = _matrix()
+CHEAPER: tuple[Rule, ...] = _cheaper()
+BEFORE: tuple[Rule, ...] = (*_before(), *(rule for rule in MATRIX if rule.name in _BEFORE))

@@ -14,8 +14,9 @@ from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
-from symbackprop.rewrite.matrix import CHEAPER, FORMULA_ONLY, MATRIX
+from symbackprop.rewrite.matrix import CHEAPER, MATRIX
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
+from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.tidy import TIDY
 
@@ -54,9 +55,7 @@ PIPELINE: tuple[Pass, ...] = (
 """What `compile` runs; every rule is exact or real."""
 
 _CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
-_MATRIX = Pass(
-    "matrix", "matrix products are shortened, and their common factors come out of sums", lambda: FORMULA_ONLY
-)
+_MATRIX = Pass("matrix", "matrix products are shortened, and their common factors come out of sums", lambda: SHORTER)
 _COMMON: tuple[Pass, ...] = (
     *_FIRST,
     Pass("textbook", "functions that were brought in for accuracy are written in the common ones", textbook),

@@ -179,9 +179,10 @@ def is_square(expr: Expr) -> bool:
 class _Reader:
     """Reads a product from an expression."""
 
-    def __init__(self, root: Expr, known: Known) -> None:
+    def __init__(self, root: Expr, known: Known, *, deep: bool = True) -> None:
         self.root = root
         self.known = known
+        self.deep = deep  # whether to look into products that are inverted
         self.number = 1.0
         self.scalars: list[Expr] = []
         self.divisors: list[Expr] = []
@@ -290,6 +291,27 @@ class _Reader:
             self.factors.pop()
         else:
             self.factors.append(part)
+            if self.deep:
+                self._cancel_row()
+
+    def _cancel_row(self) -> None:
+        """Leave out the inverse of a product beside the factors of that product."""
+        *before, last = self.factors
+        if last.inverse and last.base.op is matmul:
+            row = self._row_below(last)
+            if row and before[-len(row) :] == row:
+                del self.factors[-len(row) - 1 :]
+            return
+        for at, factor in enumerate(before):
+            if factor.inverse and factor.base.op is matmul and self._row_below(factor) == self.factors[at + 1 :]:
+                del self.factors[at:]
+                return
+
+    def _row_below(self, factor: Factor) -> list[Factor]:
+        """Give the factors of a product that is inverted, but none of inverses in it."""
+        product = _Reader(factor.base, self.known, deep=False).read()
+        plain = product is not None and product.number == 1 and not product.scalars and not product.divisors
+        return list(product.factors) if product is not None and plain and not factor.turned else []
 
     def _twin(self, base: Expr) -> Expr | None:
         """Give y - x where the factor is x - y and there is one y - x already."""

@@ -95,7 +95,7 @@ COOKBOOK = (
         "(A @ x) @ (A @ x) / ((B @ x) @ (B @ x))",
         "x",
         "2AᵀAx/(xᵀBᵀBx) − 2xᵀAᵀAxBᵀBx/(xᵀBᵀBx)²",
-        "2(AᵀAx/‖Bx‖² − ‖Ax‖²·BᵀBx/(‖Bx‖²)²)",
+        "2(AᵀAx/‖Bx‖² − ‖Ax‖²·BᵀBx/‖Bx‖⁴)",
     ),
     Row("Cookbook 2.4.4", "x @ A @ x + b @ x", "x", "(A + Aᵀ)x + b"),
     Row("Cookbook 98", "a @ grad(x @ A @ x + b @ x, x)", "x", "(A + Aᵀ)a"),
@@ -382,7 +382,7 @@ TEXTBOOKS = (
         "2(tU − (X − UVᵀ)V)",
         "X[N,K] U[N,M] V[K,M]",
     ),
-    Row("Procrustes", "norm(A @ X - B)**2", "X", "2(X − AᵀB)", "2Aᵀ(AX − B)", "", {"A": "orthogonal"}),
+    Row("Procrustes", "norm(A @ X - B)**2", "X", "2(X − AᵀB)", "", "", {"A": "orthogonal"}),
     Row("proximal step", "trace(A.T @ X) + t / 2 * norm(X - B)**2", "X", "A + t(X − B)"),
     Row(
         "Sylvester equation",
