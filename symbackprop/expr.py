@@ -440,7 +440,7 @@ class Expr:
         return str(self.views["dot"](self, **options))
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex()}$"
+        return f"$\\displaystyle {self.latex(line_width=None)}$"
 
     def count(self) -> Count:
         """Count the operations: written out as a tree, and in the graph, where what is used twice is there once.

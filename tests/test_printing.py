@@ -7,13 +7,17 @@ import random
 import re
 from fractions import Fraction
 
+import nbformat
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
 
 import symbackprop as sb
 from symbackprop.printing import formula as walk
 from symbackprop.printing import latex, text
 from symbackprop.printing.breaking import broken
+from symbackprop.printing.notebook import register
 from tests.random_graphs import random_expression
 
 
@@ -517,6 +521,36 @@ def test_long_formulas_in_latex_are_rows():
         r"\begin{array}{l}z z \\ \quad \text{where } z = \exp\left(a + b\right) \\ "
         r"\qquad \qquad {} - \sin\left(c\right)\end{array}"
     )
+
+
+# --- notebooks --------------------------------------------------------------------------------------------------
+
+
+def test_containers_of_expressions_are_shown_as_formulas():
+    shell = InteractiveShell()
+    register(shell)
+    x, W1 = sb.symbols("x[N] W1[N,N]")
+
+    def shown(value):
+        return shell.display_formatter.format(value)[0].get("text/latex")
+
+    assert shown([W1 @ x, x]) == r"$\left[\begin{array}{l}\displaystyle W_{1} x \\ \displaystyle x\end{array}\right]$"
+    assert shown((x,)) == r"$\left(\begin{array}{l}\displaystyle x\end{array}\right)$"
+    assert shown({"dW1": W1, x: 2 * x}) == (
+        r"$\left\{\begin{array}{rl}\mathrm{dW}_{1} : & \displaystyle W_{1} \\ "
+        r"x : & \displaystyle 2 x\end{array}\right\}$"
+    )
+    for value in ([W1 @ x, x], (x,), {"dW1": W1, x: 2 * x}):
+        check_latex(shown(value).strip("$"))
+    assert shown([1, 2]) is shown([]) is shown({"a": 1}) is shown([x, 1]) is None
+
+
+def test_a_notebook_shows_the_formulas_of_a_list():
+    cell = nbformat.v4.new_code_cell("import symbackprop as sb\nx = sb.symbol('x')\n[x, sb.exp(x)]")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert r"\exp\left(x\right)" in output["data"]["text/latex"]
 
 
 # --- shared parts ----------------------------------------------------------------------------------------------
