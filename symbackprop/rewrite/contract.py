@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from string import ascii_lowercase
+from string import ascii_letters, ascii_lowercase
 from typing import TypeAlias
 
+from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import apply
+from symbackprop.ops import add, einsum, eye, matmul, multiply, outer, symbol, trace
 from symbackprop.ops import diag as diag_
-from symbackprop.ops import einsum, eye, matmul, multiply, outer, symbol, trace
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, EINSUM, EYE
-from symbackprop.ops.layout import EXPAND_DIMS, expand_dims, permute
+from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, TRANSPOSE, expand_dims, permute, reshape
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
 Term: TypeAlias = tuple[str, Expr]
 """An operand with its labels."""
 
+_MOST_AXES = 12  # of a tensor that is written as a sum over labels
 _MOST_OPERANDS = 16  # of a sum of products that is searched for a row of matrices
 
 
@@ -37,6 +39,10 @@ def _einsum(terms: Sequence[Term], out: str) -> Expr:
     return apply(EINSUM, *(operand for _, operand in terms), subscripts=subscripts)
 
 
+def _is_identity(expr: Expr) -> bool:
+    return expr.op is EYE and expr.shape[0] == expr.shape[1]
+
+
 # --- identities -----------------------------------------------------------------------------------------------
 
 
@@ -44,7 +50,7 @@ def _without_identity(expr: Expr) -> Expr | None:
     """Put one label of an identity for the other, if that one is summed over."""
     terms, out = _taken_apart(expr)
     for at, (labels, operand) in enumerate(terms):
-        if operand.op is not EYE or operand.shape[0] != operand.shape[1] or labels[0] == labels[1]:
+        if not _is_identity(operand) or labels[0] == labels[1]:
             continue
         rest = terms[:at] + terms[at + 1 :]
         known = {label for term, _ in rest for label in term}
@@ -74,6 +80,86 @@ def _merged(expr: Expr) -> Expr | None:
     return None
 
 
+# --- tensors with identities among their factors --------------------------------------------------------------
+
+
+def _identity_of_arrays(expr: Expr) -> Expr | None:
+    """Write the identity of arrays, which is a matrix in another shape, as a product of one identity for each axis."""
+    half, matrix = expr.ndim // 2, expr.inputs[0]
+    sizes = expr.shape[:half]
+    if matrix.op is not EYE or half < 2 or expr.shape[half:] != sizes or matrix.shape != (dims.product(sizes),) * 2:
+        return None
+    rows, columns = ascii_lowercase[:half], ascii_lowercase[half : 2 * half]
+    terms = [
+        (row + column, eye(size, dtype=expr.dtype, graph=expr.graph))
+        for row, column, size in zip(rows, columns, sizes, strict=True)
+    ]
+    return _einsum(terms, rows + columns)
+
+
+def _has_identity(expr: Expr) -> bool:
+    return expr.op is EINSUM and any(factor.op is EYE for factor in expr.inputs)
+
+
+def _product_of_tensors(expr: Expr) -> Expr | None:
+    """Write a matrix product with a tensor that has an identity among its factors as a sum over labels."""
+    left, right = expr.inputs
+    if not (_has_identity(left) or _has_identity(right)) or expr.ndim > _MOST_AXES:
+        return None
+    leading = expr.ndim - (left.ndim > 1) - (right.ndim > 1)
+    free = iter(ascii_lowercase)
+    batch = "".join(next(free) for _ in range(leading))
+    row, column = (next(free) if operand.ndim > 1 else "" for operand in (left, right))
+    inner = next(free)
+    terms = []
+    for operand, own in ((left, row + inner), (right, inner + column)):
+        lead = batch[leading - (operand.ndim - len(own)) :]
+        if any(operand.shape[at] != expr.shape[batch.index(label)] for at, label in enumerate(lead)):
+            return None
+        terms.append((lead + own, operand))
+    return _einsum(terms, batch + row + column)
+
+
+def _transposed(expr: Expr) -> Expr | None:
+    """Let a transpose of a sum over labels be another order of its axes."""
+    operand, axes = expr.inputs[0], expr.params["axes"]
+    if operand.op is add and all(map(_has_identity, operand.inputs)):
+        return add(*(permute(term, axes) for term in operand.inputs))
+    if not _has_identity(operand):
+        return None
+    terms, out = _taken_apart(operand)
+    kept = out[: len(out) - len(axes)]
+    return _einsum(terms, kept + "".join(out[axis] for axis in axes))
+
+
+def _unturned(labels: str, operand: Expr) -> Term:
+    """Give what is below a transpose, with its labels."""
+    if operand.op is not TRANSPOSE:
+        return labels, operand
+    axes = operand.params["axes"]
+    first = len(labels) - len(axes)
+    below = dict(zip(axes, labels[first:], strict=True))
+    return labels[:first] + "".join(below[axis] for axis in range(-len(axes), 0)), operand.inputs[0]
+
+
+def _in_order(expr: Expr) -> Expr | None:
+    """Give the factors and the labels of a sum one order, so that equal ones are seen to be equal."""
+    if not _has_identity(expr):
+        return None
+    terms, out = _taken_apart(expr)
+    flat = [_unturned(*term) for term in terms]
+    ordered = sorted(flat, key=lambda term: (term[1].op is not EYE, [out.find(label) for label in term[0]]))
+    ordered = [
+        ("".join(sorted(term, key=out.find)) if _is_identity(x) and set(term) <= {*out} else term, x)
+        for term, x in ordered
+    ]
+    names = dict(zip(dict.fromkeys(out + "".join(labels for labels, _ in ordered)), ascii_letters, strict=False))
+    found = ["".join(names[label] for label in labels) for labels in (*(labels for labels, _ in ordered), out)]
+    if flat == terms and ",".join(found[:-1]) + "->" + found[-1] == expr.params["subscripts"]:
+        return None
+    return _einsum([(labels, x) for labels, (_, x) in zip(found[:-1], ordered, strict=True)], found[-1])
+
+
 # --- diagonal matrices ----------------------------------------------------------------------------------------
 
 
@@ -90,7 +176,7 @@ def _diagonal(expr: Expr) -> Expr | None:
         vector = _along(other)
         if vector is None or matrix.ndim != 2 or matrix.shape != expr.shape:
             continue
-        if matrix.op is EYE and matrix.shape[0] == matrix.shape[1]:
+        if _is_identity(matrix):
             return diag_(vector)
         if matrix.op is DIAG:
             return diag_(matrix.inputs[0] * vector)
@@ -298,6 +384,50 @@ CONTRACT: tuple[Rule, ...] = (
         fits=lambda ops: EINSUM in ops,
     ),
     MATRICES,
+    Rule(
+        name="identity_of_arrays",
+        equation="reshape(I, (M, N, M, N)) = [δᵢₖδⱼₗ]ᵢⱼₖₗ",
+        strength=Strength.EXACT,
+        roots=(RESHAPE,),
+        rewrite=_identity_of_arrays,
+        examples=lambda: [reshape(eye(dims.product(dims.as_shape(("N", "D")))), ("N", "D", "N", "D"))],
+        fits=lambda ops: EYE in ops,
+    ),
+    Rule(
+        name="product_of_tensors",
+        equation="A[δᵢₖBⱼₗ]ᵢⱼₖₗ = [Σₘ AₖₘδᵢₘBⱼₗ]ᵢⱼₖₗ",
+        strength=Strength.REAL,
+        roots=(matmul,),
+        rewrite=_product_of_tensors,
+        examples=lambda: [
+            _matrix("A") @ einsum("ik,jl->ijkl", eye("N"), _matrix("B")),
+            einsum("ik,jl->ijkl", eye("N"), _matrix("B")) @ _vector("x"),
+        ],
+        fits=lambda ops: EINSUM in ops,
+    ),
+    Rule(
+        name="transpose_of_einsum",
+        equation="transpose([δᵢₖAⱼₗ]ᵢⱼₖₗ, (0, 1, 3, 2)) = [δᵢₗAⱼₖ]ᵢⱼₖₗ",
+        strength=Strength.EXACT,
+        roots=(TRANSPOSE,),
+        rewrite=_transposed,
+        examples=lambda: [
+            permute(einsum("ik,jl->ijkl", eye("N"), _matrix("A")), (-1, -2)),
+            permute(
+                einsum("ik,jl->ijkl", eye("N"), _matrix("A")) + einsum("il,jk->ijkl", eye("N"), _matrix("A")), (-1, -2)
+            ),
+        ],
+        fits=lambda ops: EINSUM in ops or add in ops,
+    ),
+    Rule(
+        name="einsum_in_order",
+        equation="[Aⱼₗδᵢₖ]ᵢⱼₖₗ = [δᵢₖAⱼₗ]ᵢⱼₖₗ",
+        strength=Strength.REAL,
+        roots=(EINSUM,),
+        rewrite=_in_order,
+        examples=lambda: [einsum("bd,ac->abcd", _matrix("A"), eye("N"))],
+        fits=lambda ops: EYE in ops,
+    ),
     Rule(
         name="diagonal_times_vector_elementwise",
         equation="I ⊙ v = diag(v), diag(u) ⊙ v = diag(u ⊙ v)",
