@@ -1,10 +1,18 @@
 """Numbers that stay right: naive spellings at extreme points, and masks that let nothing of a dead branch through."""
 
+import itertools
+
+import mpmath
 import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop import precise
+from symbackprop.rewrite.accurate import closed, computed
+from symbackprop.rewrite.engine import Rewritten, instantiate, rebuild
+from symbackprop.rewrite.stable import stable
 from tests.scoreboards import stability
+from tests.test_rewrite import symbols_of, with_numbers
 
 # --- masks ----------------------------------------------------------------------------------------------------
 
@@ -150,3 +158,176 @@ def test_the_judge_tells_right_from_wrong():
     truth = np.array([1.0, 0.0, np.inf, 1e-300, 2.0, 1.0], dtype=object)
     found = np.array([1 + 1e-13, 0.0, np.inf, 0.0, 2 + 1e-11, np.nan])
     assert stability.is_right(found, truth).tolist() == [True, True, True, True, False, False]
+
+
+# --- the same through layout steps, weights and means -----------------------------------------------------------
+
+EXTREME = np.array([[1000.0, -1.0, 0.0], [-1000.0, 1.0, 1e4]])
+W = np.array([[0.5, -2.0, 3.0], [1.0, 0.25, -1.5]])
+
+
+def _log_sigmoid(Z):
+    return -sb.softplus(-Z)
+
+
+def _exp_over_total(Z):
+    e = sb.exp(Z)
+    return (e.T / sb.sum(e, axis=1)).T
+
+
+# name: (the naive spelling of Z[2, 3], the same in functions that are stable themselves)
+LAID_OUT = {
+    "log(σ(Z)ᵀ)": (lambda Z: sb.log(sb.sigmoid(Z).T), lambda Z: _log_sigmoid(Z).T),
+    "log(σ(Z)[:, 1:])": (lambda Z: sb.log(sb.sigmoid(Z)[:, 1:]), lambda Z: _log_sigmoid(Z[:, 1:])),
+    "log(σ(Z)[:, 0])": (lambda Z: sb.log(sb.sigmoid(Z)[:, 0]), lambda Z: _log_sigmoid(Z[:, 0])),
+    "log(σ(Z)[:, None])": (lambda Z: sb.log(sb.sigmoid(Z)[:, None]), lambda Z: _log_sigmoid(Z)[:, None]),
+    "log(reshape(σ(Z)))": (lambda Z: sb.log(sb.sigmoid(Z).reshape((3, 2))), lambda Z: _log_sigmoid(Z).reshape((3, 2))),
+    "log(broadcast(σ(Z)))": (
+        lambda Z: sb.log(sb.broadcast_to(sb.sigmoid(Z), (2, 2, 3))),
+        lambda Z: sb.broadcast_to(_log_sigmoid(Z), (2, 2, 3)),
+    ),
+    "log(stack(1 − σ, σ))": (
+        lambda Z: sb.log(sb.stack([1 - sb.sigmoid(Z), sb.sigmoid(Z)])),
+        lambda Z: sb.stack([-sb.softplus(Z), _log_sigmoid(Z)]),
+    ),
+    "log(concatenate(1 − σ, σ))": (
+        lambda Z: sb.log(sb.concatenate([1 - sb.sigmoid(Z), sb.sigmoid(Z)])),
+        lambda Z: sb.concatenate([-sb.softplus(Z), _log_sigmoid(Z)]),
+    ),
+    "log(1 − σ(Z)ᵀ)": (lambda Z: sb.log(1 - sb.sigmoid(Z).T), lambda Z: -sb.softplus(Z).T),
+    "log((1 − σ(Z))[::-1])": (lambda Z: sb.log((1 - sb.sigmoid(Z))[::-1]), lambda Z: -sb.softplus(Z[::-1])),
+    "1 − σ(Z)ᵀ": (lambda Z: 1 - sb.sigmoid(Z).T, lambda Z: sb.sigmoid(-Z.T)),
+    "log(1 + exp(Z)ᵀ)": (lambda Z: sb.log(1 + sb.exp(Z).T), lambda Z: sb.softplus(Z.T)),
+    "log(exp(Z)[:, 1:] + 1)": (lambda Z: sb.log(sb.exp(Z)[:, 1:] + 1), lambda Z: sb.softplus(Z[:, 1:])),
+    "log((exp(−Z) + 1)[:, None])": (
+        lambda Z: sb.log((sb.exp(-Z) + 1)[:, None]),
+        lambda Z: sb.softplus(-Z)[:, None],
+    ),
+    "1/(1 + exp(−Z)ᵀ)": (lambda Z: 1 / (1 + sb.exp(-Z).T), lambda Z: sb.sigmoid(Z.T)),
+    "exp(Z)ᵀ/(1 + exp(Z)ᵀ)": (lambda Z: sb.exp(Z).T / (1 + sb.exp(Z).T), lambda Z: sb.sigmoid(Z.T)),
+    "exp(Z)ᵀ/(1 + exp(Z))ᵀ": (lambda Z: sb.exp(Z).T / (1 + sb.exp(Z)).T, lambda Z: sb.sigmoid(Z.T)),
+    "exp(Z)ᵀ − 1": (lambda Z: sb.exp(Z[:1] / 1000).T - 1, lambda Z: sb.expm1(Z[:1] / 1000).T),
+    "log(softmax(Z)ᵀ)": (lambda Z: sb.log(sb.softmax(Z).T), lambda Z: sb.log_softmax(Z).T),
+    "log(softmax(Z)[:, 0])": (lambda Z: sb.log(sb.softmax(Z)[:, 0]), lambda Z: sb.log_softmax(Z)[:, 0]),
+    "log(softmax(Zᵀ, axis=0))": (lambda Z: sb.log(sb.softmax(Z.T, axis=0)), lambda Z: sb.log_softmax(Z).T),
+    "log(reshape(softmax(Z)))": (
+        lambda Z: sb.log(sb.softmax(Z).reshape((6,))),
+        lambda Z: sb.log_softmax(Z).reshape((6,)),
+    ),
+    "log(sum(exp(Z), 1))": (lambda Z: sb.log(sb.sum(sb.exp(Z), axis=1)), lambda Z: sb.logsumexp(Z, axis=1)),
+    "log(sum(exp(Z), 0))": (lambda Z: sb.log(sb.sum(sb.exp(Z), axis=0)), lambda Z: sb.logsumexp(Z, axis=0)),
+    "log(sum(exp(Z), 1, keepdims))": (
+        lambda Z: sb.log(sb.sum(sb.exp(Z), axis=1, keepdims=True)),
+        lambda Z: sb.logsumexp(Z, axis=1, keepdims=True),
+    ),
+    "log(sum(exp(Z)))": (lambda Z: sb.log(sb.sum(sb.exp(Z))), lambda Z: sb.logsumexp(Z)),
+    "log(sum(exp(Z)ᵀ, 0))": (lambda Z: sb.log(sb.sum(sb.exp(Z).T, axis=0)), lambda Z: sb.logsumexp(Z, axis=1)),
+    "log(sum(exp(Z), 1)[:, None])": (
+        lambda Z: sb.log(sb.sum(sb.exp(Z), axis=1)[:, None]),
+        lambda Z: sb.logsumexp(Z, axis=1, keepdims=True),
+    ),
+    "log(sum(exp(Z)[:, 1:], 1))": (
+        lambda Z: sb.log(sb.sum(sb.exp(Z)[:, 1:], axis=1)),
+        lambda Z: sb.logsumexp(Z[:, 1:], axis=1),
+    ),
+    "log(mean(exp(Z), 0))": (
+        lambda Z: sb.log(sb.mean(sb.exp(Z), axis=0)),
+        lambda Z: sb.logsumexp(Z, axis=0) - np.log(2),
+    ),
+    "log(sum(exp(Z), 1)/3)": (
+        lambda Z: sb.log(sb.sum(sb.exp(Z), axis=1) / 3),
+        lambda Z: sb.logsumexp(Z, axis=1) - np.log(3),
+    ),
+    "exp(Z)/sum(exp(Z), 1)[:, None]": (
+        lambda Z: sb.exp(Z) / sb.sum(sb.exp(Z), axis=1)[:, None],
+        sb.softmax,
+    ),
+    "exp(Z)/reshape(sum(exp(Z), 1))": (
+        lambda Z: sb.exp(Z) / sb.sum(sb.exp(Z), axis=1).reshape((2, 1)),
+        sb.softmax,
+    ),
+    "(exp(Z)ᵀ/sum(exp(Z), 1))ᵀ": (_exp_over_total, sb.softmax),
+    "exp(Z)·(1/sum(exp(Z), 1, keepdims))": (
+        lambda Z: sb.exp(Z) * (1 / sb.sum(sb.exp(Z), axis=1, keepdims=True)),
+        sb.softmax,
+    ),
+    "exp(Z)[:, 0]/sum(exp(Z), 1)": (
+        lambda Z: sb.exp(Z)[:, 0] / sb.sum(sb.exp(Z), axis=1),
+        lambda Z: sb.exp(Z[:, 0] - sb.logsumexp(Z, axis=1)),
+    ),
+    "exp(Z)·v/sum(exp(Z), 1)": (
+        lambda Z: (sb.exp(Z) @ W[0]) / sb.sum(sb.exp(Z), axis=1),
+        lambda Z: sb.softmax(Z) @ W[0],
+    ),
+    "sum(w log(σ(Z)))": (lambda Z: sb.sum(W * sb.log(sb.sigmoid(Z))), lambda Z: sb.sum(W * _log_sigmoid(Z))),
+    "mean(log(1 − σ(Z)), 1)": (
+        lambda Z: sb.mean(sb.log(1 - sb.sigmoid(Z)), axis=1),
+        lambda Z: -sb.mean(sb.softplus(Z), axis=1),
+    ),
+    "√(ZᵀZᵀ)": (lambda Z: sb.sqrt(Z.T * Z.T), lambda Z: abs(Z.T)),
+    "√sum(Z², 1)": (lambda Z: sb.sqrt(sb.sum(Z * Z, axis=1)), lambda Z: sb.linalg.norm(Z, axis=1)),
+    "mean(Z², 1) − mean(Z, 1)²": (
+        lambda Z: sb.mean(Z**2, axis=1) - sb.mean(Z, axis=1) ** 2,
+        lambda Z: sb.mean((Z - sb.mean(Z, axis=1, keepdims=True)) ** 2, axis=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_a_spelling_is_found_through_layout_steps(name):
+    """The naive spelling computes what the stable one does: value, gradient, and gradient of the gradient."""
+    Z = sb.symbol("Z", (2, 3))
+    found = []
+    for build in LAID_OUT[name]:
+        y = build(Z)
+        shape = [int(size) for size in y.shape]
+        weights = 0.25 + np.arange(np.prod(shape, dtype=int)).reshape(shape)
+        slope = sb.grad(sb.sum(weights * y), Z)
+        with np.errstate(all="ignore"):
+            found.append(sb.compile([Z], [y, slope, sb.grad(sb.sum(W * slope), Z, unused="zeros")])(EXTREME))
+    for naive, right in zip(*found, strict=True):
+        assert np.all(np.isfinite(right))
+        np.testing.assert_allclose(naive, right, rtol=1e-12, atol=1e-300)
+
+
+# --- the rules themselves ---------------------------------------------------------------------------------------
+
+GRID = [0.0, *(sign * x for x in (1e-300, 1e-8, 0.1, 0.5, 1.0, 2.0, 7.0, 40.0, 300.0, 1000.0, 1e4) for sign in (1, -1))]
+SCALAR_RULES = [
+    rule
+    for rule in (*stable(), *closed(), *computed())
+    if all(not symbol.shape for example in rule.examples() for symbol in symbols_of([example]))
+]
+
+
+def _of_arrays(expr, names, count):
+    """Give the same expression of arrays."""
+    with sb.Graph():
+        return instantiate(expr, {name: sb.symbol(name, count) for name in names})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("rule", SCALAR_RULES, ids=lambda rule: rule.name)
+def test_what_a_rule_makes_is_right_in_float64_wherever_the_equation_holds(rule):
+    """Against 700 digits of the left-hand side, on a grid; with the rules for what cancels at hand, as in compiling."""
+    for example in rule.examples():
+        with sb.Graph():
+            sides = [
+                (before, rebuild([before], Rewritten([rule, *closed(), *computed()]))[0])
+                for before in with_numbers(example)
+            ]
+        for before, after in sides:
+            names = [symbol.params["name"] for symbol in symbols_of([before])]
+            points = np.array(list(itertools.product(GRID, repeat=len(names)))).T
+            arrays = dict(zip(names, points, strict=True))
+            left, right = (_of_arrays(side, names, points.shape[1]) for side in (before, after))
+            given = {symbol: arrays[symbol.params["name"]] for symbol in symbols_of([left])}
+            (truth,) = precise.evaluate([left], given, digits=700)
+            found, plain = (
+                sb.evaluate(side, {symbol: arrays[symbol.params["name"]] for symbol in symbols_of([side])})
+                for side in (right, left)
+            )
+            defined = np.array([bool(mpmath.isfinite(each)) for each in truth])
+            truth = np.where(defined, truth, 0)
+            wrong = defined & ~stability.is_right(found, truth) & stability.is_right(plain, truth)
+            assert not wrong.any(), (points[:, wrong], found[wrong], [mpmath.nstr(each, 17) for each in truth[wrong]])

@@ -44,13 +44,14 @@ from symbackprop.ops import (
     sqrt,
     square,
     squeeze,
+    stack,
     subtract,
     symbol,
     tanh,
 )
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.elementwise import RELU
-from symbackprop.ops.index import SLICE
+from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.linalg import NORM
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced, spread
@@ -93,12 +94,16 @@ def _is_awaited(expr: Expr) -> bool:
 def _layout_outside(expr: Expr) -> Expr | None:
     """Do elementwise arithmetic before a layout step, where other rules are to see what it is done on."""
     moving = [part for part in expr.inputs if scalar_value(part) is None]
-    if len(moving) != 1 or moving[0].op not in LAYOUTS:
+    if not moving or any(part.op not in LAYOUTS for part in moving):
         return None
-    layers, core = layers_of(moving[0])
-    if not _is_awaited(core):
+    layer, *others = moving
+    if any((other.op, other.params) != (layer.op, layer.params) for other in others):
         return None
-    return laid_out(apply(expr.op, *[core if part is moving[0] else part for part in expr.inputs]), layers)
+    cores = [part.inputs[0] for part in moving]
+    if not any(_is_awaited(layers_of(core)[1]) for core in cores) or len({core.shape for core in cores}) > 1:
+        return None
+    inner = iter(cores)
+    return laid_out(apply(expr.op, *[next(inner) if part in moving else part for part in expr.inputs]), [layer])
 
 
 # --- sums of exponentials -------------------------------------------------------------------------------------
@@ -279,6 +284,8 @@ def _log_of_core(x: Expr) -> Expr | None:
     if x.op in {multiply, divide} and any(map(_is_likelihood, x.inputs)):
         left, right = (log(part) for part in x.inputs)
         return left + right if x.op is multiply else left - right
+    if x.op in {CONCATENATE, STACK} and any(map(_is_likelihood, x.inputs)):
+        return apply(x.op, *map(log, x.inputs), **x.params)
     if x.op in {PROD, power, square, sqrt} and _is_likelihood(x.inputs[0]):
         each = log(x.inputs[0])
         if x.op is PROD:
@@ -391,6 +398,7 @@ def _logarithms() -> Sequence[Expr]:
         log(power(sigmoid(s), symbol("t"))),
         log(sqrt(exp(s))),
         log(prod(sigmoid(z), axis=1)),
+        log(stack([1 - sigmoid(s), sigmoid(s)])),
     ]
 
 
@@ -423,8 +431,13 @@ def _procedures() -> tuple[Rule, ...]:
             strength=EXACT,
             roots=(log, log1p, sqrt, add, subtract, multiply, divide, power, square, negative),
             rewrite=_layout_outside,
-            examples=lambda: [1 + exp(_matrix()).T, log(1 - sigmoid(symbol("z", 4)[1:])), 1 / (1 + exp(_matrix()).T)],
-            fits=lambda ops: any(op in LAYOUTS for op in ops) and (len(ops) == 1 or CONSTANT in ops),
+            examples=lambda: [
+                1 + exp(_matrix()).T,
+                log(1 - sigmoid(symbol("z", 4)[1:])),
+                1 / (1 + exp(_matrix()).T),
+                exp(_matrix()).T / (1 + exp(_matrix()).T),
+            ],
+            fits=lambda ops: any(op in LAYOUTS for op in ops) and all(op in LAYOUTS or op is CONSTANT for op in ops),
         ),
         Rule(
             name="softmax",
@@ -505,7 +518,8 @@ def _procedures() -> tuple[Rule, ...]:
             rewrite=_log_of,
             examples=_logarithms,
             fits=lambda ops: (
-                ops[0] in {SOFTMAX, SUM, MEAN, PROD, multiply, divide, power, square, sqrt} or ops[0] in LAYOUTS
+                ops[0] in {SOFTMAX, SUM, MEAN, PROD, multiply, divide, power, square, sqrt, CONCATENATE, STACK}
+                or ops[0] in LAYOUTS
             ),
         ),
         Rule(
@@ -562,7 +576,6 @@ def _equations() -> tuple[Rule, ...]:
         equation("softplus_log1p", log1p(exp(x)), softplus(x), REAL),
         equation("softplus_by_halves", maximum(x, 0) + softplus(-abs(x)), softplus(x), REAL),
         equation("softplus_by_relu", RELU(x, slope_at_zero=0.0) + softplus(-abs(x)), softplus(x), REAL),
-        equation("softplus_by_halves_minus", (maximum(x, 0) - y) + softplus(-abs(x)), softplus(x) - y, REAL),
         equation("sigmoid_slope", exp(-x) / square(1 + exp(-x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
         equation("sigmoid_slope_mirrored", exp(x) / square(1 + exp(x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
         equation("sigmoid", 1 / (1 + exp(-x)), sigmoid(x), REAL),

@@ -671,7 +671,7 @@ def _pytensor() -> Framework:
         col=lambda x, at: x[..., at],
         max=lambda x: pt.max(x, axis=-1, keepdims=True),
         mean=lambda x: pt.mean(x, axis=-1, keepdims=True),
-        norm=lambda x: pt.linalg.norm(x, axis=-1),
+        norm=lambda x: pt.sqrt(pt.sum(x**2, axis=-1)),  # its linalg.norm cannot be differentiated along an axis
         prod=lambda x: pt.prod(x, axis=-1),
         relu=lambda x: pt.maximum(x, 0.0),
         softmax=lambda x: pt.special.softmax(x, axis=-1),
