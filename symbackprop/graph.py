@@ -35,7 +35,8 @@ class Node:
 
     Nothing ever changes but `label`, the user's name for the value, `hint`, a name for it in generated code, and
     `facts`, what the user has declared about it. The `module` is the path of names of the modules that the node was
-    made in, the outermost first: the nodes of one module share one tuple.
+    made in, the outermost first: the nodes of one module share one tuple. A gradient knows by `applied` how often
+    each rewrite rule was applied to what was differentiated.
     """
 
     op: Op
@@ -49,6 +50,7 @@ class Node:
     hint: str | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
     module: tuple[str, ...] = ()
+    applied: Mapping[str, int] | None = None
 
     def copied(self, inputs: tuple[int, ...]) -> Node:
         """Give the same operation on other operands of the same shapes and dtypes."""

@@ -8,7 +8,7 @@ The gradient's nodes are appended to the same graph, so they can be differentiat
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, overload
 
 from symbackprop.autodiff.masks import Masks, conditions_of, is_bounded, unbroadcast, under
@@ -201,7 +201,9 @@ def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
     return target
 
 
-def pulled_back(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str) -> Expr | list[Expr]:
+def pulled_back(
+    z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str, *, skip: Collection[str] = ()
+) -> Expr | list[Expr]:
     """Give the gradients by the targets, one expression if there is one, from that of z itself.
 
     Raises:
@@ -215,7 +217,8 @@ def pulled_back(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, wh
         _check_target(z, target, position, what)
         for position, target in enumerate([wrt] if isinstance(wrt, Expr) else wrt)
     ]
-    grad_table = backpropagate(stabilised(z, targets), targets, seed)
+    stable, applied = stabilised(z, targets, skip=skip)
+    grad_table = backpropagate(stable, targets, seed)
     extra = seed.shape[: seed.ndim - z.ndim]
     gradients = []
     for target in targets:
@@ -226,6 +229,8 @@ def pulled_back(z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, wh
             with attributed(target.node.origin(backward=True)):
                 found = zeros_like(target)
                 found = broadcast_to(found, extra + target.shape) if extra else found
+        elif applied and found.node.backward:
+            found.node.applied = applied
         gradients.append(found)
     return gradients[0] if single else gradients
 
@@ -242,10 +247,18 @@ def _unreached(z: Expr, target: Expr, what: str) -> str:
 
 
 @overload
-def grad(z: Expr, wrt: Expr, *, unused: Literal["error", "zeros"] = "error") -> Expr: ...
+def grad(z: Expr, wrt: Expr, *, unused: Literal["error", "zeros"] = "error", skip: Collection[str] = ()) -> Expr: ...
 @overload
-def grad(z: Expr, wrt: Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> list[Expr]: ...
-def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros"] = "error") -> Expr | list[Expr]:
+def grad(
+    z: Expr, wrt: Sequence[Expr], *, unused: Literal["error", "zeros"] = "error", skip: Collection[str] = ()
+) -> list[Expr]: ...
+def grad(
+    z: Expr,
+    wrt: Expr | Sequence[Expr],
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
+) -> Expr | list[Expr]:
     """Give the gradient of a scalar as expressions in the same graph (Algorithm 6.5 of *Deep Learning*).
 
     ∇_V z = Σ over consumers C of V of op_C.bprop(inputs of C, V, ∇_C z)
@@ -254,6 +267,8 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
         z: a scalar expression of a float dtype.
         wrt: symbols or any other expressions that z is computed from: one, or several.
         unused: what to do where z does not depend on a target: raise, or give zeros.
+        skip: names of passes and rules to leave out: z is brought to a form whose derivatives are right at extreme
+            values ("stable", "accurate") before it is differentiated, and `Function.report` tells by which rules.
 
     Returns:
         For each target an expression of its shape and dtype; one expression if `wrt` is one.
@@ -261,6 +276,7 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
     Raises:
         NotDifferentiableError: z is no float scalar, a target is no float, or z does not depend on it.
         GraphError: z and a target live in different graphs.
+        ValueError: `skip` has a name that is no pass and no rule.
 
     >>> import symbackprop as sb
     >>> X, w, y = sb.symbols("X[N,D] w[D] y[N]")
@@ -281,7 +297,7 @@ def grad(z: Expr, wrt: Expr | Sequence[Expr], *, unused: Literal["error", "zeros
     check_differentiable(z, "grad")
     with attributed(z.node.origin(backward=True)):
         seed = ones_like(z)
-    return pulled_back(z, wrt, seed, unused, "grad")
+    return pulled_back(z, wrt, seed, unused, "grad", skip=skip)
 
 
 @overload

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.expr import Expr
+from symbackprop.rewrite.before import before
 from symbackprop.rewrite.pipeline import Stage, every_rule, run
 
 
@@ -20,7 +22,7 @@ class Row:
         nodes: how many nodes the outputs are computed from.
         flops: floating-point operations, as a formula in the sizes.
         bytes: memory of all intermediate values, as a formula in the sizes.
-        fired: how often each rule was applied.
+        fired: how often each rule was applied; before the first pass, to what gradients among the outputs are of.
     """
 
     name: str
@@ -39,19 +41,29 @@ class Report:
     @staticmethod
     def of(outputs: Sequence[Expr], skip: Collection[str] = ()) -> Report:
         """Run the passes again and measure after each."""
-        rows = [_row(Stage("as built", list(outputs), {}))]
+        rows = [_row(Stage("as built", list(outputs), _before_grad(outputs)))]
         run(outputs, skip=skip, observe=lambda stage: rows.append(_row(stage)))
         return Report(tuple(rows))
 
     def __str__(self) -> str:
         """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
-        rules = {rule.name: rule for rule in every_rule()}
+        rules = {rule.name: rule for rule in (*before(), *every_rule())}
         width = max(5, *(len(str(row.flops)) for row in self.rows)) + 2
         lines = [f"{'pass':<10}{'nodes':>6}  {'FLOPs':<{width}}bytes"]
         for row in self.rows:
             lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")
             lines += [f"{'':<10}  {name} × {times}: {rules[name]}" for name, times in sorted(row.fired.items())]
         return "\n".join(lines)
+
+
+def _before_grad(outputs: Sequence[Expr]) -> Counter[str]:
+    """Count the rules that were applied to what was differentiated, before it was."""
+    found: Counter[str] = Counter()
+    nodes = outputs[0].graph.nodes
+    mappings = [nodes[number].applied for number in outputs[0].graph.reachable([expr.number for expr in outputs])]
+    for applied in {id(mapping): mapping for mapping in mappings if mapping}.values():  # gradients of one loss share it
+        found.update(applied)
+    return found
 
 
 def _row(stage: Stage) -> Row:

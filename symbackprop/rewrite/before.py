@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Node
@@ -14,6 +15,7 @@ from symbackprop.rewrite.accurate import closed
 from symbackprop.rewrite.algebra import algebra
 from symbackprop.rewrite.engine import Rewritten, Rule, stated
 from symbackprop.rewrite.matrix import BEFORE
+from symbackprop.rewrite.pipeline import check_names
 from symbackprop.rewrite.stable import LAYOUTS, stable
 
 _CANONICAL = {
@@ -48,8 +50,21 @@ def before() -> tuple[Rule, ...]:
     return (*_leading(), *(rule for rule in algebra() if rule.name in _CANONICAL))
 
 
-def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
-    """Give an expression in its stable form, in the same graph.
+@lru_cache(maxsize=64)
+def _without(skip: frozenset[str]) -> tuple[Rule, ...]:
+    """Give the rules that are left when some are left out by name, or all of a pass.
+
+    Raises:
+        ValueError: a name is none of a pass and none of a rule.
+    """
+    check_names(skip - {rule.name for rule in before()})
+    passes = {"stable": stable(), "accurate": closed(), "algebra": algebra()}
+    left_out = skip | {rule.name for name, rules in passes.items() if name in skip for rule in rules}
+    return tuple(rule for rule in before() if rule.name not in left_out)
+
+
+def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> tuple[Expr, Mapping[str, int]]:
+    """Give an expression in its stable form, in the same graph, and how often each rule was applied.
 
     ``log(1 + exp(x))`` becomes ``softplus(x)``, whose derivative is finite everywhere. What does not change is not
     copied, and where nothing changes the expression itself is given.
@@ -57,21 +72,28 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
     Args:
         z: the expression.
         keep: expressions that stay as they are, because derivatives by them are wanted.
+        skip: names of passes and rules to leave out.
+
+    Raises:
+        ValueError: `skip` has a name that is no pass and no rule.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x")
-    >>> print(stabilised(sb.log(1 + sb.exp(x)), [x]))
-    softplus(x)
+    >>> print(*stabilised(sb.log(1 + sb.exp(x)), [x]))
+    softplus(x) {'softplus': 1}
     >>> z = sb.sin(x)
-    >>> stabilised(z, [x]) is z
+    >>> stabilised(z, [x])[0] is z
     True
     """
+    if isinstance(skip, str):
+        check_names(skip)
+    rules = _without(frozenset(skip)) if skip else before()
     graph, nodes = z.graph, z.graph.nodes
     kept = {expr.number for expr in keep}
     order = graph.reachable([z.number], known=kept)
     if z.number in kept or all(nodes[number].op in _PLAIN or not nodes[number].inputs for number in order):
-        return z
-    scratch = Rewritten(before())
+        return z, {}
+    scratch = Rewritten(rules)
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
     for number in order:
@@ -82,18 +104,21 @@ def stabilised(z: Expr, keep: Sequence[Expr]) -> Expr:
             original[placed[number]] = number
             continue
         inputs = tuple(placed[operand] for operand in node.inputs)
-        copy = placed[number] = scratch.add(node.copied(inputs))
+        copy = placed[number] = scratch.copy_in(node.copied(inputs), settled=False)
         same = scratch.nodes[copy]
         if same.op is node.op and same.inputs == inputs and all(operand in original for operand in inputs):
             original.setdefault(copy, number)
-    led = any(rule.name in scratch.fired for rule in _leading())
-    return _returned(z, scratch, placed[z.number], original) if led else z
+    if not any(rule.name in scratch.fired for rule in _leading()):
+        return z, {}
+    return _returned(z, scratch, placed[z.number], original), dict(scratch.fired)
 
 
 def _stand_in(node: Node, number: int) -> Node:
     """Hide a node from the rules behind a symbol, and keep it apart from equal ones."""
     params = {"name": f"node {number}", "shape": node.shape, "dtype": node.dtype}
-    return Node(SYMBOL, (), params, node.shape, node.dtype, node.where, node.backward)
+    stand_in = Node(SYMBOL, (), params, node.shape, node.dtype, node.where, node.backward)
+    stand_in.facts = node.facts
+    return stand_in
 
 
 def _returned(z: Expr, scratch: Rewritten, root: int, original: dict[int, int]) -> Expr:

@@ -281,12 +281,18 @@ def _log_of_core(x: Expr) -> Expr | None:
         return apply(LOG_SOFTMAX, x.inputs[0], axes=x.params["axes"])
     if x.op in {SUM, MEAN}:
         return _log_of_total(x)
-    if x.op in {multiply, divide} and any(map(_is_likelihood, x.inputs)):
-        left, right = (log(part) for part in x.inputs)
-        return left + right if x.op is multiply else left - right
-    if x.op in {CONCATENATE, STACK} and any(map(_is_likelihood, x.inputs)):
+    return _log_of_likelihood(x)
+
+
+def _log_of_likelihood(x: Expr) -> Expr | None:
+    """Take the logarithms of factors, of a base, of what is joined."""
+    likely = [_is_likelihood(part) for part in x.inputs]
+    if x.op in {CONCATENATE, STACK} and any(likely):
         return apply(x.op, *map(log, x.inputs), **x.params)
-    if x.op in {PROD, power, square, sqrt} and _is_likelihood(x.inputs[0]):
+    if x.op in {multiply, divide} and any(likely):
+        left, right = map(log, x.inputs)
+        return left + right if x.op is multiply else left - right
+    if x.op in {PROD, power, square, sqrt} and likely[0]:
         each = log(x.inputs[0])
         if x.op is PROD:
             return apply(SUM, each, axes=x.params["axes"], keepdims=x.params["keepdims"])

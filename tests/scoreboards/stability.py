@@ -529,12 +529,13 @@ def _direction(x: Any) -> Any:
     return np.array(_DIRECTION[: x.shape[1]]) if x.ndim == 2 else 1.0
 
 
-def _symbackprop(*, compiled: bool) -> Framework:
+def symbolic_functions() -> types.SimpleNamespace:
+    """Give symbackprop's functions to spell with."""
     import symbackprop as sb  # noqa: PLC0415  (each framework where it is used)
 
-    m = _namespace(
-        **{name: getattr(sb, name) for name in ("abs", "cos", "cosh", "erf", "exp", "log", "log1p", "relu", "sigmoid")},
-        **{name: getattr(sb, name) for name in ("sinh", "softmax", "sqrt", "tanh")},
+    names = ("abs", "cos", "cosh", "erf", "exp", "log", "log1p", "relu", "sigmoid", "sinh", "softmax", "sqrt", "tanh")
+    return _namespace(
+        **{name: getattr(sb, name) for name in names},
         col=lambda x, at: x[..., at],
         max=lambda x: sb.max(x, axis=-1, keepdims=True),
         mean=lambda x: sb.mean(x, axis=-1, keepdims=True),
@@ -542,6 +543,13 @@ def _symbackprop(*, compiled: bool) -> Framework:
         prod=lambda x: sb.prod(x, axis=-1),
         sum=lambda x: sb.sum(x, axis=-1, keepdims=True),
     )
+
+
+def symbackprop(*, compiled: bool) -> Framework:
+    """Give symbackprop, whose graphs can be compiled or evaluated as they are."""
+    import symbackprop as sb  # noqa: PLC0415  (each framework where it is used)
+
+    m = symbolic_functions()
 
     def solve(case: Case) -> Answer:
         points = inputs_of(case)
@@ -764,7 +772,7 @@ them), differentiated twice, and compiled where that is usual."""
 
 def table() -> str:
     """Give the scoreboard as Markdown."""
-    frameworks = [_symbackprop(compiled=True), _symbackprop(compiled=False)]
+    frameworks = [symbackprop(compiled=True), symbackprop(compiled=False)]
     missing = []
     for name, make in PEERS.items():
         try:
