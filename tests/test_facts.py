@@ -163,6 +163,12 @@ def test_the_derivative_by_a_symmetric_matrix_is_by_each_of_its_elements() -> No
     np.testing.assert_allclose(free, g + g.T - np.diag(np.diag(g)))
 
 
+def test_integers_that_wrap_around_have_no_signs() -> None:
+    n = sb.symbol("n", "N", dtype="int8")
+    assert known(sb.square(n)) == known(abs(n)) == set()
+    np.testing.assert_array_equal(sb.compile([n], abs(abs(n)))(np.array([-128, 3], np.int8)), [-128, 3])
+
+
 def test_facts_add_up_and_last() -> None:
     x = sb.symbol("x", ("N", "K"))
     assert sb.assume(x, rows_sum_to=1) is x

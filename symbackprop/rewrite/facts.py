@@ -90,7 +90,7 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     if not node.inputs:
         return declared | _of_leaf(expr)
     below = [found[number] for number in node.inputs]
-    signs = _SIGNS.get(node.op)
+    signs = _SIGNS.get(node.op) if node.dtype.kind == "f" else None  # integers wrap around
     facts = declared | (set(signs(below)) if signs else set())
     if is_square(expr):
         facts |= _of_matrix(expr, below)

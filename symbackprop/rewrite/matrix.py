@@ -22,6 +22,7 @@ from symbackprop.ops import (
     matmul,
     maximum,
     multiply,
+    negative,
     power,
     square,
     symbol,
@@ -256,6 +257,10 @@ def _length_of_turned(expr: Expr) -> Expr | None:
     return None
 
 
+def _length_of_negative(expr: Expr) -> Expr | None:
+    return apply(NORM, expr.inputs[0].inputs[0], **expr.params) if expr.inputs[0].op is negative else None
+
+
 def _det_of_orthogonal(expr: Expr) -> Expr | None:
     return zeros_like(expr) if "orthogonal" in known(expr.inputs[0]) else None
 
@@ -466,6 +471,15 @@ def _matrix() -> tuple[Rule, ...]:
             lambda: [norm(_orthogonal() @ symbol("x", "N")), norm(symbol("X", ("D", "N")) @ _orthogonal())],
             roots=(NORM,),
             below=(matmul,),
+        ),
+        matrix_rule(
+            "norm_of_negative",
+            "‖−x‖ = ‖x‖",
+            _length_of_negative,
+            lambda: [norm(-symbol("x", "N")), norm(-symbol("X", ("N", "D")), axis=0)],
+            roots=(NORM,),
+            below=(negative,),
+            strength=EXACT,
         ),
         matrix_rule(
             "det_of_orthogonal",

@@ -204,6 +204,7 @@ class _Reader:
         if stack:
             return None
         self._take_out_scalars()
+        self._orient()
         scalars, divisors = tuple(self.scalars), tuple(self.divisors)
         return Product(self.number, scalars, divisors, tuple(self.factors), self.written, self.enclosed, self.root)
 
@@ -312,6 +313,17 @@ class _Reader:
         product = _Reader(factor.base, self.known, deep=False).read()
         plain = product is not None and product.number == 1 and not product.scalars and not product.divisors
         return list(product.factors) if product is not None and plain and not factor.turned else []
+
+    def _orient(self) -> None:
+        """Write a scalar with as few transposes as possible: yᵀAᵀx is xᵀAy."""
+        if not self.factors or not (self.factors[0].is_row and self.factors[-1].is_column):
+            return
+        turned = [each if self._is_symmetric(each) else each.turn() for each in reversed(self.factors)]
+        if _length(turned) < _length(self.factors):
+            self.factors = turned
+
+    def _is_symmetric(self, factor: Factor) -> bool:
+        return factor.base.ndim == 2 and "symmetric" in self.known(factor.base)
 
     def _twin(self, base: Expr) -> Expr | None:
         """Give y - x where the factor is x - y and there is one y - x already."""

@@ -34,7 +34,7 @@ from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import EYE, TRACE, outer
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import UNIT, det, inv, norm
+from symbackprop.ops.linalg import UNIT, det, inv, norm, solve
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
@@ -339,8 +339,10 @@ def _shorter() -> tuple[Rule, ...]:
                 inv(A @ B) @ A,
                 inv(inv(A) @ B),
                 outer(x, x) @ outer(x, x),
+                solve(A @ B, A @ x),
+                b @ (A.T @ x),
             ],
-            roots=(matmul, TRANSPOSE, inv, multiply),
+            roots=(matmul, TRANSPOSE, inv, solve, multiply),
         ),
         _shorter_rule(
             "common_factor",

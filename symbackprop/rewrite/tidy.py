@@ -6,6 +6,7 @@ from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
 from symbackprop.ops import (
+    add,
     broadcast_to,
     diag,
     divide,
@@ -68,8 +69,13 @@ def _turned(expr: Expr, depth: int = _DEEPEST) -> Expr | None:
         return None
     if expr.op is subtract:
         return None if scalar_value(expr.inputs[0]) is not None else expr.inputs[1] - expr.inputs[0]
-    if depth == 0 or expr.op not in _LINEAR:
-        return None
+    if depth > 0 and expr.op is add:
+        terms = [_turned(term, depth - 1) for term in expr.inputs]
+        return None if terms[0] is None or terms[1] is None else terms[0] + terms[1]
+    return None if depth == 0 or expr.op not in _LINEAR else _turned_factor(expr, depth)
+
+
+def _turned_factor(expr: Expr, depth: int) -> Expr | None:
     operands = list(expr.inputs)
     if expr.op in {matmul, multiply} and _differences(operands[0]) & _differences(operands[1]):
         return None  # dᵀd and ddᵀ are kept: one of the two would be turned

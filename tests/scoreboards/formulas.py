@@ -363,7 +363,7 @@ TEXTBOOKS = (
         "norm(X - X @ W @ W.T)**2",
         "W",
         "2Xᵀ(XWWᵀ − X)W + 2(XWWᵀ − X)ᵀXW",
-        "−2(Xᵀ(X − XWWᵀ) + (X − XWWᵀ)ᵀX)W",
+        "2(Xᵀ(XWWᵀ − X) + (XWWᵀ − X)ᵀX)W",
         "X[N,K] W[K,M]",
     ),
     Row(
@@ -382,6 +382,7 @@ TEXTBOOKS = (
         "2(tU − (X − UVᵀ)V)",
         "X[N,K] U[N,M] V[K,M]",
     ),
+    Row("projection", "norm(x - A @ inv(A.T @ A) @ A.T @ x)**2", "x", "2(x − A(AᵀA)⁻¹Aᵀx)", "", "A[N,M]"),
     Row("Procrustes", "norm(A @ X - B)**2", "X", "2(X − AᵀB)", "", "", {"A": "orthogonal"}),
     Row("proximal step", "trace(A.T @ X) + t / 2 * norm(X - B)**2", "X", "A + t(X − B)"),
     Row(
