@@ -106,6 +106,13 @@ def test_needless_brackets_are_found(monkeypatch):
     assert found == {"(a + b)(c) + ((b + c)d) + exp(a + b)"}
 
 
+@pytest.mark.parametrize(("spec", "source"), CASES)
+def test_broken_lines_read_back(spec, source):
+    symbols, expr = build(spec, source)
+    more = expr + 2 * expr * expr if expr.dtype.kind == "f" else expr
+    check_round_trip(more, at_random(symbols), options=({"line_width": 10}, {"line_width": 10, "where": True}))
+
+
 @pytest.mark.parametrize(("spec", "source"), INDEXED, ids=[source for _, source in INDEXED])
 def test_index_notation_reads_back(spec, source):
     symbols, expr = build(spec, source)

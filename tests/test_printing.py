@@ -96,6 +96,8 @@ PRODUCTS = texts(
         ("2 * lr", "2·lr"),
         ("lr * (x + y)", "lr·(x + y)"),
         ("e * x * p * (a + b)", "exp·(a + b)"),
+        ("2 * (e * x * p * (a + b))", "2exp·(a + b)"),
+        ("a * e * x * p * (a + b)", "aexp·(a + b)"),
         ("sb.sqrt(x) * y", "√x·y"),
         ("y * sb.sqrt(x)", "y√x"),
         ("x**2 * y", "x²y"),
@@ -422,6 +424,7 @@ def test_hessians_and_jacobians_hold_diagonal_matrices():
     assert text(sb.hessian(loss, w)) == "Xᵀ diag(σ(Xw) ⊙ (1 − σ(Xw)))·X/N"
     assert text(sb.jacobian(sb.tanh(z), w)) == "diag(1 − tanh(Xw)²)·X"
     assert text(sb.hessian(sb.sum(sb.exp(w)), w)) == "diag(exp(w))"
+    assert text(sb.jacobian(sb.softmax(w), w)) == "diag(softmax(w)) − softmax(w)·softmax(w)ᵀ"
     assert text(sb.jacobian(sb.linalg.norm(w) * w, w)) == "w(w/‖w‖)ᵀ + ‖w‖·I"
 
 

@@ -213,6 +213,7 @@ class Scribe:
         self.style = style
         self.names = names
         self.functions = _functions(style, _KNOWN) | _functions(style, frozenset(ops))
+        self.called = tuple(self.functions)
         self.touching = not can_be_split([*names, *others])
         self.divide = divide.form(style.notation(divide), {}, ())
 
@@ -450,17 +451,19 @@ class Scribe:
             shape: their sizes.
             inner: whether it is a part of the formula, so that the formula's shape does not tell its sizes.
         """
-        if inner and self.style.read_back:
+        plain = not any(sign in body.text for sign in (" + ", f" {self.style.minus} "))
+        told = not inner and plain and all(label in body.text for label in labels)
+        if self.style.read_back and not told:
             body = replace(body, text=self._sized(body.text, dict(zip(labels, shape, strict=True))))
-        told = [label in body.text for label in labels]
-        kept = [label for label, here in zip(labels, told, strict=True) if here]
-        sizes = tuple(size for size, here in zip(shape, told, strict=True) if here)
+        seen = [label in body.text for label in labels]
+        kept = [label for label, here in zip(labels, seen, strict=True) if here]
+        sizes = tuple(size for size, here in zip(shape, seen, strict=True) if here)
         piece = self._bracketed(body, kept, sizes) if kept else body
-        if all(told):
+        if all(seen):
             back = self._bracketed(body, kept[::-1], sizes[::-1]) if len(kept) == 2 else None
             return replace(piece, turned=back and replace(back, turned=piece))
-        repeated = any(size != 1 for size, here in zip(shape, told, strict=True) if not here)
-        marks = [":" if here else "None" for here in told]
+        repeated = any(size != 1 for size, here in zip(shape, seen, strict=True) if not here)
+        marks = [":" if here else "None" for here in seen]
         while marks and marks[0] == "None" and repeated:
             marks.pop(0)
         while marks and marks[-1] == ":":
@@ -474,10 +477,12 @@ class Scribe:
 
     def _sized(self, text: str, sizes: Mapping[str, Size]) -> str:
         """Write identities with their sizes, where no other factor tells them."""
-        pairs = [(a, b) for a in sizes for b in sizes if self.style.subscripted(self.style.delta, a + b) in text]
-        own = Counter(label for pair in pairs for label in pair)
-        for a, b in pairs:
-            delta = self.style.subscripted(self.style.delta, a + b)
+        deltas = {(a, b): self.style.subscripted(self.style.delta, a + b) for a in sizes for b in sizes}
+        deltas = {pair: delta for pair, delta in deltas.items() if delta in text}
+        own: Counter[str] = Counter()
+        for pair, delta in deltas.items():
+            own.update(dict.fromkeys(pair, text.count(delta)))
+        for (a, b), delta in deltas.items():
             if text.count(a) == own[a] and text.count(b) == own[b]:
                 eye = EYE.form(self.style.notation(EYE), {"rows": sizes[a], "columns": sizes[b]}, ()).template
                 text = text.replace(delta, self.style.subscripted(eye.join(self.style.parens), a + b))
@@ -517,7 +522,7 @@ class Scribe:
 
     def _calls(self, text: str) -> bool:
         run = self.style.run.search(text)
-        return run is not None and run[0] in self.functions
+        return run is not None and run[0].endswith(self.called)
 
     # --- everything else --------------------------------------------------------------------------------------
 

@@ -69,10 +69,11 @@ def text(
     line_width: int = 100,
     notation: Notation = "auto",
 ) -> str:
-    """Give a formula as Unicode text, in the notation of matrices.
+    """Give a formula as Unicode text, in the notation of matrices, and in that of indices where matrices cannot say it.
 
     Vectors are columns: ``v @ M`` reads Mᵀv. One-letter names stand side by side, longer ones apart; ⊙ multiplies
-    arrays elementwise; ``[x > 0]`` is 1 where it holds, else 0.
+    arrays elementwise; ``[x > 0]`` is 1 where it holds, else 0. ``[Σₖ AᵢₖBⱼₖ]ᵢⱼ`` is the array with these elements; a
+    Σ extends over the product that follows; ``δᵢⱼ`` is 1 where i is j, else 0.
 
     Args:
         expr: the expression.
@@ -97,6 +98,10 @@ def text(
     >>> s = sb.sigmoid(z)
     >>> print(text(s * (1 - s), primes=True))
     σ′(Xw + b)
+    >>> print(text(X @ w, notation="index"))
+    [Σⱼ Xᵢⱼwⱼ]ᵢ
+    >>> print(text(X[:, None] - X))
+    [Xᵢₖ − Xⱼₖ]ᵢⱼₖ
     >>> print(text(z * sb.sigmoid(z), where=True))
     z ⊙ σ(z)
       where z = Xw + b

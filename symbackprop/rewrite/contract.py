@@ -11,7 +11,7 @@ from typing import TypeAlias
 from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import apply
-from symbackprop.ops import add, einsum, eye, matmul, multiply, outer, symbol, trace
+from symbackprop.ops import add, einsum, eye, matmul, multiply, outer, subtract, symbol, trace
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, EINSUM, EYE
@@ -180,6 +180,17 @@ def _diagonal(expr: Expr) -> Expr | None:
             return diag_(vector)
         if matrix.op is DIAG:
             return diag_(matrix.inputs[0] * vector)
+    return None
+
+
+def _identity_less_rows(expr: Expr) -> Expr | None:
+    """Take a vector into the difference of the identity and rows of one number each."""
+    for vector, difference in (expr.inputs, expr.inputs[::-1]):
+        if vector.ndim != 1 or difference.op is not subtract or not _is_identity(difference.inputs[0]):
+            continue
+        rows = difference.inputs[1]
+        if rows.op is EXPAND_DIMS and rows.ndim == 2 and rows.shape == (*vector.shape, 1):
+            return diag_(vector) - outer(rows.inputs[0], vector)
     return None
 
 
@@ -440,6 +451,15 @@ CONTRACT: tuple[Rule, ...] = (
             diag_(_vector("x")) * _vector("y"),
         ],
         fits=lambda ops: EYE in ops or DIAG in ops,
+    ),
+    Rule(
+        name="identity_less_rows",
+        equation="v ⊙ (I − u[:, None]) = diag(v) − uvᵀ",
+        strength=Strength.REAL,
+        roots=(multiply,),
+        rewrite=_identity_less_rows,
+        examples=lambda: [_vector("x") * (eye("N") - expand_dims(_vector("y"), -1))],
+        fits=lambda ops: subtract in ops,
     ),
     Rule(
         name="sum_of_diag",
