@@ -402,3 +402,11 @@ def test_numbers_are_not_put_together_beyond_what_floats_hold(build, x, expected
     symbol = sb.symbol("x")
     np.testing.assert_allclose(sb.compile([symbol], build(symbol))(x), expected, rtol=1e-12)
     np.testing.assert_allclose(sb.evaluate(sb.simplify(build(symbol)), {symbol: x}), expected, rtol=1e-12)
+
+
+def test_the_slope_of_a_sigmoid_is_not_taken_apart_by_a_sum():
+    z, v = sb.symbols("z[N] v[N]")
+    s = sb.sigmoid(z)
+    assert str(simplify(sb.mean(s * (1 - s)))) == "mean(σ(z) ⊙ (1 − σ(z)))"
+    assert sb.text(simplify(sb.sum(v * (s * (1 - s)))), primes=True) == "sum(v ⊙ σ′(z))"
+    assert str(simplify(sb.sum(v * (2 - s)))) == "vᵀ(2 − σ(z))"

@@ -42,6 +42,7 @@ from symbackprop.rewrite.matrix import is_length_of, matrix_rule, power_of_lengt
 from symbackprop.rewrite.product import Factor, Product, is_square, is_transpose, outer_operands, product_of, row_of
 
 _, REAL, FINITE = Strength
+_MOST_FACTORS = 16  # of a product that is searched for the slope of a sigmoid
 _MOST_TERMS = 12  # of a sum in which common factors are looked for
 
 
@@ -229,7 +230,17 @@ def _sum_of_products(expr: Expr) -> Expr | None:
         if turned is not None and left.ndim == 2:
             return trace(turned @ right)
     left, right = product.inputs
-    return left @ right if product.ndim == 1 else None
+    return left @ right if product.ndim == 1 and not _holds_slope(product) else None
+
+
+def _holds_slope(product: Expr) -> bool:
+    """Tell whether s and 1 - s are among the factors: they are read together, as the slope of a sigmoid."""
+    factors = [product]
+    for factor in factors:
+        if factor.op is multiply and len(factors) < _MOST_FACTORS:
+            factors += factor.inputs
+    slopes = (factor for factor in factors if factor.op is subtract and scalar_value(factor.inputs[0]) == 1)
+    return any(slope.inputs[1] in factors for slope in slopes)
 
 
 def _trace_of_outer(expr: Expr) -> Expr | None:
