@@ -25,7 +25,8 @@ def check_round_trip(
         expr: the expression.
         values: values of its symbols; of other symbols they may be given too.
         options: those of `symbackprop.text`, one set of them for each text that is read back.
-        rtol: how far the values may differ, relative to the largest of them: a formula is computed in another order.
+        rtol: how far the values may differ, relative to the largest of them, because a formula is computed in
+            another order; where they cancel, by 1e-14.
     """
     used = set(expr.graph.reachable([expr.number]))
     symbols = [symbol for symbol in values if symbol.number in used]
@@ -35,7 +36,7 @@ def check_round_trip(
         assert found.shape == expected.shape, shown
         scale = np.max(np.abs(expected), initial=0, where=np.isfinite(expected)) if expected.dtype.kind != "b" else 1
         np.testing.assert_allclose(
-            found.astype(float), expected.astype(float), rtol=rtol, atol=rtol * float(scale), err_msg=shown
+            found.astype(float), expected.astype(float), rtol=rtol, atol=rtol * float(scale) + 1e-14, err_msg=shown
         )
 
 

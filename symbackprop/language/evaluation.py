@@ -87,7 +87,7 @@ class Evaluator:
             DtypeError: an operation does not take its operands' dtypes.
         """
         values: dict[Tree, Value] = {}
-        self.letters = _sizes_of_letters(root, self.names)
+        self.letters = _sizes_of_letters(root, self.names, self.shape or ())
         for node in _post_order(root):
             values[node] = self._BY_FORM[node.form](self, node, values)
         return values[root]
@@ -177,9 +177,10 @@ class Evaluator:
     def _combined(self, sign: str, left: Value, right: Value) -> Value:
         """Build what a sign makes of two operands."""
         if isinstance(left, Indexed) or isinstance(right, Indexed):
-            if sign in _PRODUCTS:
-                return self._indexed(left).times(self._indexed(right))
-            return elementwise(INFIX[sign].build, (left, right))
+            if sign == "/" and not isinstance(right, Indexed) and left.open:
+                sign, right = "·", 1.0 / right
+            indexed = self._indexed(left).times(self._indexed(right)) if sign in _PRODUCTS else None
+            return indexed or elementwise(INFIX[sign].build, (left, right))
         if sign in _PRODUCTS and (sign != "@" or isinstance(left, Row | Identity) or isinstance(right, Row | Identity)):
             return self._product(sign, left, right)
         if isinstance(left, Row | Identity):
@@ -265,11 +266,9 @@ class Evaluator:
         inside = values[part.parts[0]] if part.form is Form.LIST and len(part.parts) == 1 else ()
         if not _rank(inside) and isinstance(inside, _VALUES | Dim | int | float):
             element = self._indexed(value if isinstance(value, Indexed) else self._operand(inside, part))
-            known = dict(zip(labels, self.shape or (), strict=False)) if len(self.shape or ()) == len(labels) else {}
             if len(set(labels)) < len(labels):
                 raise self.source.error("an index stands twice behind the bracket", node.at)
-            sizes = {} if self._guarded(element.sizes, node.at).keys() >= set(labels) else known
-            return self._guarded(lambda: element.array(labels, sizes), node.at)
+            return self._guarded(lambda: element.array(labels), node.at)
         if isinstance(value, Identity) and len(labels) == 2:
             delta = Indexed(((None, labels),)).settled(self.letters.get(node, {}))
             return delta if value.is_plain else self._indexed(value.factor).times(delta)
@@ -479,23 +478,28 @@ def _post_order(root: Tree) -> Iterator[Tree]:
         stack += [(part, False) for part in reversed(node.parts)]
 
 
-def _sizes_of_letters(root: Tree, names: Mapping[str, Value]) -> dict[Tree, dict[str, Size]]:
-    """Give for each δᵢⱼ the sizes of its letters, as far as elements of known arrays under the same Σ or [ ] tell."""
+def _sizes_of_letters(root: Tree, names: Mapping[str, Value], shape: Shape) -> dict[Tree, dict[str, Size]]:
+    """Give for each δᵢⱼ the sizes of its letters, as far as elements of known arrays under the same Σ or [ ] tell.
+
+    Where none does, those behind a bracket are the sizes of the shape of the whole, if there are as many.
+    """
     deltas: list[tuple[Tree, dict[str, list[Size]]]] = []
     stack: list[tuple[Tree, dict[str, list[Size]]]] = [(root, {})]
     while stack:
         node, scope = stack.pop()
         if node.form is Form.SUMMED or (node.form is Form.LOWERED and node.parts[0].form is Form.LIST):
-            scope = {**scope, **{letter: [] for letter in node.text}}
+            bracket = node.form is Form.LOWERED and len(shape) == len(node.text)
+            known = dict(zip(node.text, shape, strict=True)) if bracket else {}
+            scope = {**scope, **{letter: [known[letter]] if letter in known else [] for letter in node.text}}
         elif node.form is Form.LOWERED:
             base = node.parts[0]
-            known = names.get(base.text) if base.form is Form.NAME else None
+            array = names.get(base.text) if base.form is Form.NAME else None
             if base.form is Form.NAME and base.text == "I":
                 deltas.append((node, scope))
-            for letter, size in zip(node.text, known.shape if isinstance(known, Expr) else (), strict=False):
+            for letter, size in zip(node.text, array.shape if isinstance(array, Expr) else (), strict=False):
                 scope.setdefault(letter, []).append(size)
         stack += [(part, scope) for part in node.parts]
-    return {node: {letter: scope[letter][0] for letter in node.text if scope.get(letter)} for node, scope in deltas}
+    return {node: {letter: scope[letter][-1] for letter in node.text if scope.get(letter)} for node, scope in deltas}
 
 
 def _rank(value: Value) -> int:

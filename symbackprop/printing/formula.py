@@ -221,7 +221,7 @@ def _view(build: Builder, operands: Iterable[int], primed: tuple[Op | None, ...]
 
 
 def _unsized(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
-    """Give the identities whose size their surroundings do not tell when they are written I.
+    """Give the identities, and multiples of them, whose size their surroundings do not tell when they are written I.
 
     What stands beside I in a product or a sum tells it; a call, a Kronecker product or a scalar does not.
     """
@@ -248,7 +248,7 @@ def _unsized(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
             found |= eyes | summed
         elif node.op in {add, subtract}:
             terms[number] = eyes | summed
-    return found
+    return {number for number, eyes in alone.items() if eyes & found}
 
 
 class _Views:
@@ -303,7 +303,8 @@ class _Views:
         found = self._special(number, node, operands)
         if found is not None:
             return found
-        build = _build_formed if number in self.unsized else _BUILDERS.get(node.op, _build_formed)
+        sized = node.op is EYE and number in self.unsized
+        build = _build_formed if sized else _BUILDERS.get(node.op, _build_formed)
         return _view(_build_flat if number in self.flat else build, operands)
 
     def _elementwise(self, number: int, node: Node, operands: Sequence[int]) -> tuple[Builder, View | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
@@ -252,7 +252,7 @@ class Elements:
         *,
         plain: Mapping[int, int],
         fan: Mapping[int, int],
-        unsized: Collection[int],
+        unsized: set[int],
         notation: Notation,
     ) -> None:
         """Look at every node, operands first.
@@ -262,13 +262,14 @@ class Elements:
             order: those that the formula is computed from, in topological order.
             plain: for each the node under the broadcasts.
             fan: for each how many operands it is.
-            unsized: the identities that say too little without their size.
+            unsized: identities and multiples of them that say too little without their size.
             notation: "index" for whatever can be written so, "matrix" for nothing, else where matrices cannot say it.
         """
         self._nodes = nodes
         self._plain = plain
         self._fan = fan
         self._unsized = unsized
+        self._bare: dict[int, int] = {}  # the node under what only moves elements
         self._everything = notation == "index"
         self.indexed: set[int] = set()
         self.sizes: dict[Label, Size] = {}
@@ -284,12 +285,18 @@ class Elements:
 
     def _look(self, number: int) -> None:
         node = self._nodes[number]
-        if number not in self._unsized and self._needs(node):
+        self._bare[number] = self._bare[node.inputs[0]] if node.op in _LAYOUT else number
+        if self._needs(node) and self._is_told(number, node):
             self.indexed.add(number)
         elif all(operand in self._whole or not self._nodes[operand].shape for operand in node.inputs):
             self._whole.add(number)
         if (node.op.elementwise or node.op in _LAYOUT or not node.inputs) and self._pointwise.issuperset(node.inputs):
             self._pointwise.add(number)
+
+    def _is_told(self, number: int, node: Node) -> bool:
+        """Tell whether elements of other arrays tell the sizes of the letters of δ."""
+        operands = node.inputs if node.op.elementwise else (self._bare[number],)
+        return number not in self._unsized and self._unsized.isdisjoint(operands)
 
     def _needs(self, node: Node) -> bool:
         if self._everything:
@@ -320,6 +327,8 @@ class Elements:
 
     def _can(self, node: Node) -> bool:
         """Tell whether an element of the node can be written by elements of its operands."""
+        if node.op is DIAG:  # or nothing tells the sizes of δ
+            return self._nodes[self._plain[node.inputs[0]]].shape[-1:] == node.shape[-1:]
         if node.op in {TRACE, DIAGONAL, EYE}:
             matrix = self._nodes[node.inputs[0]].shape if node.inputs else node.shape
             return matrix[-2:][0] == matrix[-1]
