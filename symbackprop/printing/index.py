@@ -295,6 +295,8 @@ class Elements:
 
     def _is_told(self, number: int, node: Node) -> bool:
         """Tell whether elements of other arrays tell the sizes of the letters of δ."""
+        if node.op in {DIAG, EINSUM} and not self._tells_sizes(node):
+            return False
         operands = node.inputs if node.op.elementwise else (self._bare[number],)
         return number not in self._unsized and self._unsized.isdisjoint(operands)
 
@@ -327,8 +329,8 @@ class Elements:
 
     def _can(self, node: Node) -> bool:
         """Tell whether an element of the node can be written by elements of its operands."""
-        if node.op is DIAG:  # or nothing tells the sizes of δ
-            return self._nodes[self._plain[node.inputs[0]]].shape[-1:] == node.shape[-1:]
+        if node.op in {DIAG, EINSUM}:
+            return self._tells_sizes(node)
         if node.op in {TRACE, DIAGONAL, EYE}:
             matrix = self._nodes[node.inputs[0]].shape if node.inputs else node.shape
             return matrix[-2:][0] == matrix[-1]
@@ -337,6 +339,18 @@ class Elements:
         if node.op is SQUEEZE:
             return self._nodes[node.inputs[0]].op is not SLICE
         return node.op in _CONTRACTED or (node.op.elementwise and bool(node.inputs))
+
+    def _tells_sizes(self, node: Node) -> bool:
+        """Tell whether other factors tell the sizes of the letters of each δ, or the shape of the whole does."""
+        bases = [self._nodes[self._plain[operand]] for operand in node.inputs]
+        if node.op is DIAG:
+            return bases[0].shape[-1:] == node.shape[-1:]
+        left, _, out = node.params["subscripts"].partition("->")
+        terms = [(base, term) for base, term in zip(bases, left.split(","), strict=True)]
+        deltas = [set(term) for base, term in terms if base.op is EYE]
+        told = {letter for base, term in terms if base.op is not EYE for letter in term[len(term) - len(base.shape) :]}
+        whole = node.shape == self._nodes[self._root].shape and told.union(*deltas) >= set(out)
+        return whole or not any(told.isdisjoint(letters) for letters in deltas)
 
     def tensor(self, number: int) -> View:
         """Give the view of the whole of a node that is written in index notation."""
