@@ -6,6 +6,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.rewrite.pipeline import run
+from tests.values import obeying
 
 
 def expr_of(text: str) -> sb.Expr:
@@ -255,6 +256,78 @@ def test_the_logarithm_of_a_determinant_as_people_write_it():
     assert f(np.zeros((2, 2))) == -np.inf
     single = sb.symbol("x", (2, 2), "float32")
     assert sb.compile([single], sb.log(sb.linalg.det(single)))(np.eye(2, dtype="float32")).dtype == np.float32
+
+
+# --- random expressions ---------------------------------------------------------------------------------------
+
+
+def pick(rng: np.random.Generator, pool: list[sb.Expr]) -> sb.Expr:
+    return pool[rng.integers(len(pool))]
+
+
+STEPS = [  # of matrices M and N, R that has an inverse, vectors u and v, a scalar s
+    lambda M, N, R, u, v, s: M @ N,
+    lambda M, N, R, u, v, s: M.T,
+    lambda M, N, R, u, v, s: M + N,
+    lambda M, N, R, u, v, s: M - N,
+    lambda M, N, R, u, v, s: -M,
+    lambda M, N, R, u, v, s: s * M,
+    lambda M, N, R, u, v, s: M * N,
+    lambda M, N, R, u, v, s: sb.linalg.inv(R),
+    lambda M, N, R, u, v, s: sb.linalg.solve(R, M),
+    lambda M, N, R, u, v, s: sb.linalg.solve(R, u),
+    lambda M, N, R, u, v, s: sb.outer(u, v),
+    lambda M, N, R, u, v, s: sb.diag(u),
+    lambda M, N, R, u, v, s: sb.diag(M),
+    lambda M, N, R, u, v, s: M @ u,
+    lambda M, N, R, u, v, s: u @ M,
+    lambda M, N, R, u, v, s: u + v,
+    lambda M, N, R, u, v, s: s * u - v,
+    lambda M, N, R, u, v, s: u @ v,
+    lambda M, N, R, u, v, s: sb.trace(M),
+    lambda M, N, R, u, v, s: sb.linalg.norm(u),
+    lambda M, N, R, u, v, s: sb.sum(M * N),
+    lambda M, N, R, u, v, s: sb.sum(u * v),
+    lambda M, N, R, u, v, s: sb.sum(u**2),
+    lambda M, N, R, u, v, s: sb.linalg.slogdet(R).logabsdet,
+]
+
+
+def random_expressions(rng: np.random.Generator) -> tuple[list[sb.Expr], list[sb.Expr]]:
+    """Symbols, some with facts, and a matrix, a vector, a scalar and gradients made of them."""
+    A, B, S, P, Q, C, x, y, t, p = sb.symbols("A[3,3] B[3,3] S[3,3] P[3,3] Q[3,3] C[3,2] x[3] y[3] t p")
+    for symbol, fact in [(S, "symmetric"), (P, "positive_definite"), (Q, "orthogonal"), (p, "positive")]:
+        sb.assume(symbol, **{fact: True})
+    matrices, vectors, scalars = [A, B, S, P, Q, sb.eye(3), C @ C.T], [x, y], [t, p, 1 / p, sb.constant(-1.5)]
+    regular = [A, B, P, Q, A @ B, P @ A, B.T @ P @ B]
+    for _ in range(rng.integers(4, 14)):
+        operands = [pick(rng, pool) for pool in (matrices, matrices, regular, vectors, vectors, scalars)]
+        made = STEPS[rng.integers(len(STEPS))](*operands)
+        (scalars, vectors, matrices)[made.ndim].append(made)
+    ends = [pick(rng, pool) for pool in (matrices, vectors, scalars)]
+    z = sb.sum(pick(rng, matrices) * pick(rng, matrices)) + pick(rng, vectors) @ pick(rng, vectors) + ends[2]
+    return [A, B, S, P, Q, C, x, y, t, p], [*ends, *sb.grad(z, [A, S, x, t], unused="zeros")]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_expressions_keep_their_values_and_come_to_rest(seed):
+    rng = np.random.default_rng(seed)
+    with sb.Graph():
+        symbols, outputs = random_expressions(rng)
+        values = {}
+        for symbol in symbols:
+            drawn = rng.uniform(0.3, 1.2, symbol.shape)
+            regular = symbol.ndim == 2 and symbol.shape[0] == symbol.shape[1] and symbol.name != "Q"
+            values[symbol] = obeying(symbol, drawn + 3 * np.eye(3) if regular else drawn)
+        compiled = sb.compile(symbols, outputs)(*values.values())
+        for output, found in zip(outputs, compiled, strict=True):
+            expected = sb.evaluate(output, values)
+            scale = max(1.0, np.max(np.abs(expected)))
+            simplified = sb.simplify(output)
+            np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9 * scale)
+            np.testing.assert_allclose(sb.evaluate(simplified, values), expected, rtol=1e-8, atol=1e-9 * scale)
+            again = sb.simplify(simplified)
+            assert sb.text(again, simplify=False) == sb.text(simplified, simplify=False)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------

@@ -63,6 +63,33 @@ def _operand_of_same(expr: Expr) -> Expr | None:
     return permute(x, tuple(below[axis] for axis in outer))
 
 
+def _merged_reshape(expr: Expr) -> Expr | None:
+    """Bring elements that stay in their order into the last shape at once."""
+    inner = expr.inputs[0]
+    return reshape(inner.inputs[0], expr.shape) if RESHAPE in {expr.op, inner.op} else None
+
+
+def _merged_axes(expr: Expr) -> Expr | None:
+    """Insert axes, or drop them, at once: those of the inner op move to where its result's axes end."""
+    inner = expr.inputs[0]
+    if inner.op is not expr.op:
+        return None
+    outer, below = expr.params["axes"], inner.params["axes"]
+    (whole, removed) = (expr, outer) if expr.op is EXPAND_DIMS else (inner.inputs[0], below)
+    places = [axis for axis in range(-whole.ndim, 0) if axis not in removed]
+    other = below if expr.op is EXPAND_DIMS else outer
+    axes = tuple(sorted({*removed, *(places[axis] for axis in other)}))
+    return apply(expr.op, inner.inputs[0], axes=axes)
+
+
+def _dropped_axes(expr: Expr) -> Expr | None:
+    """Let a reduction drop the axes that are dropped behind it."""
+    inner = expr.inputs[0]
+    if inner.params.get("keepdims") is not True or inner.params["axes"] != expr.params["axes"]:
+        return None
+    return apply(inner.op, *inner.inputs, **{**inner.params, "keepdims": False})
+
+
 def _inverse_axes(expr: Expr) -> Expr | None:
     inner = expr.inputs[0]
     if expr.op is SQUEEZE and inner.op is EXPAND_DIMS:
@@ -153,6 +180,38 @@ FOLD: tuple[Rule, ...] = (
             _x("N", "D").T.T,
             broadcast_to(broadcast_to(_x("D"), ("N", "D")), ("M", "N", "D")),
         ],
+    ),
+    Rule(
+        name="merge_reshape",
+        equation="reshape(expand_dims(x)) = reshape(x), squeeze(reshape(x)) = reshape(x)",
+        strength=Strength.EXACT,
+        roots=(RESHAPE, SQUEEZE),
+        rewrite=_merged_reshape,
+        examples=lambda: [
+            reshape(expand_dims(_x("N", 2), 0), -1),
+            squeeze(reshape(_x(2, 3), (1, 6)), 0),
+        ],
+        fits=lambda ops: ops[0] in {RESHAPE, EXPAND_DIMS, SQUEEZE},
+    ),
+    Rule(
+        name="merge_axes",
+        equation="expand_dims(expand_dims(x)) = expand_dims(x), squeeze(squeeze(x)) = squeeze(x)",
+        strength=Strength.EXACT,
+        roots=(EXPAND_DIMS, SQUEEZE),
+        rewrite=_merged_axes,
+        examples=lambda: [
+            expand_dims(expand_dims(_x("N", "D"), 1), (0, 3)),
+            squeeze(squeeze(_x(1, "N", 1, 1), 2), (0, 2)),
+        ],
+        fits=lambda ops: ops[0] in {EXPAND_DIMS, SQUEEZE},
+    ),
+    Rule(
+        name="drop_axes",
+        equation="squeeze(sum(x, keepdims)) = sum(x)",
+        strength=Strength.EXACT,
+        roots=(SQUEEZE,),
+        rewrite=_dropped_axes,
+        examples=lambda: [squeeze(apply(SUM, _x("N", "D"), axes=(-2,), keepdims=True), 0)],
     ),
     Rule(
         name="inverse_axes",
