@@ -16,7 +16,8 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
 HIDDEN = {  # what derivatives, functions of other names and rewritten formulas are made of
     "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice", "unit", "unslice",
-    "bose", "hypot1", "isru", "log1mexp", "logcosh", "sigmoid_slope", "tanh_slope", "xlog1py", "xlogy",
+    "bose", "hypot1", "isru", "log1mexp", "logcosh", "sigmoid_slope", "tanh_slope",
+    "xlog1py", "xlogy",
 }  # fmt: skip
 RETURNED = {inspect.signature(thing).return_annotation for thing in vars(sb).values() if inspect.isfunction(thing)}
 

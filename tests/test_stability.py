@@ -93,6 +93,18 @@ MASKED = {
         lambda x: sb.where(x > 0, sb.log(x) * np.arange(1.0, 7.0), 0) / np.arange(1.0, 7.0), POSITIVE,
         lambda x: 1 / x, lambda x: -1 / x**2,
     ),
+    "root of relu": (
+        lambda x: sb.sqrt(sb.relu(x)),
+        POSITIVE,
+        lambda x: 0.5 * x**-0.5,
+        lambda x: -0.25 * x**-1.5,
+    ),
+    "power of max": (
+        lambda x: sb.maximum(0, x) ** 0.3,
+        POSITIVE,
+        lambda x: 0.3 * x**-0.7,
+        lambda x: -0.21 * x**-1.7,
+    ),
     "all dead": (
         lambda x: sb.where(x > 9, sb.sqrt(sb.sum(0 * x)), 0), AT > 9, lambda x: x, lambda x: x,
     ),
@@ -172,6 +184,14 @@ def _log_sigmoid(Z):
     return -sb.softplus(-Z)
 
 
+def _weighted(Z):
+    return sb.log(sb.sum(np.array([0.5, 0.25, 0.25]) * sb.exp(Z), axis=1))
+
+
+def _mixture(Z):
+    return sb.log(sb.sum(sb.softmax(Z / 1000) * sb.exp(Z), axis=1))
+
+
 def _exp_over_total(Z):
     e = sb.exp(Z)
     return (e.T / sb.sum(e, axis=1)).T
@@ -240,6 +260,18 @@ LAID_OUT = {
         lambda Z: sb.log(sb.sum(sb.exp(Z), axis=1) / 3),
         lambda Z: sb.logsumexp(Z, axis=1) - np.log(3),
     ),
+    "log(sum(w exp(Z), 1))": (_weighted, lambda Z: sb.logsumexp(Z + np.log([0.5, 0.25, 0.25]), axis=1)),
+    "log(sum(softmax(Z) exp(Z), 1))": (_mixture, lambda Z: sb.logsumexp(Z + sb.log_softmax(Z / 1000), axis=1)),
+    "log(1 + exp(a) + exp(b))": (
+        lambda Z: sb.log(1 + sb.exp(Z[0]) + sb.exp(Z[1])),
+        lambda Z: sb.logaddexp(sb.softplus(Z[0]), Z[1]),
+    ),
+    "log(2 + 3 exp(Z))": (lambda Z: sb.log(2 + 3 * sb.exp(Z)), lambda Z: np.log(2) + sb.softplus(Z + np.log(1.5))),
+    "exp(a)/(exp(a) + exp(b))": (
+        lambda Z: sb.exp(Z[0]) / (sb.exp(Z[0]) + sb.exp(Z[1])),
+        lambda Z: sb.sigmoid(Z[0] - Z[1]),
+    ),
+    "1/(2 + exp(Z))": (lambda Z: 1 / (2 + sb.exp(Z)), lambda Z: 0.5 * sb.sigmoid(np.log(2) - Z)),
     "exp(Z)/sum(exp(Z), 1)[:, None]": (
         lambda Z: sb.exp(Z) / sb.sum(sb.exp(Z), axis=1)[:, None],
         sb.softmax,

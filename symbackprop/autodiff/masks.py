@@ -12,7 +12,7 @@ elements of a gradient may be other than zero, and the mask is built when an ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 
 from symbackprop.dims import Shape
@@ -26,17 +26,22 @@ from symbackprop.ops.elementwise import (
     add,
     astype,
     cos,
+    divide,
     erf,
     greater,
+    log,
     logical_and,
     logical_not,
     logical_or,
     maximum,
     minimum,
+    multiply,
     negative,
+    power,
     sigmoid,
     sin,
     softplus,
+    sqrt,
     subtract,
     tanh,
     where,
@@ -50,6 +55,7 @@ _BOUNDED = {
 }
 """Elementwise ops whose derivative is finite everywhere: zero times it is zero."""
 
+_SINGULAR = {sqrt, log, power, divide}
 _MOVED = {op for family in (layout, index) for op in vars(family).values() if isinstance(op, Op)}
 _SUMS_OF_PRODUCTS = {op for op in vars(contract).values() if isinstance(op, Op)}
 _REDUCTIONS = {SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP}
@@ -86,6 +92,19 @@ def under(conditions: Sequence[Condition], gradient: Expr) -> Expr:
         if (c, holds) not in has:
             gradient = where(c, gradient, 0) if holds else where(c, 0, gradient)
     return gradient
+
+
+def chosen_at_zero(contribution: Expr, C: Expr, through: Iterable[Expr]) -> Expr:
+    """Give what a kink at 0 contributes so that it is exactly zero on its dead side, where √relu(x) has the slope ∞.
+
+    The rules of kinks multiply by a mask, which is all that is needed unless the gradient is infinite: that is so where
+    what the kink gives goes into a root, a logarithm, a power or a quotient.
+    """
+    at_zero = C.op is RELU or (C.op in {maximum, minimum} and any(scalar_value(part) == 0 for part in C.inputs))
+    if not at_zero or contribution.op is not multiply or not any(consumer.op in _SINGULAR for consumer in through):
+        return contribution
+    g, mask = contribution.inputs
+    return where(mask, g, 0) if mask.dtype == bool else contribution
 
 
 def is_bounded(op: Op) -> bool:

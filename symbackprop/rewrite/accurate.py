@@ -13,6 +13,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, scalar_value
 from symbackprop.ops import (
     abs,
+    add,
     arcsinh,
     cos,
     cosh,
@@ -49,6 +50,7 @@ from symbackprop.ops.elementwise import (
     XLOGY,
 )
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
+from symbackprop.rewrite.stable import is_sum_of_exponentials
 
 EXACT, REAL, FINITE = Strength
 
@@ -59,6 +61,25 @@ def _log_of_power(expr: Expr) -> Expr | None:
     if c is None or expr.inputs[0].dtype != expr.dtype:
         return None
     return c * log(abs(base) if c % 2 == 0 else base)
+
+
+def _is_sigmoids(expr: Expr) -> bool:
+    """Tell whether this is 1 + exp(x), which other rules are for."""
+    return any(scalar_value(part) == 1 for part in expr.inputs) and any(part.op is exp for part in expr.inputs)
+
+
+def _log_of_exponentials(expr: Expr) -> Expr | None:
+    (total,) = expr.inputs
+    if total.dtype != expr.dtype or not is_sum_of_exponentials(total) or _is_sigmoids(total):
+        return None
+    return logaddexp(*map(log, total.inputs))
+
+
+def _quotient_of_exponentials(expr: Expr) -> Expr | None:
+    above, below = expr.inputs
+    if expr.dtype != below.dtype or not is_sum_of_exponentials(below) or _is_sigmoids(below):
+        return None
+    return exp(above.inputs[0] - log(below)) if above.op is exp else above * exp(-log(below))
 
 
 def _plain_ratio(expr: Expr) -> Expr | None:
@@ -111,6 +132,27 @@ def closed() -> tuple[Rule, ...]:
         equation("bose_expm1", y / expm1(x), y * BOSE(x), REAL),
         equation("bose_negative", y / (1 - exp(x)), -(y * BOSE(x)), REAL),
         equation("bose_negative_expm1", y / negative(expm1(x)), -(y * BOSE(x)), REAL),
+        Rule(
+            name="log_of_exponentials",
+            equation="log(exp(x) + exp(y) + c) = logaddexp(log(exp(x) + exp(y)), log(c)), c > 0",
+            strength=REAL,
+            roots=(log,),
+            rewrite=_log_of_exponentials,
+            examples=lambda: [log(2 + exp(symbol("x"))), log(1 + exp(symbol("x")) + 3 * exp(symbol("y")))],
+            fits=lambda ops: ops == (add,),
+        ),
+        Rule(
+            name="quotient_of_exponentials",
+            equation="exp(x)/(exp(x) + exp(y) + c) = exp(x − log(exp(x) + exp(y) + c)), c > 0",
+            strength=REAL,
+            roots=(divide,),
+            rewrite=_quotient_of_exponentials,
+            examples=lambda: [
+                exp(symbol("x")) / (exp(symbol("x")) + exp(symbol("y")) + 2),
+                symbol("t") / (3 + exp(symbol("x"))),
+            ],
+            fits=lambda ops: ops[1] is add,
+        ),
         # log cosh
         equation("logcosh", log(cosh(x)), LOGCOSH(x), REAL),
         equation("logcosh_double", log(2 * cosh(x)), LOGCOSH(x) + math.log(2), REAL),

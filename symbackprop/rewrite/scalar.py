@@ -498,6 +498,8 @@ def _product(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], root: Expr) -
     first, *rest = sorted(built, key=lambda factor: len(factor.shape) > 0)
     for factor in rest:
         first = first * factor
+    if negative_product and first.dtype.kind == "b":  # a mask has no negative
+        return literal(-1.0, root.dtype, graph=root.graph) * first
     return -first if negative_product else first
 
 

@@ -16,6 +16,7 @@ from symbackprop.ops import (
     add,
     arcsinh,
     arctanh,
+    assume,
     cosh,
     divide,
     erf,
@@ -52,10 +53,11 @@ from symbackprop.ops import (
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
-from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, broadcast_to
 from symbackprop.ops.linalg import NORM
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced, spread
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
+from symbackprop.rewrite.facts import known
 
 EXACT, REAL = Strength.EXACT, Strength.REAL
 
@@ -264,14 +266,39 @@ def _is_likelihood(expr: Expr, depth: int = _DEEPEST) -> bool:
         return scalar_value(core.inputs[0]) == 1 and core.inputs[1].op is sigmoid
     if core.op in {SUM, MEAN}:
         return bool(core.params["axes"]) and layers_of(core.inputs[0])[1].op is exp
+    if core.op is add:
+        return is_sum_of_exponentials(core, depth)
     if depth and core.op in {multiply, divide, PROD, sqrt, square, power}:
         parts = core.inputs[:1] if core.op is power else core.inputs
-        return all(_is_likelihood(part, depth - 1) for part in parts)
+        parts = tuple(part for part in parts if not _is_positive_number(part))
+        return bool(parts) and all(_is_likelihood(part, depth - 1) for part in parts)
     return False
+
+
+def _is_positive_number(expr: Expr) -> bool:
+    return (scalar_value(expr) or 0) > 0
+
+
+def is_sum_of_exponentials(expr: Expr, depth: int = _DEEPEST) -> bool:
+    """Tell whether an expression is a sum of exponentials, with positive factors, and positive numbers."""
+    if not depth or expr.op is not add:
+        return False
+    return all(
+        _is_positive_number(part) or _is_exponential(part) or is_sum_of_exponentials(part, depth - 1)
+        for part in expr.inputs
+    )
+
+
+def _is_exponential(expr: Expr) -> bool:
+    if expr.op is multiply and any(map(_is_positive_number, expr.inputs)):
+        return any(part.op is exp for part in expr.inputs)
+    return expr.op is exp
 
 
 def _log_of(expr: Expr) -> Expr | None:
     layers, x = layers_of(expr.inputs[0])
+    if expr.dtype.kind != "f" or x.dtype != expr.dtype:
+        return None
     found = _log_of_core(x)
     return None if found is None else laid_out(found, layers)
 
@@ -303,11 +330,29 @@ def _log_of_likelihood(x: Expr) -> Expr | None:
 def _log_of_total(x: Expr) -> Expr | None:
     axes = x.params["axes"]
     z = _exponent(x.inputs[0])
+    if z is None:
+        z = _weighted_exponent(x.inputs[0])
     if z is None or not axes:
         return None
     total = apply(LOGSUMEXP, z, axes=axes, keepdims=x.params["keepdims"])
     count = dims.product(z.shape[axis] for axis in axes)
     return total if x.op is SUM else total - log(size_of(count, x.dtype, graph=x.graph))
+
+
+def _weighted_exponent(expr: Expr) -> Expr | None:
+    """Give z + log(w) where an expression is w ⊙ exp(z) and no weight is negative."""
+    if expr.op is multiply:
+        for factor, weight in (expr.inputs, expr.inputs[::-1]):
+            z = _exponent(factor)
+            if z is not None and _is_never_negative(weight):
+                return broadcast_to(z + log(weight), expr.shape)
+    return None
+
+
+def _is_never_negative(weight: Expr) -> bool:
+    if weight.op is CONSTANT:
+        return bool((weight.params["value"].array >= 0).all())
+    return "nonnegative" in known(weight)
 
 
 def _exp_minus_logsumexp(expr: Expr) -> Expr | None:
@@ -405,6 +450,9 @@ def _logarithms() -> Sequence[Expr]:
         log(sqrt(exp(s))),
         log(prod(sigmoid(z), axis=1)),
         log(stack([1 - sigmoid(s), sigmoid(s)])),
+        log((1 + exp(s)) / 2),
+        log(sum_(softmax(symbol("a", ("N", "K"))) * e, axis=1)),
+        log(sum_(assume(symbol("w", ("N", "K")), positive=True) * e, axis=1)),
     ]
 
 
@@ -518,13 +566,15 @@ def _procedures() -> tuple[Rule, ...]:
         Rule(
             name="log_softmax",
             equation="log(softmax(z)) = log_softmax(z), log(sum(exp(z))) = logsumexp(z), "
-            "log(p·x) = log(p) + log(x) where p is a likelihood: a product of exp, sigmoid, softmax",
+            "log(p·x) = log(p) + log(x) where p is a likelihood: a product of exp, sigmoid, softmax; "
+            "log(sum(w ⊙ exp(z))) = logsumexp(z + log(w)) where no weight is negative",
             strength=REAL,
             roots=(log,),
             rewrite=_log_of,
             examples=_logarithms,
             fits=lambda ops: (
-                ops[0] in {SOFTMAX, SUM, MEAN, PROD, multiply, divide, power, square, sqrt, CONCATENATE, STACK}
+                ops[0] in {SOFTMAX, SUM, MEAN, PROD, multiply, divide, power, square, sqrt}
+                or ops[0] in {CONCATENATE, STACK}
                 or ops[0] in LAYOUTS
             ),
         ),
@@ -601,6 +651,7 @@ def _equations() -> tuple[Rule, ...]:
         equation("softplus_difference", softplus(x) - softplus(-x), x, REAL),
         equation("softplus_difference_mirrored", softplus(-x) - softplus(x), -x, REAL),
         equation("logaddexp", log(exp(x) + exp(y)), logaddexp(x, y), REAL),
+        equation("softmax_of_two", exp(x) / (exp(x) + exp(y)), sigmoid(x - y), REAL),
         equation("arcsinh", log(x + root), arcsinh(x), REAL),
         equation("arctanh", log((1 + x) / (1 - x)), 2 * arctanh(x), REAL),
         equation("arctanh_difference", log(1 + x) - log(1 - x), 2 * arctanh(x), REAL),
