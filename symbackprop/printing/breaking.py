@@ -52,7 +52,7 @@ def broken(text: str, width: int, *, prefix: str = "", hang: int = 2) -> str:
     >>> print(broken("exp(a + b) − f(cc + dd)·x", 14))
     exp(a + b)
       − f(cc + dd)
-      ·x
+        ·x
     >>> print(broken("exp(aaaa + bbbb + cccc)", 12))
     exp(aaaa
         + bbbb
@@ -79,6 +79,7 @@ def broken(text: str, width: int, *, prefix: str = "", hang: int = 2) -> str:
         if chosen.inside >= 0:
             line, margin = next(pair for pair in reversed(starts) if pair[0] <= chosen.inside)
             column = min(margin + chosen.inside - line, width // 2)
+        column += 2 * (chosen.rank[1] > 0)  # a factor belongs to the term above it
         starts.append((start, column))
     lines.append(text[start:])
     indents = [prefix, *(" " * column for _, column in starts[1:])]
