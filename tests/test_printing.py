@@ -141,6 +141,8 @@ MATRICES = texts(
         ("v[None, :] * u[:, None]", "uvᵀ"),
         ("u[:, None] * v", "uvᵀ"),
         ("v * u[None, :]", "v ⊙ u[None]"),
+        ("A * u[None, :]", "A ⊙ u"),
+        ("M - A[None]", "M − A"),
         ("(A @ u)[:, None] * (v @ B)[None, :]", "AuvᵀB"),
         ("W1 @ v", "W1 v"),
         ("A @ W1 + b1", "A W1 + b1"),

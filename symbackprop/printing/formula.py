@@ -251,6 +251,14 @@ def _unsized(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
     return {number for number, eyes in alone.items() if eyes & found}
 
 
+def _repeats(node: Node) -> bool:
+    """Tell whether elementwise operations would do alone what the node does: repeat, or add axes at the left."""
+    if node.op is EXPAND_DIMS:
+        axes = node.params["axes"]
+        return sorted(axes) == list(range(-len(node.shape), len(axes) - len(node.shape)))
+    return node.op is BROADCAST_TO
+
+
 class _Views:
     """Decides what is shown of each node.
 
@@ -266,12 +274,12 @@ class _Views:
         self.graph = graph
         self.primes = primes
         self.without_primes: set[int] = set()  # products in which no derivative of a sigmoid was found
-        self.plain: dict[int, int] = {}  # the node under the broadcasts
+        self.plain: dict[int, int] = {}  # the node under the broadcasts and axes added at the left
         self.fan = Counter(operand for number in order for operand in self.nodes[number].inputs)
         self.flat: set[int] = set()  # reductions to one element, shown as scalars
         for number in order:
             node = self.nodes[number]
-            self.plain[number] = self.plain[node.inputs[0]] if node.op is BROADCAST_TO else number
+            self.plain[number] = self.plain[node.inputs[0]] if _repeats(node) else number
             if node.params.get("keepdims") and len(node.params["axes"]) == len(node.shape):
                 self.flat.add(number)
             elif not self._takes_scalars(node):
