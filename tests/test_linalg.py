@@ -227,9 +227,23 @@ def test_compiled_code_solves_and_does_not_invert():
         (after,) = run([expr_of(text)])
         assert "solve" in ops_of(after)
         assert "inv" not in ops_of(after)
-    for text in ("sb.trace(C @ D)", "sb.diag(a) @ D", "C @ sb.diag(a)", "C @ sb.broadcast_to(s, A.shape)"):
+    for text in (
+        "sb.trace(C @ D)",
+        "sb.diag(C @ D)",
+        "sb.diag(a) @ D",
+        "C @ sb.diag(a)",
+        "C @ sb.broadcast_to(s, A.shape)",
+    ):
         (after,) = run([expr_of(text)])
         assert not {"matmul", "trace", "diag"} & ops_of(after)
+
+
+def test_the_trace_of_an_oblong_product():
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    A, B = sb.symbol("A", (2, 3)), sb.symbol("B", (3, 4))
+    for function in (sb.trace, sb.diag):
+        found = sb.compile([A, B], function(A @ B))(a, b)
+        np.testing.assert_array_equal(found, np.trace(a @ b) if function is sb.trace else np.diag(a @ b))
 
 
 def test_the_logarithm_of_a_determinant_that_overflows():

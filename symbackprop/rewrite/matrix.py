@@ -23,6 +23,7 @@ from symbackprop.ops import (
     maximum,
     multiply,
     negative,
+    ones_like,
     power,
     square,
     symbol,
@@ -35,7 +36,7 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import BROADCAST_TO, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, UNIT, det, inv, norm, slogdet, solve
+from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet, solve
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
@@ -265,6 +266,10 @@ def _det_of_orthogonal(expr: Expr) -> Expr | None:
     return zeros_like(expr) if "orthogonal" in known(expr.inputs[0]) else None
 
 
+def _sign_of_definite(expr: Expr) -> Expr | None:
+    return ones_like(expr) if "positive_definite" in known(expr.inputs[0]) else None
+
+
 def _nonnegative(expr: Expr) -> Expr | None:
     if expr.op is maximum:
         for bound, x in (expr.inputs, expr.inputs[::-1]):
@@ -489,6 +494,13 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(LOGABSDET,),
         ),
         matrix_rule(
+            "sign_of_definite",
+            "sign(det(A)) = 1 where A is positive definite",
+            _sign_of_definite,
+            lambda: [slogdet(assume(_square("P"), positive_definite=True)).sign],
+            roots=(SIGNDET,),
+        ),
+        matrix_rule(
             "nonnegative",
             "|x| = max(0, x) = relu(x) = x where x ≥ 0",
             _nonnegative,
@@ -571,7 +583,8 @@ def _trace_of_product(expr: Expr) -> Expr | None:
     if product.op is not matmul or min(operand.ndim for operand in product.inputs) < 2 or expr.dtype != product.dtype:
         return None
     left, right = product.inputs
-    return sum_(left * matrix_transpose(right), axis=(-2, -1))
+    axes = (-2, -1) if expr.op is TRACE else -1
+    return sum_(left * matrix_transpose(right), axis=axes) if is_square(product) else None
 
 
 def _product_with_diagonal(expr: Expr) -> Expr | None:
@@ -612,10 +625,13 @@ def _cheaper() -> tuple[Rule, ...]:
         ),
         matrix_rule(
             "trace_of_product",
-            "tr(AB) = sum(A ⊙ Bᵀ)",
+            "tr(AB) = sum(A ⊙ Bᵀ), diag(AB) = sum(A ⊙ Bᵀ, axis=1)",
             _trace_of_product,
-            lambda: [trace(symbol("A", ("N", "D")) @ symbol("B", ("D", "N")))],
-            roots=(TRACE,),
+            lambda: [
+                trace(symbol("A", ("N", "D")) @ symbol("B", ("D", "N"))),
+                diag_(symbol("A", ("N", "D")) @ symbol("B", ("D", "N"))),
+            ],
+            roots=(TRACE, DIAGONAL),
             below=(matmul,),
         ),
         matrix_rule(
