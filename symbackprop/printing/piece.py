@@ -380,12 +380,22 @@ class Scribe:
         """Write a quotient, without the operands' signs."""
         above, below = above.unsigned, below.unsigned
         form = self.divide
+        if not form.need(0):  # a bar is long enough for the 2 below it
+            above, below = self._without_half(above, below)
         linear = above.kind is Kind.CONTRACTION and CLOSE not in below.text  # Σᵢ xᵢ/n is (Σᵢ xᵢ)/n
         parts = [above if linear else self.bound(above, form.need(0)), self.bound(below, form.need(1))]
         text = form.fill([part.text for part in parts])
         spans = not form.need(0)
         head, tail = (Edge.MARK, Edge.MARK) if spans else (parts[0].head, parts[1].tail)
         return Piece(text, form.precedence, head, tail, kind=Kind.QUOTIENT, parts=(above, below))
+
+    def _without_half(self, above: Piece, below: Piece) -> tuple[Piece, Piece]:
+        """Write a half that a numerator begins with as a 2 in the denominator."""
+        first, *others = above.parts if above.kind is Kind.SCALED else (above,)
+        if first.text != "0.5" or below.shape:
+            return above, below
+        rest = self._chain(others) if others else self.number("1")
+        return replace(rest, shape=above.shape), self.scaled(self.number("2"), below)
 
     def divided(self, above: Piece, below: Piece) -> Piece:
         """Write a quotient with the sign that the operands' signs make."""
