@@ -216,6 +216,7 @@ LAID_OUT = {
         lambda Z: sb.log(sb.concatenate([1 - sb.sigmoid(Z), sb.sigmoid(Z)])),
         lambda Z: sb.concatenate([-sb.softplus(Z), _log_sigmoid(Z)]),
     ),
+    "log(σ(Z)/(1 − σ(Z)))": (lambda Z: sb.log(sb.sigmoid(Z) / (1 - sb.sigmoid(Z))), lambda Z: Z),
     "log(1 − σ(Z)ᵀ)": (lambda Z: sb.log(1 - sb.sigmoid(Z).T), lambda Z: -sb.softplus(Z).T),
     "log((1 − σ(Z))[::-1])": (lambda Z: sb.log((1 - sb.sigmoid(Z))[::-1]), lambda Z: -sb.softplus(Z[::-1])),
     "1 − σ(Z)ᵀ": (lambda Z: 1 - sb.sigmoid(Z).T, lambda Z: sb.sigmoid(-Z.T)),
@@ -378,6 +379,13 @@ def test_the_report_tells_the_rules_that_were_used_before_differentiation_and_in
     assert rows["as built"].fired["log_sigmoid"] == 1
     assert rows["stable"].fired["log_sigmoid"] == 1
     assert "log_sigmoid × 1: log(sigmoid(x)) = -softplus(-x) (real)" in str(report)
+
+
+def test_a_spelling_of_a_symbol_itself_is_differentiated_as_that_symbol():
+    x = sb.symbol("x", "N")
+    p = sb.sigmoid(x)
+    slope = sb.grad(sb.sum(sb.log(p / (1 - p))), x)
+    np.testing.assert_array_equal(sb.evaluate(slope, {x: [-1000.0, 0.0, 1000.0]}), 1.0)
 
 
 @pytest.mark.parametrize("skip", [["softplus"], ["stable"]])

@@ -96,18 +96,20 @@ def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> 
     scratch = Rewritten(rules)
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
+    unchanged: set[int] = set()
     for number in order:
         node = nodes[number]
         if number in kept or not node.inputs:
-            node = _stand_in(node, number) if number in kept else node
-            placed[number] = scratch.add(node)
-            original[placed[number]] = number
+            placed[number] = scratch.add(_stand_in(node, number) if number in kept else node)
+            original.setdefault(placed[number], number)
+            unchanged.add(number)
             continue
         inputs = tuple(placed[operand] for operand in node.inputs)
         copy = placed[number] = scratch.copy_in(node.copied(inputs), settled=False)
         same = scratch.nodes[copy]
-        if same.op is node.op and same.inputs == inputs and all(operand in original for operand in inputs):
+        if same.op is node.op and same.inputs == inputs and unchanged.issuperset(node.inputs):
             original.setdefault(copy, number)
+            unchanged.add(number)
     if not any(rule.name in scratch.fired for rule in _leading()):
         return z, {}
     return _returned(z, scratch, placed[z.number], original), dict(scratch.fired)
