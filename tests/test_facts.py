@@ -163,6 +163,15 @@ def test_the_derivative_by_a_symmetric_matrix_is_by_each_of_its_elements() -> No
     np.testing.assert_allclose(free, g + g.T - np.diag(np.diag(g)))
 
 
+def test_what_is_declared_later_counts_from_then_on() -> None:
+    A = sb.symbol("A", ("N", "N"))
+    B = A.T @ A @ A
+    assert known(B) == set()
+    sb.assume(A, symmetric=True)
+    assert known(B) == SYMMETRIC
+    assert str(sb.simplify(B.T)) == "AAA"
+
+
 def test_integers_that_wrap_around_have_no_signs() -> None:
     n = sb.symbol("n", "N", dtype="int8")
     assert known(sb.square(n)) == known(abs(n)) == set()

@@ -69,7 +69,7 @@ def known(expr: Expr) -> Facts:
     ['nonnegative', 'positive']
     """
     graph, number = expr.graph, expr.number
-    found = _REMEMBERED.setdefault(graph, {})
+    found = _REMEMBERED.setdefault(graph, {}) if graph.scratch else {}  # in a user's graph more may be declared
     if number not in found:
         for at in graph.reachable([number], known=found):
             if at not in found:
@@ -93,7 +93,7 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     signs = _SIGNS.get(node.op) if node.dtype.kind == "f" else None  # integers wrap around
     facts = declared | (set(signs(below)) if signs else set())
     if is_square(expr):
-        facts |= _of_matrix(expr, below)
+        facts |= _of_matrix(expr, below, lambda operand: found[operand.number])
     return facts
 
 
@@ -108,13 +108,13 @@ def _of_leaf(expr: Expr) -> set[str]:
     return set()
 
 
-def _of_matrix(expr: Expr, below: Sequence[Facts]) -> set[str]:
+def _of_matrix(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts]) -> set[str]:
     """Infer the symmetry of square matrices."""
     op = expr.op
     if is_transpose(expr) or op is inv:
         return set(below[0] & _MATRIX)
     if op is ops.matmul:
-        return _of_product(expr, below)
+        return _of_product(expr, below, look)
     if op is DIAG:
         sign = {"positive_definite"} if "positive" in below[0] else set()
         return sign or ({"positive_semidefinite"} if "nonnegative" in below[0] else {"symmetric"})
@@ -126,22 +126,22 @@ def _of_matrix(expr: Expr, below: Sequence[Facts]) -> set[str]:
     return _of_elementwise(expr, below) if op.elementwise else set()
 
 
-def _of_product(expr: Expr, below: Sequence[Facts]) -> set[str]:
+def _of_product(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts]) -> set[str]:
     """Tell of a product whether it is its own transpose, as AᵀA is."""
     facts = {"orthogonal"}.intersection(*below)
     if expr.ndim > 2:
         return facts
-    product = product_of(expr, known)
+    product = product_of(expr, look)
     row = None if product is None else product.factors
-    if not row or tuple(_turned(factor) for factor in reversed(row)) != row:
+    if not row or tuple(_turned(factor, look) for factor in reversed(row)) != row:
         return facts
-    middle = known(row[len(row) // 2].base) if len(row) % 2 else {"positive_semidefinite"}
+    middle = look(row[len(row) // 2].base) if len(row) % 2 else {"positive_semidefinite"}
     plain = product is not None and product.number > 0 and not (product.scalars or product.divisors)
     return facts | ({"positive_semidefinite"} if plain and "positive_semidefinite" in middle else {"symmetric"})
 
 
-def _turned(factor: Factor) -> Factor:
-    return factor if factor.base.ndim == 2 and "symmetric" in known(factor.base) else factor.turn()
+def _turned(factor: Factor, look: Callable[[Expr], Facts]) -> Factor:
+    return factor if factor.base.ndim == 2 and "symmetric" in look(factor.base) else factor.turn()
 
 
 def _of_elementwise(expr: Expr, below: Sequence[Facts]) -> set[str]:
