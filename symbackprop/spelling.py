@@ -105,7 +105,10 @@ def _weak_ops(op: Op, params: Params, dtype: Dtype, operands: Sequence[Spelled])
     if not op.elementwise:
         return set()
     if not all(operand.number for operand in operands):
-        kinds = [operand.dtype if operand.number is None else _value(*operand.number) for operand in operands]
+        kinds = [
+            operand.dtype if operand.number is None or operand.dtype.kind == "b" else _value(*operand.number)
+            for operand in operands
+        ]
         return {CONSTANT, SIZE} if op.dtype(*kinds, **params) == dtype else set()
     return {CONSTANT} if any(operand.number and operand.number[0] is SIZE for operand in operands) else set()
 

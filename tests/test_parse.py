@@ -163,6 +163,42 @@ def test_a_part_that_is_called_like_a_row_of_letters_keeps_them_apart():
     check_round_trip(f * (x * z + f), at_random([x, z]))
 
 
+def numbers_of_all_kinds():
+    i, j = sb.symbols("i[N] j[N]", "int64")
+    b, c = sb.symbols("b[N] c[N]", "bool")
+    f = sb.symbol("f", "N", "float32")
+    x = sb.symbol("x", "N")
+    values = {i: np.array([3, -4, 5]), j: np.array([2, 3, 2]), x: np.array([0.1, 0.2, 0.3])}
+    values |= {
+        b: np.array([True, False, True]),
+        c: np.array([True, True, False]),
+        f: np.array([0.5, 1.5, 2], "float32"),
+    }
+    exprs = [i // j, i / j, i % j, i * 2, i**2, i + 1.5, sb.mean(i), sb.sum(i * j), i @ j, i.astype("float32")]
+    exprs += [
+        b + c,
+        b * c,
+        sb.sum(b),
+        b * x + c * x,
+        (b & c) | ~b,
+        sb.where(b, i, j),
+        sb.maximum(b, c),
+        b / 2,
+        abs(b * 1 - c),
+    ]
+    exprs += [f * x, f * 2.5 + 1, sb.exp(f) / 3, f.astype("float64") * x, b.astype("int64") * i, sb.equal(b, c)]
+    exprs += [(x > 0.15) @ (x < 0.25), (x[:, None] > x) @ (x[:, None] <= x), sb.sum((x > 0.15) + (x < 0.2))]
+    exprs += [sb.not_equal(x > 0.15, b) * x, (x > 0.15) ** 2.0, sb.concatenate([x > 0.1, b]), sb.stack([x > 0.1])]
+    exprs += [sb.sum((x > 0.15).named("m")) + sb.sum((x > 0.15).named("m") * x), sb.where(sb.constant(True), x, 2 * x)]
+    return exprs, values
+
+
+def test_integers_truth_values_and_short_floats_are_read_back():
+    exprs, values = numbers_of_all_kinds()
+    for expr in exprs:
+        check_round_trip(expr, values, options=OPTIONS, rtol=1e-6)
+
+
 # --- random graphs --------------------------------------------------------------------------------------------
 
 

@@ -332,7 +332,9 @@ class Evaluator:
             return self._expr(value, part)
         if isinstance(value, tuple) and parameter == "arrays":
             return tuple(self._plain(each, part, weak=True) for each in value)
-        return self._plain(value, part) if isinstance(value, Row | Identity) else value
+        listed = parameter in {*SIZE_PARAMETERS, "axis", "axes", "index"}
+        single = isinstance(value, tuple) and part.form is Form.LIST and not listed
+        return self._plain(value, part) if single or isinstance(value, Row | Identity) else value
 
     def _log_of_det(self, function: Op, operands: list[Value]) -> Expr | None:
         """Give log|det(A)|, which does not overflow."""
@@ -395,8 +397,10 @@ class Evaluator:
             return ops.size_of(value, self.dtype)
         if isinstance(value, _VALUES):
             return value
-        if isinstance(value, bool | int | float):
-            return value if weak else literal(value, None if isinstance(value, bool) else self.dtype)
+        if isinstance(value, bool):
+            return literal(value)
+        if isinstance(value, int | float):
+            return value if weak else literal(value, self.dtype)
         if node.form is Form.LIST and len(node.parts) == 1:  # a number that was a truth value before it had a name
             part = self._operand(value[0], node.parts[0], weak=False)
             return self._apply(lambda x: ops.not_equal(x, 0).astype(self.dtype), (part,), node.span)

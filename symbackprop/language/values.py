@@ -229,5 +229,11 @@ def sum_over(value: Indexed, labels: Iterable[str]) -> Indexed | Expr:
     kept = "".join(label for label in value.labels if label not in labels)
     if value.open:
         value.array(value.labels)  # says what is not known
-    found = value.summed(kept)
+    # Of truth values a sum counts those that hold.
+    factors = tuple((_number(expr), own) for expr, own in value.factors)
+    found = Indexed(factors).summed(kept)
     return Indexed(((found, kept),)) if kept else found
+
+
+def _number(expr: Expr | None) -> Expr | None:
+    return expr.astype("int64") if expr is not None and expr.dtype.kind == "b" else expr

@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
@@ -141,6 +143,9 @@ def _build_transpose(scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> 
 
 def _build_matmul(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     """Write a product in the column convention: vᵀM, which is a vector, is shown as Mᵀv."""
+    if node.dtype.kind == "b":  # of truth values it tells where the product of ones and zeros is not zero
+        numbers = _build_matmul(scribe, replace(node, dtype=np.dtype(float)), operands)
+        return scribe.formed(Form("$0 > 0", COMPARE, (ADD,)), [numbers], node.shape)
     left, right = operands
     ranks = (len(left.shape), len(right.shape))
     flat = max(ranks) <= 2

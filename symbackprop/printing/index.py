@@ -295,7 +295,7 @@ class Elements:
 
     def _is_told(self, number: int, node: Node) -> bool:
         """Tell whether elements of other arrays tell the sizes of the letters of δ."""
-        if node.op in {DIAG, EINSUM} and not self._tells_sizes(node):
+        if node.op in {DIAG, EINSUM, matmul} and not self._can(node):
             return False
         operands = node.inputs if node.op.elementwise else (self._bare[number],)
         return number not in self._unsized and self._unsized.isdisjoint(operands)
@@ -331,6 +331,8 @@ class Elements:
         """Tell whether an element of the node can be written by elements of its operands."""
         if node.op in {DIAG, EINSUM}:
             return self._tells_sizes(node)
+        if node.op is matmul:
+            return node.dtype.kind != "b"  # of truth values it is no sum of ones and zeros
         if node.op in {TRACE, DIAGONAL, EYE}:
             matrix = self._nodes[node.inputs[0]].shape if node.inputs else node.shape
             return matrix[-2:][0] == matrix[-1]
