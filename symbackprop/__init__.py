@@ -7,17 +7,25 @@
 2Xᵀ(Xw − y)/N
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from symbackprop import ops
 from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hessian, hvp, jacobian, jvp, vjp
-from symbackprop.equality import Comparison, same
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
-from symbackprop.language import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
-from symbackprop.printing import BackpropTable, Drawing, Module, backprop_table, draw, latex, modules, numpy_code, text
+from symbackprop.printing import latex, numpy_code, text
 from symbackprop.rewrite import simplify
+
+if TYPE_CHECKING:
+    from symbackprop.equality import Comparison, same
+    from symbackprop.language.reader import parse
+    from symbackprop.printing.modules import Module, modules
+    from symbackprop.printing.svg import Drawing, draw
+    from symbackprop.printing.table import BackpropTable, backprop_table
 
 __all__ = [
     "BackpropTable",
@@ -53,3 +61,30 @@ __all__ = [
 __all__ += ops.__all__
 
 __version__ = "0.1.0"
+
+# A quarter of what an import would cost: what has these names is loaded when they are first used.
+_LATER = {
+    "BackpropTable": "printing.table",
+    "Comparison": "equality",
+    "Drawing": "printing.svg",
+    "Module": "printing.modules",
+    "backprop_table": "printing.table",
+    "draw": "printing.svg",
+    "modules": "printing.modules",
+    "parse": "language.reader",
+    "same": "equality",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is loaded late."""
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = globals()[name] = getattr(import_module(f"symbackprop.{_LATER[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """Name what is loaded late, too."""
+    return sorted({*globals(), *_LATER})

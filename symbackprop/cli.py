@@ -16,10 +16,10 @@ from symbackprop.autodiff import grad
 from symbackprop.errors import ParseError, SymbackpropError, did_you_mean
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.language import parse
+from symbackprop.language.reader import parse
 from symbackprop.lower import Function, compile
 from symbackprop.ops import symbols
-from symbackprop.printing import draw
+from symbackprop.printing.svg import draw
 
 _EXAMPLE = """\
 example:

@@ -13,9 +13,11 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.errors import ArgumentError, GraphError, SymbackpropError
-from symbackprop.printing import dot, draw, layered
+from symbackprop.printing import layered
+from symbackprop.printing.dot import dot
 from symbackprop.printing.layered import Wire, lay_out, layers_of
 from symbackprop.printing.picture import Frame, Kind, picture
+from symbackprop.printing.svg import draw
 
 AWKWARD = [
     'a"b',

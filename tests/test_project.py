@@ -202,6 +202,24 @@ def test_the_direction_of_imports(importer, imported, allowed):
     assert goes_back(importer, imported) is allowed
 
 
+def test_what_is_loaded_later_is_there_and_not_loaded_before():
+    code = """
+import sys, symbackprop as sb
+late = {f"symbackprop.{place}" for place in sb._LATER.values()}
+assert not late & set(sys.modules), late & set(sys.modules)
+assert set(sb._LATER) <= set(dir(sb)) & set(sb.__all__)
+assert all(getattr(sb, name).__name__ == name for name in sb._LATER)
+assert late <= set(sys.modules)
+try:
+    sb.nothing
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "module 'symbackprop' has no attribute 'nothing'\n"
+
+
 def test_importing_symbackprop_imports_nothing_slow():
     code = f"import sys, symbackprop; print(*[m for m in {IMPORTED_WHERE_USED} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

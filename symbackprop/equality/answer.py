@@ -15,7 +15,7 @@ import numpy as np
 from symbackprop import dims
 from symbackprop.errors import ArgumentError, ShapeError, SymbackpropError
 from symbackprop.expr import Expr, Operand, common_graph
-from symbackprop.language import parse
+from symbackprop.language.reader import parse
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, as_expr, check_names
 

@@ -3,7 +3,3 @@
 `vocabulary` has the words and signs, `tokens` splits a text, `grammar` makes a tree of it, `evaluation` an expression.
 Operators and functions build nodes: nothing is computed, so ``9**9**9`` costs nothing.
 """
-
-from symbackprop.language.reader import parse
-
-__all__ = ["parse"]

@@ -1,25 +1,22 @@
-"""How expressions are shown: as text, in LaTeX, as forward and backward lines, as DOT and as drawings."""
+"""How expressions are shown: as text, in LaTeX, as NumPy code; tables and drawings are imported when they are used."""
 
+from typing import Any
+
+from symbackprop.expr import Expr
 from symbackprop.printing.code import numpy_code
-from symbackprop.printing.dot import dot
 from symbackprop.printing.latex import latex
-from symbackprop.printing.modules import Module, modules
 from symbackprop.printing.notebook import register_where_running
-from symbackprop.printing.svg import Drawing, draw
-from symbackprop.printing.table import BackpropTable, backprop_table
 from symbackprop.printing.text import text
 
 register_where_running()
 
-__all__ = [
-    "BackpropTable",
-    "Drawing",
-    "Module",
-    "backprop_table",
-    "dot",
-    "draw",
-    "latex",
-    "modules",
-    "numpy_code",
-    "text",
-]
+
+def _to_dot(expr: Expr, **options: Any) -> str:
+    from symbackprop.printing.dot import dot  # noqa: PLC0415  (an import need not wait for drawings)
+
+    return dot(expr, **options)
+
+
+Expr.views["dot"] = _to_dot
+
+__all__ = ["latex", "numpy_code", "text"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Literal
 
-from symbackprop.expr import Expr
 from symbackprop.printing.picture import Arrow, Box, Frame, Kind, Modules, Outputs, Picture, picture
 
 INK, GRADIENT, SYMBOL, QUIET = "#1f2933", "#c2410c", "#1d5fa8", "#6b7280"
@@ -147,6 +146,3 @@ def _arrow(arrow: Arrow, *, corners: bool) -> str:
     # A head at a corner tells a - b from b - a; `ordering=in` would constrain the layout of the whole figure.
     corner = f":{_CORNERS[arrow.places][arrow.place]}" if corners and arrow.places in _CORNERS else ""
     return f"n{arrow.tail} -> n{arrow.head}{corner} {_attributes(**attributes) if attributes else ''}".rstrip()
-
-
-Expr.views["dot"] = dot
