@@ -17,7 +17,7 @@ from functools import reduce
 
 from symbackprop.dims import Shape
 from symbackprop.expr import Expr
-from symbackprop.op import Op, Vjp, apply, scalar_value
+from symbackprop.op import Op, Params, Vjp, apply, scalar_value
 from symbackprop.ops import contract, index, layout
 from symbackprop.ops.elementwise import (
     ASTYPE,
@@ -94,14 +94,18 @@ def under(conditions: Sequence[Condition], gradient: Expr) -> Expr:
     return gradient
 
 
-def chosen_at_zero(contribution: Expr, C: Expr, through: Iterable[Expr]) -> Expr:
-    """Give what a kink at 0 contributes so that it is exactly zero on its dead side, where √relu(x) has the slope ∞.
+def is_singular(C: Expr, through: Iterable[Expr]) -> bool:
+    """Tell whether the gradient of a kink at 0 may be infinite there.
 
-    The rules of kinks multiply by a mask, which is all that is needed unless the gradient is infinite: that is so where
-    what the kink gives goes into a root, a logarithm, a power or a quotient.
+    That is so where what the kink gives goes into a root, a logarithm, a power or a quotient, as in √relu(x).
     """
     at_zero = C.op is RELU or (C.op in {maximum, minimum} and any(scalar_value(part) == 0 for part in C.inputs))
-    if not at_zero or contribution.op is not multiply or not any(consumer.op in _SINGULAR for consumer in through):
+    return at_zero and any(consumer.op in _SINGULAR for consumer in through)
+
+
+def chosen(contribution: Expr) -> Expr:
+    """Choose instead of multiplying by a mask, as the rules of kinks do: an infinite gradient times 0 would be NaN."""
+    if contribution.op is not multiply:
         return contribution
     g, mask = contribution.inputs
     return where(mask, g, 0) if mask.dtype == bool else contribution
@@ -188,14 +192,24 @@ def _through(C: Expr, V: Expr, rule: Vjp, mask: Expr) -> Expr:
         return mask
     if C.op in _MOVED:
         return rule(mask, C, *C.inputs, **C.params)
-    if C.op in _REDUCTIONS:
-        return spread(mask, V, axes=C.params["axes"], keepdims=C.params["keepdims"], full=True)
-    flow = astype(mask, V.dtype)
-    if C.op in _MIXTURES:
-        flow = broadcast_to(apply(SUM, flow, axes=C.params["axes"], keepdims=True), flow.shape)
-    else:  # ones are multiplied by ones: what comes out other than zero is alive
-        flow = rule(flow, ones_like(C), *map(ones_like, C.inputs), **C.params)
-    return greater(flow, 0)
+    if C.op in _REDUCTIONS | _MIXTURES:
+        return _spread(C.op, C.params, V, mask)
+    flow = astype(mask, V.dtype)  # ones are multiplied by ones: what comes out other than zero is alive
+    return greater(rule(flow, ones_like(C), *map(ones_like, C.inputs), **C.params), 0)
+
+
+def _spread(op: Op, params: Params, V: Expr, mask: Expr) -> Expr:
+    """Give the mask of the operand of a reduction, or of an op that mixes along axes."""
+    if op in _REDUCTIONS:
+        return spread(mask, V, axes=params["axes"], keepdims=params["keepdims"], full=True)
+    total = apply(SUM, astype(mask, V.dtype), axes=params["axes"], keepdims=True)
+    return greater(broadcast_to(total, mask.shape), 0)
+
+
+def kept_out(op: Op, params: Params, V: Expr, mask: Expr, contribution: Expr) -> Expr:
+    """Keep NaN out of what a reduction or a softmax contributes where its gradient is zero by a mask."""
+    mixes = op in _REDUCTIONS | _MIXTURES
+    return where(_spread(op, params, V, mask), contribution, 0) if mixes else contribution
 
 
 def unbroadcast(contribution: Expr, V: Expr, extra: int) -> Expr:

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from symbackprop import dims
 from symbackprop.autodiff.forward import propagate
+from symbackprop.autodiff.masks import chosen, is_bounded, kept_out
 from symbackprop.autodiff.reverse import Operation, Pruned
 from symbackprop.errors import NotDifferentiableError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import Array
+from symbackprop.ops.elementwise import where
 from symbackprop.ops.leaf import symbol
 
 
@@ -57,7 +59,10 @@ def backprop(z: Expr, values: Mapping[Expr, Any]) -> dict[Expr, Array]:
 
 
 def _edge(C: Expr, V: int, known: Mapping[int, Any], D: Any, sizes: Mapping[str, int]) -> Any:
-    """Compute op.bprop(inputs, V, D) with numbers: the rule is written down for this edge alone and evaluated."""
+    """Compute op.bprop(inputs, V, D) with numbers: the rule is written down for this edge alone and evaluated.
+
+    Where D is exactly zero, as behind a mask, nothing is contributed, however large the local derivative.
+    """
     with Graph(scratch=True):
         numbers: dict[Expr, Any] = {}
 
@@ -69,6 +74,17 @@ def _edge(C: Expr, V: int, known: Mapping[int, Any], D: Any, sizes: Mapping[str,
         places = {operand: stand_in(f"x{operand}", known[operand]) for operand in C.node.inputs}
         params = {name: dims.bound(param, sizes) for name, param in C.params.items()}
         operation = Operation(C.op, params, stand_in("y", known[C.number]))
-        terms = operation.bprop([places[operand] for operand in C.node.inputs], places[V], stand_in("D", D))
-        computed, _ = propagate(terms, numbers)
-        return sum(computed[term.number] for term in terms)
+        inputs = [places[operand] for operand in C.node.inputs]
+        gradient = stand_in("D", D)
+
+        def total(terms: Sequence[Expr]) -> Any:
+            computed, _ = propagate(terms, numbers)
+            return sum(computed[term.number] for term in terms)
+
+        share = total(operation.bprop(inputs, places[V], gradient))
+        if not np.all(np.isfinite(share)):
+            mask = stand_in("mask", np.not_equal(D, 0))
+            gradient = gradient if is_bounded(C.op) else where(mask, gradient, 0)
+            terms = [chosen(term) for term in operation.bprop(inputs, places[V], gradient)]
+            share = total([kept_out(C.op, params, places[V], mask, term) for term in terms])
+        return share

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, overload
 
-from symbackprop.autodiff.masks import Masks, chosen_at_zero, conditions_of, is_bounded, unbroadcast, under
+from symbackprop.autodiff.masks import Masks, chosen, conditions_of, is_bounded, is_singular, unbroadcast, under
 from symbackprop.errors import (
     GraphError,
     NotDifferentiableError,
@@ -146,8 +146,8 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
         with attributed(C.node.origin(backward=True)):
             if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
                 D = where(grad_table.masks[C], D, 0)
-            through = get_consumers(C, G_prime)
-            terms += [chosen_at_zero(term, C, through) for term in op.bprop(get_inputs(C), V, D)]
+            found = op.bprop(get_inputs(C), V, D)
+            terms += map(chosen, found) if is_singular(C, get_consumers(C, G_prime)) else found
     with attributed(V.node.origin(backward=True)):
         gradient = terms[0]
         for term in terms[1:]:
