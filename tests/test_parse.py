@@ -336,6 +336,13 @@ def test_people_may_write(text, meaning):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_quotients_of_arrays_that_are_repeated_are_read_back():
+    x, y = sb.symbols("x[N,D] y[N,D]")
+    gradient = sb.grad(sb.prod(sb.mean(x, axis=0), axis=0), x)
+    for expr in (gradient, sb.grad(sb.sum(gradient * y), x)):
+        check_round_trip(expr, at_random([x, y]), options=OPTIONS)
+
+
 def test_symbols_may_be_a_line_a_list_or_a_mapping():
     x, y = sb.symbols("x[N] y[N]")
     for symbols in ("x[N] y[N]", [x, y], (x, y), {"x": x, "y": y}):

@@ -450,7 +450,8 @@ class Elements:
                 yield Key(operand, aligned(labels, node.shape, self._nodes[operand].shape))
         elif node.op is divide:
             found.below.append(Key(self._plain[node.inputs[1]], ()))
-            yield Key(self._plain[node.inputs[0]], aligned(labels, node.shape, shapes[0]))
+            above = self._plain[node.inputs[0]]
+            yield Key(above, aligned(labels, node.shape, self._nodes[above].shape))
         elif node.op in {EYE, RESHAPE}:
             half = len(labels) // 2
             found.deltas += [(a, b) for a, b in zip(labels[:half], labels[half:], strict=True) if a and b]
