@@ -502,28 +502,31 @@ def test_a_misspelt_name_is_guessed():
 
 
 def test_symbols_that_are_missing_strange_or_twice():
-    X, w = sb.symbols("X[N,D] w[D]")
-    with pytest.raises(GraphError, match=r"compile: the outputs need w\[D\] of float64 \(made at File .*test_compile"):
-        sb.compile([X], X @ w)
-    with pytest.raises(GraphError, match=r"compile: input 1 is matmul\(X, w\)\[N\], not a symbol"):
-        sb.compile([X, X @ w], X)
-    with pytest.raises(GraphError, match=r"compile: input 0 is 'X', not a symbol"):
-        sb.compile(["X"], X)
-    with pytest.raises(GraphError, match=r"compile: X\[N, D\] is among the inputs twice"):
-        sb.compile([X, w, X], X @ w)
-    other = sb.symbol("w", ("D", 2))
-    with pytest.raises(GraphError, match=r"two different symbols are called w: .*w\[D\].*w\[D, 2\].*rename one"):
-        sb.compile([X, w, other], [X @ w, X @ other])
-    with sb.Graph():
-        foreign = sb.symbol("foreign")
-    with pytest.raises(GraphError, match="live in different graphs"):
-        sb.compile([X, foreign], [X, foreign])
-    with pytest.raises(GraphError, match=r"compile: output 1 is float, not an expression; wrap it in sb\.constant"):
-        sb.compile([X], [X, 1.0])
-    with pytest.raises(GraphError, match="compile: no inputs and no outputs"):
-        sb.compile([], [])
-    with pytest.raises(GraphError, match="compile: 'a b' cannot name a function; use an identifier"):
-        sb.compile([X], X, name="a b")
+    with sb.Graph():  # where symbols were made is told, so they must be made here
+        X, w = sb.symbols("X[N,D] w[D]")
+        with pytest.raises(
+            GraphError, match=r"compile: the outputs need w\[D\] of float64 \(made at File .*test_compile"
+        ):
+            sb.compile([X], X @ w)
+        with pytest.raises(GraphError, match=r"compile: input 1 is matmul\(X, w\)\[N\], not a symbol"):
+            sb.compile([X, X @ w], X)
+        with pytest.raises(GraphError, match=r"compile: input 0 is 'X', not a symbol"):
+            sb.compile(["X"], X)
+        with pytest.raises(GraphError, match=r"compile: X\[N, D\] is among the inputs twice"):
+            sb.compile([X, w, X], X @ w)
+        other = sb.symbol("w", ("D", 2))
+        with pytest.raises(GraphError, match=r"two different symbols are called w: .*w\[D\].*w\[D, 2\].*rename one"):
+            sb.compile([X, w, other], [X @ w, X @ other])
+        with sb.Graph():
+            foreign = sb.symbol("foreign")
+        with pytest.raises(GraphError, match="live in different graphs"):
+            sb.compile([X, foreign], [X, foreign])
+        with pytest.raises(GraphError, match=r"compile: output 1 is float, not an expression; wrap it in sb\.constant"):
+            sb.compile([X], [X, 1.0])
+        with pytest.raises(GraphError, match="compile: no inputs and no outputs"):
+            sb.compile([], [])
+        with pytest.raises(GraphError, match="compile: 'a b' cannot name a function; use an identifier"):
+            sb.compile([X], X, name="a b")
 
 
 @pytest.mark.parametrize(
