@@ -379,7 +379,7 @@ IN_INDICES = [
     ("c * S", "c ⊙ S", "[c[:, 0]ᵢ·Sᵢⱼ]ᵢⱼ"),
     ("sb.broadcast_to(x, ('K', 'N'))", "broadcast_to(x, (K, N))", "broadcast_to([xᵢ]ᵢ, (K, N))"),
     ("sb.sum(sb.broadcast_to(x, ('K', 'N')))", "sum(broadcast_to(x, (K, N)))", "KΣₙ xₙ"),
-    ("S / (x @ x) + 2", "S/(xᵀx) + 2", "[Sᵢⱼ/(Σₙ xₙxₙ) + 2]ᵢⱼ"),
+    ("S / (x @ x) + 2", "S/(xᵀx) + 2", "[Sᵢⱼ/(Σₙ xₙ²) + 2]ᵢⱼ"),
     ("(S > s) * x", "[S > s] ⊙ x", "[[Sᵢⱼ > s]·xⱼ]ᵢⱼ"),
     ("S[1:] @ x", "S[1:]·x", "[Σₙ S[1:]ᵢₙ·xₙ]ᵢ"),
     ("sb.sum(S, axis=1, keepdims=True)", "sum(S, axis=1, keepdims=True)", "[Σₙ Sᵢₙ]ᵢ[:, None]"),

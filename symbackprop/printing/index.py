@@ -176,7 +176,10 @@ class _Product:
     def build(self, scribe: Scribe, _node: Node, operands: Sequence[Piece]) -> Piece:
         """Write it; a sum over a label that occurs nowhere is a multiple."""
         scalars = operands[len(self.factors) :]
-        pieces = [*(scribe.delta(*pair) for pair in self.deltas), *operands[: len(self.factors)]]
+        powers = Counter(self.factors)
+        written_once = dict(zip(self.factors, operands, strict=False))
+        factors = [_raised(scribe, piece, powers[factor]) for factor, piece in written_once.items()]
+        pieces = [*(scribe.delta(*pair) for pair in self.deltas), *factors]
         found = [label for label in self.summed if any(_holds(piece, [label]) for piece in pieces)]
         above = [size for label, size in self.summed.items() if label not in found]
         below = list(self.divisors)
@@ -193,6 +196,10 @@ class _Product:
         if not self.minus:
             return written
         return written.unsigned if written.sign else scribe.negated(written)
+
+
+def _raised(scribe: Scribe, piece: Piece, times: int) -> Piece:
+    return piece if times == 1 else scribe.power(piece, scribe.style.exponents(times), piece.shape)
 
 
 # --- which nodes need it --------------------------------------------------------------------------------------
