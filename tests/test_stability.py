@@ -433,3 +433,19 @@ def test_the_rules_come_to_rest(pipeline):
             once = run([y, sb.grad(sb.sum(y), x)], pipeline, finite=True)
             twice = run(once, pipeline, finite=True)
             assert [each.describe(30) for each in twice] == [each.describe(30) for each in once], case.name
+
+
+def test_formulas_for_people_are_the_textbooks():
+    """What is brought in for the sake of accuracy is not seen in a formula."""
+    z = sb.symbol("z", "N")
+    expected = {
+        sb.mean(z**2) - sb.mean(z) ** 2: "2(z − mean(z))/N",
+        sb.sum(sb.tanh(z)): "1 − tanh(z)²",
+        sb.sum(z * sb.log(z)): "log(z) + 1",
+        sb.sum(sb.log(sb.cosh(z))): "tanh(z)",
+        sb.sum(sb.sqrt(1 + z**2)): "z/√(1 + z²)",
+        sb.sum(sb.log(z**2)): "2/z",
+        sb.sum(1 - sb.cos(z)): "sin(z)",
+        sb.sum(sb.grad(sb.sum(sb.sigmoid(z)), z)): "σ(z) ⊙ (1 − σ(z)) ⊙ (1 − 2 σ(z))",
+    }
+    assert {f: str(sb.grad(f, z)) for f in expected} == expected

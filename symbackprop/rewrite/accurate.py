@@ -26,6 +26,7 @@ from symbackprop.ops import (
     log,
     log1p,
     logaddexp,
+    mean,
     negative,
     power,
     sigmoid,
@@ -34,10 +35,12 @@ from symbackprop.ops import (
     softplus,
     sqrt,
     square,
+    subtract,
     symbol,
     tanh,
     where,
 )
+from symbackprop.ops import sum as sum_
 from symbackprop.ops.elementwise import (
     BOSE,
     HYPOT1,
@@ -49,6 +52,8 @@ from symbackprop.ops.elementwise import (
     XLOG1PY,
     XLOGY,
 )
+from symbackprop.ops.layout import EXPAND_DIMS, full_like
+from symbackprop.ops.reduce import MEAN, SUM, reduced
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
@@ -80,6 +85,16 @@ def _quotient_of_exponentials(expr: Expr) -> Expr | None:
     if expr.dtype != below.dtype or not is_sum_of_exponentials(below) or _is_sigmoids(below):
         return None
     return exp(above.inputs[0] - log(below)) if above.op is exp else above * exp(-log(below))
+
+
+def _total_of_differences(expr: Expr) -> Expr | None:
+    x, average = expr.inputs[0].inputs
+    if average.op is EXPAND_DIMS:
+        (average,) = average.inputs
+    if average.op is not MEAN or average.inputs[0] is not x or average.params["axes"] != expr.params["axes"]:
+        return None
+    spread = expr.inputs[0].inputs[1].shape
+    return full_like(expr, 0) if spread in {reduced(x.shape, axes=expr.params["axes"], keepdims=True), ()} else None
 
 
 def _plain_ratio(expr: Expr) -> Expr | None:
@@ -243,6 +258,18 @@ def textbook() -> tuple[Rule, ...]:
         equation("textbook_logcosh", LOGCOSH(x), log(cosh(x)), REAL),
         equation("textbook_xlogy", XLOGY(x, y), x * log(y), FINITE),
         equation("textbook_xlog1py", XLOG1PY(x, y), x * log(1 + y), FINITE),
+        Rule(
+            name="mean_of_differences",
+            equation="mean(x − mean(x)) = 0, sum(x − mean(x)) = 0",
+            strength=FINITE,
+            roots=(MEAN, SUM),
+            rewrite=_total_of_differences,
+            examples=lambda: [
+                mean(symbol("x", "N") - mean(symbol("x", "N"))),
+                sum_(symbol("X", ("N", "D")) - mean(symbol("X", ("N", "D")), axis=1, keepdims=True), axis=1),
+            ],
+            fits=lambda ops: ops == (subtract,),
+        ),
         equation("textbook_isru", ISRU(x), x / sqrt(1 + square(x)), REAL),
         Rule(
             name="textbook_ratio",
