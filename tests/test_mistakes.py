@@ -21,6 +21,8 @@ MISTAKES = [
     (lambda x, s: s == 2, "to compare the values of s write sb.equal(…, 2)"),
     (lambda x, s: x != 0.5, "to compare the values of x[N] write sb.equal(…, 0.5)"),
     (lambda x, s: sb.where(x == s, 1, x), "where: the condition is Python's False"),
+    # expressions
+    (lambda x, s: sb.simplify([s, "x*1"]), "simplify takes expressions, not 'x*1'; a text is read by sb.parse"),
     # numbers
     (lambda x, s: math.exp(s), "s is an expression and no number: where you call a function of math"),
     (lambda x, s: float(x), "x[N] is an expression and no number"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, overload
 
-from symbackprop.errors import did_you_mean
+from symbackprop.errors import ArgumentError, did_you_mean
 from symbackprop.expr import Expr
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, gather, outward
@@ -189,6 +189,7 @@ def simplify(
         skip: names of passes and rules to leave out.
 
     Raises:
+        ArgumentError: what is to be simplified is no expression.
         ValueError: `effort` is none of these, or `skip` has a name that is no pass and no rule.
 
     >>> import symbackprop as sb
@@ -201,8 +202,12 @@ def simplify(
     if effort not in EFFORTS:
         msg = f'effort is "low", "normal" or "high", not {effort!r}'
         raise ValueError(msg)
-    outputs = [expr] if isinstance(expr, Expr) else list(expr)
-    if not outputs:
+    given = [expr] if isinstance(expr, Expr) else list(expr)
+    for output in given:
+        if not isinstance(output, Expr):
+            msg = f"simplify takes expressions, not {output!r}; a text is read by sb.parse"  # type: ignore[unreachable]
+            raise ArgumentError(msg)
+    if not given:
         return []
-    simpler = rebuild(run(outputs, EFFORTS[effort], skip=skip, finite=True), outputs[0].graph)
+    simpler = rebuild(run(given, EFFORTS[effort], skip=skip, finite=True), given[0].graph)
     return simpler[0] if isinstance(expr, Expr) else simpler
