@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
-from symbackprop import language
 from symbackprop.autodiff import evaluate
 from symbackprop.cli import main
 from symbackprop.errors import DtypeError, ParseError, ShapeError
@@ -28,7 +27,7 @@ def fresh_graph():
 
 
 def read(text, spec=GIVEN, dtype="float64"):
-    return language.parse(text, {symbol.name: symbol for symbol in sb.symbols(spec, dtype)})
+    return sb.parse(text, {symbol.name: symbol for symbol in sb.symbols(spec, dtype)})
 
 
 def values():
@@ -82,7 +81,7 @@ def test_a_symbol_may_bear_the_name_of_a_constant_a_size_or_a_function():
 
 def test_a_name_is_found_as_python_writes_it():
     with sb.Graph():
-        assert language.parse("ﬁ + 1", {"ﬁ": sb.symbol("ﬁ")}).op.name == "add"
+        assert sb.parse("ﬁ + 1", {"ﬁ": sb.symbol("ﬁ")}).op.name == "add"
 
 
 def test_nothing_is_computed_while_reading():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from symbackprop import dims
@@ -152,7 +153,7 @@ class _Code:
         """Give a line for each size that the body names, from an array that has it."""
         wanted = set(_NAME.findall(body))
         known: set[str] = set()
-        for number, symbol in self.symbols.items():
+        for number, symbol in sorted(self.symbols.items(), key=itemgetter(1)):
             for axis, size in enumerate(self.nodes[number].shape):
                 name = str(self._renamed_size(size))
                 if isinstance(size, Dim) and size.name and name in wanted - known:

@@ -77,6 +77,7 @@ HIGH = Effort(nodes=150, terms=3000, seconds=30.0, seconds_each=2.0, functions=T
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
 _FUNCTIONS: dict[str, Op] = {"Abs": abs_, "cos": cos, "exp": exp, "log": log, "sin": sin, "tanh": tanh}
 _INSIDE = {*_FUNCTIONS.values(), sqrt}
+_LEAST_GAIN = 2  # operators and numbers that a form must save where it saves no atoms
 _QUICK = 50  # terms times atoms of what SymPy does so fast that watching the time would take longer
 _LARGEST_EXPONENT = 8  # of a power that is arithmetic
 _LARGEST_DENOMINATOR = 1024  # of a number that SymPy is to see as a fraction; others are atoms
@@ -93,7 +94,7 @@ class _Cluster:
         arithmetic: the nodes that SymPy sees as such, operands first.
         atoms: what it is made of, in order of appearance.
         length: how long it is, as `_length` counts.
-        promising: whether an atom appears twice or atoms are related, without which nothing cancels.
+        promising: whether atoms are related, one appears twice, or numbers do, without which nothing cancels.
     """
 
     def __init__(self, root: Expr, effort: Effort) -> None:
@@ -119,7 +120,7 @@ class _Cluster:
             else:
                 numbers += 1
         self.length = _Length(seen.total(), size + numbers)
-        self.promising = bool(related) or effort.functions or seen.total() > len(seen)
+        self.promising = bool(related) or effort.functions or seen.total() > len(seen) or numbers > 1
 
     def _taken_apart(self) -> tuple[dict[int, int], dict[int, int]]:
         """Give the arithmetic nodes, consumers first, and the atoms, each with how often it is written."""
@@ -208,8 +209,11 @@ class _Cluster:
         if best.has(sympy.zoo, sympy.nan):  # divided by zero, as by x - x
             return None
         found = _length(best)
-        if found.atoms >= self.length.atoms and not (self.effort.functions and found < self.length):
-            return None  # what is as long as it was stays as people wrote it
+        gain = 1 if self.effort.functions else _LEAST_GAIN
+        if found.atoms > self.length.atoms or (
+            found.atoms == self.length.atoms and found.rest + gain > self.length.rest
+        ):
+            return None  # what is about as long as it was stays as people wrote it
         try:
             built = _from_sympy(best, {name: atoms[number] for number, name in names.items()}, self.root)
         except _UnwritableError:
