@@ -309,6 +309,7 @@ EFFORTS = [  # expression, and what the three efforts make of it
     ("(x*x - y*y) / (x - y)", "(x² − y²)/(x − y)", "x + y", "x + y"),
     ("1/(1 + x) + 1/(1 - x)", "1/(1 + x) + 1/(1 − x)", "2/(1 − x²)", "2/(1 − x²)"),
     ("sb.square(sb.sqrt(x)) * y", "xy", "xy", "xy"),
+    ("-1 - (sb.log(x) - 1 - sb.log(y))", "−1 − (log(x) − 1 − log(y))", "log(y) − log(x)", "log(y/x)"),
     ("x*(y + z) - x*y", "x(y + z − y)", "xz", "xz"),
 ]
 

@@ -75,9 +75,10 @@ NORMAL = Effort(nodes=40, terms=250, seconds=3.0, seconds_each=0.3)
 HIGH = Effort(nodes=150, terms=3000, seconds=30.0, seconds_each=2.0, functions=True)
 
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
+_SUMS = {add, subtract}
 _FUNCTIONS: dict[str, Op] = {"Abs": abs_, "cos": cos, "exp": exp, "log": log, "sin": sin, "tanh": tanh}
 _INSIDE = {*_FUNCTIONS.values(), sqrt}
-_LEAST_GAIN = 2  # operators and numbers that a form must save where it saves no atoms
+_LEAST_GAIN = 3  # operators and numbers that a form must save where it saves no atoms
 _QUICK = 50  # terms times atoms of what SymPy does so fast that watching the time would take longer
 _LARGEST_EXPONENT = 8  # of a power that is arithmetic
 _LARGEST_DENOMINATOR = 1024  # of a number that SymPy is to see as a fraction; others are atoms
@@ -164,16 +165,21 @@ class _Cluster:
         }
 
     def _entangled(self, inner: Mapping[int, int], outer: Mapping[int, int], related: Collection[int]) -> set[int]:
-        """Give the arithmetic nodes below which some atom is that occurs outside of them too."""
+        """Give the arithmetic nodes below which an atom, or a number of a sum, is that may meet the like outside."""
         below: dict[int, Counter[int]] = {}
         found = {self.root.number}
+        signed: set[int] = set()  # what has a number or a sign that may meet another one outside
         for number in reversed(inner):
             count = below[number] = Counter()
             known = [operand for operand in self.nodes[number].inputs if operand in inner or operand in outer]
             for operand in known:
                 count.update(below.get(operand, (operand,)))
-            signed = self.nodes[number].op is negative or len(known) < len(self.nodes[number].inputs)
-            if signed or any(at in related or times * inner[number] < outer[at] for at, times in count.items()):
+            node = self.nodes[number]
+            if node.op is negative or len(known) < len(node.inputs) or (node.op in _SUMS and signed & {*node.inputs}):
+                signed.add(number)
+            if number in signed or any(
+                at in related or times * inner[number] < outer[at] for at, times in count.items()
+            ):
                 found.add(number)
         return set(inner) if self.effort.functions else found
 
@@ -350,13 +356,13 @@ def _length(expr: sympy.Expr) -> _Length:
 
     atoms = rest = 0
     for part in sympy.preorder_traversal(expr):
-        atoms += part.is_Symbol
-        if part.is_Add or part.is_Mul:
-            rest += len(part.args) - 1 - (part.is_Mul and part.args[0] == -1)
-        elif part.is_Number:
-            rest += part not in {sympy.S.One, sympy.S.NegativeOne}
-        elif not part.is_Symbol:
-            rest += 1
+        if part.is_Symbol:
+            atoms += 1
+        elif part.is_Add or part.is_Mul:
+            minus = part.is_Mul and part.args[0] == -1
+            rest += len(part.args) - 1 - 2 * minus  # the number -1 is a sign, and one that a sum has anyway
+        else:
+            rest += -1 if part.is_Pow and part.exp == -1 else 1  # the sign of a division is the product's
     return _Length(atoms, rest)
 
 
@@ -508,9 +514,9 @@ def _product(expr: sympy.Expr, atoms: Mapping[sympy.Symbol, Expr], root: Expr) -
 
 
 def _in_order(parts: Sequence[sympy.Expr]) -> Iterator[sympy.Expr]:
-    def first(part: sympy.Expr) -> tuple[int, str, str]:
+    def first(part: sympy.Expr) -> tuple[int, str, int, str]:
         names = sorted(symbol.name for symbol in part.free_symbols)
-        return len(part.args) > 0 and part.is_Add, names[0] if names else "", str(part)
+        return len(part.args) > 0 and part.is_Add, names[0] if names else "", len(str(part)), str(part)
 
     return iter(sorted(parts, key=first))
 
