@@ -105,7 +105,7 @@ def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> 
             unchanged.add(number)
             continue
         inputs = tuple(placed[operand] for operand in node.inputs)
-        copy = placed[number] = scratch.copy_in(node.copied(inputs), settled=False)
+        copy = placed[number] = scratch.copy_in(node.copied(inputs), number, settled=False)
         same = scratch.nodes[copy]
         if same.op is node.op and same.inputs == inputs and unchanged.issuperset(node.inputs):
             original.setdefault(copy, number)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache, wraps
@@ -52,6 +52,8 @@ class Rule:
         rewrite: gives the replacement for a node, or None where the rule does not fit.
         examples: makes expressions that the rule rewrites, for the tests.
         fits: whether it is worth trying on operands made by these ops; asked once for each combination.
+        where_summed: whether it is tried at derivatives too of which matrix products are sums: not, where what it costs
+            buys last digits that are lost in the sum.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Rule:
     rewrite: Callable[[Expr], Expr | None]
     examples: Callable[[], Sequence[Expr]]
     fits: Callable[[tuple[Op, ...]], bool] = lambda _: True
+    where_summed: bool = True
 
     def __str__(self) -> str:
         """Give the equation and its strength."""
@@ -200,6 +203,7 @@ def equation(
     where: str = "",
     commute: bool = True,
     arrays: str = "",
+    where_summed: bool = True,
 ) -> Rule:
     """State a rule of elementwise algebra by two expressions over wildcards.
 
@@ -214,6 +218,7 @@ def equation(
         where: that condition in words.
         commute: whether commutative operands may also stand the other way round.
         arrays: the wildcards that must be arrays in an example.
+        where_summed: as in `Rule`.
     """
     variants = _variants(left) if commute else _variants(left)[:1]
 
@@ -256,6 +261,7 @@ def equation(
         rewrite=rewrite,
         examples=examples,
         fits=fits,
+        where_summed=where_summed,
     )
 
 
@@ -315,19 +321,28 @@ class Rewritten(Graph):
         exhausted: whether the budget of applications was used up.
     """
 
-    def __init__(self, rules: Iterable[Rule] = (), *, fresh: Iterable[Rule] | None = None, share: bool = True) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule] = (),
+        *,
+        fresh: Iterable[Rule] | None = None,
+        share: bool = True,
+        summed: Container[int] = (),
+    ) -> None:
         """Take the rules.
 
         Args:
             rules: the rules, those to be tried first first.
             fresh: those among them that the copied expressions have not been rewritten by yet; all unless told.
             share: whether equal nodes become one.
+            summed: the numbers of those copied expressions that are derivatives of which only sums are used.
         """
         super().__init__(scratch=True)
         self.fired: Counter[str] = Counter()
         self._share = share
         self._known: dict[object, int] = {}
         self._depth = 0
+        self._summed = summed
         self._left, self._more = _BUDGET
         self._rules = rule_set(tuple(rules))
         self._fresh = self._rules if fresh is None else rule_set(tuple(fresh))
@@ -341,23 +356,26 @@ class Rewritten(Graph):
         """Append a node, or give the equal one that is there, or what the rules make of it."""
         return self._added(node, self._rules)
 
-    def copy_in(self, node: Node, *, settled: bool) -> int:
+    def copy_in(self, node: Node, number: int, *, settled: bool) -> int:
         """Append a node of the expressions that are rewritten.
 
         Args:
             node: the node, on operands in this graph.
+            number: its number in theirs.
             settled: whether everything below it is as it was before, so that old rules have nothing to do at it.
         """
         self._left += self._more
-        return self._added(node, self._fresh if settled else self._rules)
+        return self._added(node, self._fresh if settled else self._rules, summed=number in self._summed)
 
-    def _added(self, node: Node, rules: RuleSet) -> int:
+    def _added(self, node: Node, rules: RuleSet, *, summed: bool = False) -> int:
         shared = self._share or node.op is SYMBOL
         key = _key(node) if shared else None
         number = self._known.get(key) if shared else None
         if number is None:
             number = super().add(node)
             fitting = rules.at(node, self.nodes) if self._depth < _DEPTH and self._left > 0 else ()
+            if summed:
+                fitting = tuple(rule for rule in fitting if rule.where_summed)
             if fitting:
                 number = self._improved(number, node, fitting)
             if shared:
@@ -399,7 +417,7 @@ def rebuild(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
             copy = node.copied(tuple([placed[operand] for operand in node.inputs]))
             if isinstance(target, Rewritten):
                 calm = settled.issuperset(node.inputs)
-                placed[number] = target.copy_in(copy, settled=calm)
+                placed[number] = target.copy_in(copy, number, settled=calm)
                 if calm and target.nodes[placed[number]] is copy:
                     settled.add(number)
                 continue

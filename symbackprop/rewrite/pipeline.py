@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias, overload
 
 from symbackprop.errors import ArgumentError, did_you_mean
 from symbackprop.expr import Expr
+from symbackprop.ops import divide, matmul, multiply, negative
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
@@ -160,10 +163,35 @@ def run(
             rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
         rules += fresh
-        graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip)
+        sparing = any(not rule.where_summed for rule in rules)
+        summed = _summed(current) if sparing else ()
+        graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip, summed=summed)
         current = stage.rebuild(current, graph)
         observe(Stage(stage.name, current, dict(graph.fired)))
     return current
+
+
+_SUMS = {SUM, MEAN, matmul}
+_CARRIERS = {multiply, divide, negative, BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE}
+
+
+def _summed(outputs: Sequence[Expr]) -> set[int]:
+    """Give the derivatives that are used in sums alone, some of them in matrix products: the inner ones of networks."""
+    if not outputs:
+        return set()
+    nodes = outputs[0].graph.nodes
+    bare = {output.number for output in outputs}  # what is also used element by element
+    multiplied: set[int] = set()
+    for number in reversed(outputs[0].graph.reachable(bare)):
+        op, inputs = nodes[number].op, nodes[number].inputs
+        if op is divide:
+            bare.add(inputs[1])
+            inputs = inputs[:1]
+        if op is matmul or (op in _CARRIERS and number in multiplied):
+            multiplied.update(inputs)
+        if op not in _SUMS and (op not in _CARRIERS or number in bare):
+            bare.update(inputs)
+    return {number for number in multiplied - bare if nodes[number].backward}
 
 
 EffortName: TypeAlias = Literal["low", "normal", "high"]

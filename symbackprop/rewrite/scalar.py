@@ -543,7 +543,7 @@ def rebuild_shorter(outputs: Sequence[Expr], target: Rewritten, effort: Effort =
     for number in order:
         node = graph.nodes[number]
         copy = node.copied(tuple(placed[operand] for operand in node.inputs))
-        placed[number] = target.copy_in(copy, settled=False)
+        placed[number] = target.copy_in(copy, number, settled=False)
         if number in roots and time.monotonic() < until:
             shorter = _shorter(Expr(target, placed[number]), effort)
             if shorter is not None:
