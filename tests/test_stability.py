@@ -449,3 +449,26 @@ def test_formulas_for_people_are_the_textbooks():
         sb.sum(sb.grad(sb.sum(sb.sigmoid(z)), z)): "σ(z) ⊙ (1 − σ(z)) ⊙ (1 − 2 σ(z))",
     }
     assert {f: str(sb.grad(f, z)) for f in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda y, x, skip: sb.grad(y, x, skip=skip),
+        lambda y, x, skip: sb.vjp(y, x, 1.0, skip=skip),
+        lambda y, x, skip: sb.jvp(y, x, 1.0, skip=skip),
+        lambda y, x, skip: sb.hvp(y, x, 1.0, skip=skip),
+        lambda y, x, skip: sb.jacobian(y, x, skip=skip),
+        lambda y, x, skip: sb.hessian(y, x, skip=skip),
+    ],
+    ids=["grad", "vjp", "jvp", "hvp", "jacobian", "hessian"],
+)
+def test_every_derivative_can_be_taken_of_what_was_written(derivative):
+    x = sb.symbol("x")
+    at = {x: 1000.0}
+    y = sb.log(1 + sb.exp(x))
+    assert np.isfinite(sb.evaluate(derivative(y, x, ()), at))
+    with np.errstate(all="ignore"):
+        assert np.isnan(sb.evaluate(derivative(y, x, ["stable"]), at))
+    with pytest.raises(ValueError, match="no pass or rule is called 'stabel' \\(did you mean 'stable'\\?\\)"):
+        derivative(y, x, ["stabel"])

@@ -302,13 +302,30 @@ def grad(
 
 
 @overload
-def vjp(y: Expr, wrt: Expr, cotangent: Operand, *, unused: Literal["error", "zeros"] = "error") -> Expr: ...
+def vjp(
+    y: Expr,
+    wrt: Expr,
+    cotangent: Operand,
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
+) -> Expr: ...
 @overload
 def vjp(
-    y: Expr, wrt: Sequence[Expr], cotangent: Operand, *, unused: Literal["error", "zeros"] = "error"
+    y: Expr,
+    wrt: Sequence[Expr],
+    cotangent: Operand,
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
 ) -> list[Expr]: ...
 def vjp(
-    y: Expr, wrt: Expr | Sequence[Expr], cotangent: Operand, *, unused: Literal["error", "zeros"] = "error"
+    y: Expr,
+    wrt: Expr | Sequence[Expr],
+    cotangent: Operand,
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
 ) -> Expr | list[Expr]:
     """Give the vector-Jacobian product: the cotangent of y pulled back, ``x̄ = (∂y/∂x)ᵀ ȳ``.
 
@@ -317,6 +334,7 @@ def vjp(
         wrt: one target or several.
         cotangent: ȳ, of y's shape, or with extra leading axes, which the result then has too.
         unused: what to do where y does not depend on a target: raise, or give zeros.
+        skip: names of passes and rules to leave out, as for `grad`.
 
     Raises:
         ShapeError: the cotangent's last axes are not y's.
@@ -333,7 +351,7 @@ def vjp(
         msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {y.describe()}"
         raise ShapeError(msg)
     common_graph([y, seed], "vjp")
-    return pulled_back(y, wrt, astype(seed, y.dtype), unused, "vjp")
+    return pulled_back(y, wrt, astype(seed, y.dtype), unused, "vjp", skip=skip)
 
 
 def check_differentiable(z: Expr, what: str) -> None:
