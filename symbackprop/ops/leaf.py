@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.dims import Shape, ShapeLike, Size
+from symbackprop.dims import Shape, ShapeLike, Size, SizeLike
 from symbackprop.errors import DtypeError, GraphError, ShapeError
 from symbackprop.expr import Expr, Operand, user_line
 from symbackprop.graph import Graph, Node, current_graph, current_module
@@ -218,17 +218,21 @@ def as_expr(value: Operand, *, graph: Graph | None = None) -> Expr:
     return value if isinstance(value, Expr) else literal(value, graph=graph)
 
 
-def size_of(size: Size, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
+def size_of(size: SizeLike, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
     """Give a size as a scalar expression: a constant if it is known, else its value at the call.
 
-    >>> size_of(dims.as_size("N")).op.name, size_of(3).op.name
+    Raises:
+        ShapeError: it is no size.
+
+    >>> size_of("N").op.name, size_of(3).op.name
     ('size', 'constant')
     """
-    if isinstance(size, int):
-        return literal(size, dtype, graph=graph)
+    read = dims.as_size(size)
+    if isinstance(read, int):
+        return literal(read, dtype, graph=graph)
     kind = np.dtype(dtype)
     graph = current_graph() if graph is None else graph
-    return new_expr(graph, SIZE, (), {"size": size, "dtype": kind}, (), kind)
+    return new_expr(graph, SIZE, (), {"size": read, "dtype": kind}, (), kind)
 
 
 ARANGE = Op(
