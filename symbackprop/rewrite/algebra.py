@@ -42,6 +42,11 @@ def _negative(found: Bindings) -> bool:
     return (scalar_value(found["c"]) or 0) < 0
 
 
+def _no_fraction(found: Bindings) -> bool:
+    above, below = scalar_value(found["c"]) or 0.0, scalar_value(found["d"]) or 1.0
+    return not float(below).is_integer() or float(above / below).is_integer()
+
+
 def _scalar(found: Bindings) -> bool:
     return not found["s"].shape
 
@@ -140,6 +145,14 @@ def _algebra() -> tuple[Rule, ...]:
             where="x, y are no numbers, both arrays or both scalars",
         ),
         equation("collect_divisors", (x / c) / d, x / (c * d), REAL),
+        equation(
+            "number_over_scaled",
+            c / (d * x),
+            (c / d) / x,
+            REAL,
+            when=_no_fraction,
+            where="d is not whole or c/d is: 1/(2x) stays",
+        ),
         equation("number_over_number", c * (x / d), (c / d) * x, REAL),
         equation("scaled_over_number", (c * x) / d, (c / d) * x, REAL),
         equation("number_times_quotient", c * (d / x), (c * d) / x, REAL),
@@ -177,6 +190,8 @@ def _algebra() -> tuple[Rule, ...]:
         equation("twice", x + x, 2 * x, EXACT),
         equation("times_itself", x * x, square(x), EXACT),
         equation("like_terms", c * x + d * x, (c + d) * x, REAL, when=_x_free, where="x is no number"),
+        equation("twice_subtracted", (x - y) - y, x - 2 * y, REAL, when=_xy_free, where="x, y are no numbers"),
+        equation("twice_added", (x + y) + y, x + 2 * y, REAL, when=_xy_free, where="x, y are no numbers"),
         equation("like_term", x + c * x, (c + 1) * x, REAL, when=_x_free, where="x is no number"),
         equation("like_term_less_itself", c * x - x, (c - 1) * x, REAL, when=_x_free, where="x is no number"),
         equation("itself_less_like_term", x - c * x, (1 - c) * x, REAL, when=_x_free, where="x is no number"),
