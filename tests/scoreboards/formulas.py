@@ -90,6 +90,7 @@ COOKBOOK = (
     Row("Cookbook 88", "(x - A @ s) @ W @ (x - A @ s)", "A", "−2W(x − As)sᵀ", "2W(As − x)sᵀ", "", _symmetric("W")),
     Row("Cookbook 91", "a @ X @ X @ b", "X", "abᵀXᵀ + Xᵀabᵀ", "a(Xb)ᵀ + Xᵀabᵀ"),
     Row("Cookbook 2.4.3", "a @ X.T @ X @ b", "X", "X(abᵀ + baᵀ)", "X(baᵀ + abᵀ)"),
+    Row("Cookbook 2.4.3", "a @ (X @ X).T @ X @ X @ b", "X", "XX(baᵀ + abᵀ)Xᵀ + XᵀXX(baᵀ + abᵀ)"),
     Row(
         "Cookbook 2.4.3",
         "a @ X.T @ X.T @ X @ X @ b",
