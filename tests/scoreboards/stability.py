@@ -175,7 +175,7 @@ _ROWS = (
     *((1000.0, 1000.0, 1000.0), (1000.0, -1000.0, 0.0), (-1000.0, -1000.0, -1001.0)),
     *((1e4, 1e4, -1e4), (-1e4, 0.0, 1e4), (-1e4, -1e4, -1e4)),
 )
-_UNEVEN_ROWS = ((1.0, -1.0, 0.0), (1.0, 2.0, 3.0), (1000.0, -1000.0, 0.0), (1e4, 1e4, -1e4), (-1e4, 0.0, 1e4))
+_UNEVEN_ROWS = tuple(row for row in _ROWS if max(row) - min(row) > 2 * TINY)
 """Off the maximum of an entropy, where the derivative is zero and no digit of it is right."""
 _PAIRS = (
     *((0.0, 0.0), (1.0, -1.0), (TINY, 0.0), (1e-8, 0.0), (1000.0, 1000.0), (1000.0, -1000.0), (-1000.0, -1001.0)),
@@ -376,9 +376,7 @@ CASES: tuple[Case, ...] = (
     Case("log(1 − exp(x))", lambda m, x: m.log(1 - m.exp(x)), lambda x: log(1 - exp(x)), _NEGATIVE),
     Case("log(1 − exp(−x))", lambda m, x: m.log(1 - m.exp(-x)), lambda x: log(1 - exp(-x)), _POSITIVE),
     Case("log(exp(x) − 1)", lambda m, x: m.log(m.exp(x) - 1), lambda x: log(exp(x) - 1), _POSITIVE),
-    Case(
-        "1/(exp(x) − 1)", lambda m, x: 1 / (m.exp(x) - 1), lambda x: 1 / (exp(x) - 1), (*_POSITIVE[1:], *_NEGATIVE[1:])
-    ),
+    Case("1/(exp(x) − 1)", lambda m, x: 1 / (m.exp(x) - 1), lambda x: 1 / (exp(x) - 1), (*_POSITIVE, *_NEGATIVE)),
     Case("1 − cos(x)", lambda m, x: 1 - m.cos(x), lambda x: 1 - cos(x), _LINE),
     Case("√(1 + x²) − 1", lambda m, x: m.sqrt(1 + x**2) - 1, lambda x: sqrt(1 + x * x) - 1, _LINE),
     Case("√(x² + 1) − x", lambda m, x: m.sqrt(x * x + 1) - x, lambda x: sqrt(x * x + 1) - x, _LINE),
@@ -389,15 +387,15 @@ CASES: tuple[Case, ...] = (
     Case("√(x·x)", lambda m, x: m.sqrt(x * x), absolute, _LINE, _ABS_LIMITS),
     Case("√(x²)", lambda m, x: m.sqrt(x**2), absolute, _LINE, _ABS_LIMITS),
     Case("(x²)^½", lambda m, x: (x**2) ** 0.5, absolute, _LINE),
-    Case("log(x²)", lambda m, x: m.log(x**2), lambda x: 2 * log(absolute(x)), (*_POSITIVE[1:], *_NEGATIVE[1:], 1e-200)),
+    Case("log(x²)", lambda m, x: m.log(x**2), lambda x: 2 * log(absolute(x)), (*_POSITIVE, *_NEGATIVE)),
     Case("exp(x) exp(1 − x)", lambda m, x: m.exp(x) * m.exp(1 - x), lambda x: exp(dual(1)) + 0 * x, _LINE),
     Case("exp(x)²/exp(x)", lambda m, x: m.exp(x) ** 2 / m.exp(x), exp, _LINE),
-    Case("x log(x)", lambda m, x: x * m.log(x), _xlogx, _POSITIVE[1:], _STEEP),
+    Case("x log(x)", lambda m, x: x * m.log(x), _xlogx, _POSITIVE, _STEEP),
     Case(
         "−x log(x) − (1 − x) log(1 − x)",
         _entropy,
         lambda x: -_xlogx(x) - _xlogx(1 - x),
-        _PROPER[1:],
+        _PROPER,
         {0.0: (0.0, _INF, -_INF), 1.0: (0.0, -_INF, -_INF)},
     ),
     Case("log(exp(−x²/2)/√(2π))", _gaussian, lambda x: -(x * x) / 2 - log(2 * mpmath.pi) / 2, _LINE),
@@ -415,7 +413,7 @@ CASES: tuple[Case, ...] = (
         "sum(p log(p/q)), p = softmax(z), q = ¼",
         _divergence,
         lambda z: total([exp(p) * (p + log(4)) for p in log_softmax(z)]),
-        _UNEVEN_ROWS,
+        _ROWS,
     ),
     Case(
         "−sum(p log(p)), p = softmax(z)",
@@ -763,11 +761,17 @@ def score(framework: Framework, case_number: int) -> Iterator[Any]:
 
 
 _EXPLAINED = """\
-{} spellings, each at 0, ±1e-300, ±1e-8, ±1, ±40, ±1000, ±1e4 where it is defined, and at ±∞ where it has a limit:
+{} spellings, each at 0, ±1e-300, ±1e-8, ±1, ±40, ±1000, ±1e4 where it is defined, some at ±∞ too:
 value, first and second derivative in float64 against mpmath with 1,000 digits. ✓ is right to 1e-12 relative at every
 point (what is below 1e-300 may be any number as small, what is too large for a float is infinite); ✗ is wrong at one
 point at least. In each framework the spelling is written with its own functions (sigmoid, softmax, norm … where it has
-them), differentiated twice, and compiled where that is usual."""
+them), differentiated twice, and compiled where that is usual.
+
+Not asked for, because symbackprop is not right there either: the gradient of the softmax's entropy where all numbers
+are equal, which is 0 and comes out as 1e-16; that of H(σ(x)) at ±1e-8; and the limits at ±∞ of products and differences
+of infinities: xσ(x), x/(1 + exp(−x)), x tanh(log(1 + exp(x))), H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)),
+exp(x) exp(1 − x), x log(x), and those with √(1 + x²), some of which are NaN there; so is the second derivative of
+1 − erf(x)."""
 
 
 def table() -> str:
