@@ -277,6 +277,20 @@ def product(shape: Iterable[Size]) -> Size:
     return total
 
 
+def is_less(size: Size, other: Size) -> bool:
+    """Tell whether one size is known to be less than another, or equal only where some named size is 1.
+
+    >>> N, D = Dim.named("N"), Dim.named("D")
+    >>> is_less(2, 3), is_less(D, N * D), is_less(D, N), is_less(3, N)
+    (True, True, False, False)
+    """
+    difference = other - size
+    if not isinstance(difference, Dim):
+        return difference > 0
+    from_one = difference.replaced({name: Dim.named(name) + 1 for name in difference.names})
+    return not (from_one.may_be_negative if isinstance(from_one, Dim) else from_one < 0)
+
+
 def as_size(size: SizeLike) -> Size:
     """Read one size: an int, a `Dim`, or text such as ``"N"``, ``"3"`` or ``"N+1"``.
 

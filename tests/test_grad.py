@@ -11,7 +11,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.autodiff.check import GradientError
 from symbackprop.autodiff.forward import propagate
-from symbackprop.errors import GraphError, NotDifferentiableError, NotTrainableWarning, ShapeError
+from symbackprop.errors import ArgumentError, GraphError, NotDifferentiableError, NotTrainableWarning, ShapeError
 from symbackprop.op import Op, apply
 from symbackprop.ops import TABLE
 from tests.random_graphs import LEFT_OUT, random_expression, random_loss
@@ -452,9 +452,54 @@ def test_a_hessian_is_the_jacobian_of_the_gradient():
             "vjp: the cotangent array[2] does not have the shape of x[3]",
         ),
         (
-            lambda x, y, k: sb.jvp(x, x, np.ones((2, 3))),
+            lambda x, y, k: sb.jvp(x, x, np.ones((3, 2))),
             ShapeError,
-            "jvp: the tangent array[2, 3] does not have the shape of x[3]",
+            "jvp: the tangent array[3, 2] does not have the shape of x[3]",
+        ),
+        (
+            lambda x, y, k: sb.jvp(x * y, [x, y], [np.ones(3)]),
+            ArgumentError,
+            "jvp: for 2 inputs give a list of 2 tangents, not 1 of them",
+        ),
+        (
+            lambda x, y, k: sb.hvp(sb.sum(x * y), [x, y], np.ones(3)),
+            ArgumentError,
+            "hvp: for 2 inputs give a list of 2 vectors, not one alone",
+        ),
+        (
+            lambda x, y, k: sb.jvp(x * y, [x, y], [np.ones((2, 3)), np.ones(3)]),
+            ShapeError,
+            "jvp: the tangents array[2, 3] and array[3] have other extra axes",
+        ),
+        (
+            lambda x, y, k: sb.jvp(sb.exp(x), y, np.ones(3)),
+            NotDifferentiableError,
+            'jvp: exp(x)[3] does not depend on y[3]; pass unused="zeros" for zeros',
+        ),
+        (
+            lambda x, y, k: sb.vjp([x, sb.exp(x)], y, [x, x]),
+            NotDifferentiableError,
+            'vjp: x[3] and exp(x)[3] do not depend on y[3]; pass unused="zeros" for zeros',
+        ),
+        (
+            lambda x, y, k: sb.vjp([x, x], x, [np.ones((2, 3)), np.ones(3)]),
+            ShapeError,
+            "vjp: the cotangents array[2, 3] and array[3] have other extra axes",
+        ),
+        (
+            lambda x, y, k: sb.vjp([], x, []),
+            ArgumentError,
+            "vjp: give one output at least",
+        ),
+        (
+            lambda x, y, k: sb.jacobian(x, x, mode="backward"),
+            ValueError,
+            'jacobian: mode is "reverse", "forward" or "auto", not \'backward\'',
+        ),
+        (
+            lambda x, y, k: sb.hessian(sb.sum(x), x, mode=None),
+            ValueError,
+            'hessian: mode is "reverse", "forward" or "auto", not None',
         ),
         (
             lambda x, y, k: sb.hvp(sb.sum(x), x, 1.0),

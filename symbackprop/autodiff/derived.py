@@ -3,51 +3,137 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, overload
+from typing import Literal, TypeAlias, overload
 
-from symbackprop.autodiff.reverse import check_differentiable, grad, pulled_back, vjp
+from symbackprop import dims
+from symbackprop.autodiff.reverse import (
+    check_differentiable,
+    check_target,
+    grad,
+    listed,
+    paired,
+    pulled_back,
+    unwrapped,
+)
+from symbackprop.dims import Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.graph import attributed
 from symbackprop.ops.contract import eye
-from symbackprop.ops.layout import ones_like, reshape, zeros_like
+from symbackprop.ops.elementwise import astype
+from symbackprop.ops.layout import ones_like, permute, reshape, zeros_like
 from symbackprop.ops.leaf import as_expr
 
+Mode: TypeAlias = Literal["reverse", "forward", "auto"]
+Unused: TypeAlias = Literal["error", "zeros"]
 
-def jvp(y: Expr, x: Expr, tangent: Operand, *, skip: Collection[str] = ()) -> Expr:
-    """Give the Jacobian-vector product: the derivative of y in a direction, ``ẏ = (∂y/∂x) ẋ``.
+
+# --- products with a vector -----------------------------------------------------------------------------------
+
+
+def _directions(
+    xs: Expr | Sequence[Expr], vectors: Operand | Sequence[Operand], what: str, name: str
+) -> list[tuple[Expr, Expr]]:
+    """Pair each expression with the direction that it is moved in.
+
+    Raises:
+        ShapeError: a direction's last axes are not those of its expression, or the extra axes differ.
+        ArgumentError: their numbers differ.
+    """
+    found: list[tuple[Expr, Expr]] = []
+    for position, (x, given) in enumerate(zip(*paired(xs, vectors, what, "input", name), strict=True)):
+        check_target(x, position, what)
+        v = as_expr(given, graph=x.graph)
+        extra = v.ndim - x.ndim
+        if extra < 0 or v.shape[extra:] != x.shape:
+            msg = f"{what}: the {name} {v.describe()} does not have the shape of {x.describe()}"
+            raise ShapeError(msg)
+        first, its = found[0] if found else (x, v)
+        if v.shape[:extra] != its.shape[: its.ndim - first.ndim]:
+            msg = f"{what}: the {name}s {its.describe()} and {v.describe()} have other extra axes"
+            raise ShapeError(msg)
+        found.append((x, astype(v, x.dtype)))
+    return found
+
+
+def _pushed(
+    ys: Sequence[Expr], moves: Sequence[tuple[Expr, Expr]], unused: str, what: str, skip: Collection[str]
+) -> list[Expr]:
+    """Push tangents forward: the pull-back is linear in its cotangents, and pulling back through it turns it round."""
+    cotangents = [zeros_like(y) for y in ys]
+    xs = [x for x, _ in moves]
+    pulled = pulled_back(list(zip(ys, cotangents, strict=True)), xs, unused, what, skip=skip)
+    seeds = [(x_bar, v) for x_bar, (_, v) in zip(pulled, moves, strict=True)]
+    return pulled_back(seeds, cotangents, "zeros", what, skip=skip)
+
+
+@overload
+def jvp(
+    y: Expr,
+    x: Expr | Sequence[Expr],
+    tangent: Operand | Sequence[Operand],
+    *,
+    unused: Unused = "error",
+    skip: Collection[str] = (),
+) -> Expr: ...
+@overload
+def jvp(
+    y: Sequence[Expr],
+    x: Expr | Sequence[Expr],
+    tangent: Operand | Sequence[Operand],
+    *,
+    unused: Unused = "error",
+    skip: Collection[str] = (),
+) -> list[Expr]: ...
+def jvp(
+    y: Expr | Sequence[Expr],
+    x: Expr | Sequence[Expr],
+    tangent: Operand | Sequence[Operand],
+    *,
+    unused: Unused = "error",
+    skip: Collection[str] = (),
+) -> Expr | list[Expr]:
+    """Give the Jacobian-vector product: the derivative of y in a direction, ``ẏ = Σ (∂y/∂x) ẋ`` over the inputs.
 
     The pullback is linear in its cotangent; pulling back through it once more gives the pushforward
-    (the "double vjp" of J. Townsend, 2017).
+    (the "double vjp" of J. Townsend, 2017). What is computed is what dual numbers compute: each operation once, and
+    its derivative beside it.
 
     Args:
-        y: an expression of any shape.
-        x: the expression to move.
-        tangent: ẋ, of x's shape.
+        y: an expression of any shape and a float dtype, or several.
+        x: the expression to move, or several.
+        tangent: ẋ, of x's shape, or with extra leading axes, which the result then has too; one for each input.
+        unused: what to do where y does not depend on an input: raise, or give zeros.
         skip: names of passes and rules to leave out, as for `grad`.
 
     Returns:
-        An expression of y's shape.
+        An expression of y's shape, for each y if they are several.
 
     Raises:
-        ShapeError: the tangent does not have x's shape.
+        ShapeError: the tangent's last axes are not x's, or the inputs' tangents differ in their extra axes.
+        ArgumentError: there are more inputs than tangents, or fewer.
         NotDifferentiableError: as for `grad`.
 
     >>> import symbackprop as sb
-    >>> x, v = sb.symbols("x[N] v[N]")
+    >>> x, y, v, u = sb.symbols("x[N] y[N] v[N] u[N]")
     >>> print(sb.jvp(sb.sin(x), x, v))
     v ⊙ cos(x)
+    >>> print(sb.jvp(x * y, [x, y], [v, u]))
+    u ⊙ x + v ⊙ y
     """
-    direction = as_expr(tangent, graph=y.graph)
-    if direction.shape != x.shape:
-        msg = f"jvp: the tangent {direction.describe()} does not have the shape of {x.describe()}"
-        raise ShapeError(msg)
-    cotangent = zeros_like(y)
-    pulled = vjp(y, x, cotangent, skip=skip)
-    return vjp(pulled, cotangent, direction, unused="zeros", skip=skip)
+    ys = listed(y)
+    for each in ys:
+        check_differentiable(each, "jvp")
+    return unwrapped(_pushed(ys, _directions(x, tangent, "jvp", "tangent"), unused, "jvp", skip), y)
 
 
-def hvp(f: Expr, x: Expr, vector: Operand, *, skip: Collection[str] = ()) -> Expr:
+@overload
+def hvp(f: Expr, x: Expr, vector: Operand, *, skip: Collection[str] = ()) -> Expr: ...
+@overload
+def hvp(f: Expr, x: Sequence[Expr], vector: Sequence[Operand], *, skip: Collection[str] = ()) -> list[Expr]: ...
+def hvp(
+    f: Expr, x: Expr | Sequence[Expr], vector: Operand | Sequence[Operand], *, skip: Collection[str] = ()
+) -> Expr | list[Expr]:
     """Give the Hessian-vector product of a scalar, without the Hessian: the gradient of ``∇f · v`` for a fixed v.
 
     B. Pearlmutter, *Fast exact multiplication by the Hessian* (1994). The vector may depend on x: it is not
@@ -55,45 +141,81 @@ def hvp(f: Expr, x: Expr, vector: Operand, *, skip: Collection[str] = ()) -> Exp
 
     Args:
         f: a scalar expression.
-        x: the expression to differentiate by, twice.
-        vector: v, of x's shape.
+        x: the expression to differentiate by, twice, or several: the Hessian is that by all of them.
+        vector: v, of x's shape, or with extra leading axes, which the result then has too; one for each x.
         skip: names of passes and rules to leave out, as for `grad`.
 
     Returns:
-        An expression of x's shape.
+        An expression of x's shape, for each x if they are several: ``Σⱼ H[i][j] v[j]``.
 
     Raises:
-        ShapeError: the vector does not have x's shape.
+        ShapeError: the vector's last axes are not x's, or the vectors differ in their extra axes.
+        ArgumentError: there are more vectors than expressions, or fewer.
         NotDifferentiableError: as for `grad`.
 
     >>> import symbackprop as sb
-    >>> x, v = sb.symbols("x[N] v[N]")
+    >>> x, y, v, u = sb.symbols("x[N] y[N] v[N] u[N]")
     >>> print(sb.hvp(sb.sum(x**2), x, v))
     2v
+    >>> print(*sb.hvp(sb.sum(x * y), [x, y], [v, u]))
+    u v
     """
-    direction = as_expr(vector, graph=f.graph)
-    if direction.shape != x.shape:
-        msg = f"hvp: the vector {direction.describe()} does not have the shape of {x.describe()}"
-        raise ShapeError(msg)
-    return vjp(grad(f, x, skip=skip), x, direction, unused="zeros", skip=skip)
+    moves = _directions(x, vector, "hvp", "vector")
+    xs = [each for each, _ in moves]
+    gradients = grad(f, xs, skip=skip)
+    seeds = [(gradient, v) for gradient, (_, v) in zip(gradients, moves, strict=True)]
+    return unwrapped(pulled_back(seeds, xs, "zeros", "hvp", skip=skip), x)
 
 
-@overload
-def jacobian(y: Expr, x: Expr, *, unused: Literal["error", "zeros"] = "error", skip: Collection[str] = ()) -> Expr: ...
+# --- Jacobians and Hessians -----------------------------------------------------------------------------------
+
+
+def _check_mode(mode: str, what: str) -> None:
+    if mode not in {"reverse", "forward", "auto"}:
+        msg = f'{what}: mode is "reverse", "forward" or "auto", not {mode!r}'
+        raise ValueError(msg)
+
+
+def _identity(x: Expr) -> Expr:
+    """Give the derivative of an expression by itself: the identity, with x's axes twice."""
+    with attributed(x.node.origin(backward=True)):
+        return reshape(eye(x.size, dtype=x.dtype, graph=x.graph), x.shape * 2) if x.shape else ones_like(x)
+
+
+def _turned(found: Expr, last: int) -> Expr:
+    """Bring the last axes to the front."""
+    with attributed(found.node.origin(backward=True)):
+        return permute(found, (*range(-last, 0), *range(-found.ndim, -last)))
+
+
 @overload
 def jacobian(
-    y: Expr, x: Sequence[Expr], *, unused: Literal["error", "zeros"] = "error", skip: Collection[str] = ()
+    y: Expr, x: Expr, *, mode: Mode = "reverse", unused: Unused = "error", skip: Collection[str] = ()
+) -> Expr: ...
+@overload
+def jacobian(
+    y: Expr, x: Sequence[Expr], *, mode: Mode = "reverse", unused: Unused = "error", skip: Collection[str] = ()
 ) -> list[Expr]: ...
 def jacobian(
-    y: Expr, x: Expr | Sequence[Expr], *, unused: Literal["error", "zeros"] = "error", skip: Collection[str] = ()
+    y: Expr,
+    x: Expr | Sequence[Expr],
+    *,
+    mode: Mode = "reverse",
+    unused: Unused = "error",
+    skip: Collection[str] = (),
 ) -> Expr | list[Expr]:
     """Give the Jacobian: the derivative of each element of y by each element of x, ``J[i…, j…] = ∂y[i…]/∂x[j…]``.
 
-    It is one vector-Jacobian product whose cotangent is the identity: y's axes stand in front of x's.
+    In reverse mode it is one vector-Jacobian product whose cotangent is the identity, with y's axes in front; in
+    forward mode one Jacobian-vector product whose tangent is the identity, with x's axes in front, which are then
+    moved behind y's. Both give the same values; the cost grows with the number of outputs, or of inputs. Higher orders
+    are Jacobians of Jacobians.
 
     Args:
         y: an expression of any shape and a float dtype.
         x: the expression to differentiate by, or several.
+        mode: "reverse", which suits few outputs, "forward", which suits few inputs, or "auto": forward where the
+            inputs have fewer elements than the outputs whatever the named sizes are, else reverse.
         unused: what to do where y does not depend on x: raise, or give zeros.
         skip: names of passes and rules to leave out, as for `grad`.
 
@@ -103,6 +225,7 @@ def jacobian(
     Raises:
         NotDifferentiableError: y or x is no float, or y does not depend on x.
         GraphError: they live in different graphs.
+        ValueError: another mode.
 
     >>> import symbackprop as sb
     >>> A, x = sb.symbols("A[M,N] x[N]")
@@ -111,31 +234,91 @@ def jacobian(
     >>> sb.evaluate(sb.jacobian(x**2, x), {x: [1.0, 2.0]})
     array([[2., 0.],
            [0., 4.]])
+    >>> t = sb.symbol("t")
+    >>> print(sb.jacobian(sb.sin(t * x), t, mode="forward"))
+    x ⊙ cos(tx)
     """
     check_differentiable(y, "jacobian")
-    with attributed(y.node.origin(backward=True)):
-        identity = reshape(eye(y.size, dtype=y.dtype, graph=y.graph), y.shape * 2) if y.shape else ones_like(y)
-    return pulled_back(y, x, identity, unused, "jacobian", skip=skip)
+    _check_mode(mode, "jacobian")
+    xs = [check_target(each, position, "jacobian") for position, each in enumerate(listed(x))]
+    inputs: Size = 0
+    for each in xs:
+        inputs = each.size + inputs
+    if mode == "reverse" or (mode == "auto" and not dims.is_less(inputs, y.size)):
+        return unwrapped(pulled_back([(y, _identity(y))], xs, unused, "jacobian", skip=skip), x)
+    found = []
+    for each in xs:
+        (pushed,) = _pushed([y], [(each, _identity(each))], unused, "jacobian", skip)
+        found.append(_turned(pushed, y.ndim))
+    return unwrapped(found, x)
 
 
-def hessian(f: Expr, x: Expr, *, skip: Collection[str] = ()) -> Expr:
+@overload
+def hessian(f: Expr, x: Expr, *, mode: Mode = "reverse", skip: Collection[str] = ()) -> Expr: ...
+@overload
+def hessian(f: Expr, x: Sequence[Expr], *, mode: Mode = "reverse", skip: Collection[str] = ()) -> list[list[Expr]]: ...
+def hessian(
+    f: Expr, x: Expr | Sequence[Expr], *, mode: Mode = "reverse", skip: Collection[str] = ()
+) -> Expr | list[list[Expr]]:
     """Give the Hessian of a scalar, the Jacobian of its gradient: ``H[i…, j…] = ∂²f/∂x[i…]∂x[j…]``.
+
+    Of several expressions it is a matrix of blocks, ``H[i][j] = ∂²f/∂xᵢ∂xⱼ``, each the Jacobian of one gradient; the
+    block below the diagonal is the transpose of the one above. Higher orders are Jacobians of it, and a mixed block
+    alone is ``sb.jacobian(sb.grad(f, x), y)``.
 
     Args:
         f: a scalar expression of a float dtype.
-        x: the expression to differentiate by, twice.
+        x: the expression to differentiate by, twice, or several.
+        mode: how the gradient is differentiated, as for `jacobian`; "auto" pulls back the gradient by the smaller of
+            two expressions to the larger.
         skip: names of passes and rules to leave out, as for `grad`.
 
     Returns:
-        An expression of shape ``x.shape + x.shape``.
+        An expression of shape ``x.shape + x.shape``; of several expressions a list of lists of such, of shapes
+        ``x[i].shape + x[j].shape``.
 
     Raises:
         NotDifferentiableError: as for `grad`.
+        ValueError: another mode.
 
     >>> import symbackprop as sb
-    >>> x = sb.symbol("x", "N")
+    >>> x, y, A = sb.symbols("x[N] y[M] A[N,M]")
     >>> sb.evaluate(sb.hessian(sb.sum(x**3), x), {x: [1.0, 2.0]})
     array([[ 6.,  0.],
            [ 0., 12.]])
+    >>> H = sb.hessian(x @ A @ y + sb.sum(sb.exp(x)), [x, y])
+    >>> [[block.shape for block in row] for row in H]
+    [[(N, N), (N, M)], [(M, N), (M, M)]]
+    >>> print(H[0][0], H[0][1], H[1][0])
+    diag(exp(x)) A Aᵀ
     """
-    return jacobian(grad(f, x, skip=skip), x, unused="zeros", skip=skip)
+    _check_mode(mode, "hessian")
+    if isinstance(x, Expr):
+        return jacobian(grad(f, x, skip=skip), x, mode=mode, unused="zeros", skip=skip)
+    xs = [*x]
+    gradients = grad(f, xs, skip=skip)
+    blocks: dict[tuple[int, int], Expr] = {}
+    for i, gradient in enumerate(gradients):
+        mine = [j for j in range(len(xs)) if j == i or _takes(i, j, xs, mode)]
+        found = jacobian(
+            gradient,
+            [xs[j] for j in mine],
+            mode="forward" if mode == "forward" else "reverse",
+            unused="zeros",
+            skip=skip,
+        )
+        for j, block in zip(mine, found, strict=True):
+            blocks[i, j] = block
+            if j != i:
+                blocks[j, i] = _turned(block, xs[j].ndim)
+    return [[blocks[i, j] for j in range(len(xs))] for i in range(len(xs))]
+
+
+def _takes(i: int, j: int, xs: Sequence[Expr], mode: str) -> bool:
+    """Tell whether the mixed block of two expressions is the derivative of the first one's gradient."""
+    if mode == "auto" and xs[i].size != xs[j].size:
+        if dims.is_less(xs[j].size, xs[i].size):
+            return False
+        if dims.is_less(xs[i].size, xs[j].size):
+            return True
+    return i < j

@@ -49,7 +49,7 @@ def backprop(z: Expr, values: Mapping[Expr, Any]) -> dict[Expr, Array]:
         raise NotDifferentiableError(msg)
     known, sizes = propagate([z], values)
     graph = z.graph
-    G_prime = Pruned(graph, z.number, [expr.number for expr in values if expr.dtype.kind == "f"])
+    G_prime = Pruned(graph, [z.number], [expr.number for expr in values if expr.dtype.kind == "f"])
     grad_table: dict[int, Any] = {z.number: np.ones((), z.dtype)}
     for number in reversed(G_prime.nodes):
         for consumer in G_prime.consumers(number):

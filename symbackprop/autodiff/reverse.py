@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, overload
 
 from symbackprop.autodiff.masks import Masks, chosen, conditions_of, is_bounded, is_singular, unbroadcast, under
 from symbackprop.errors import (
+    ArgumentError,
     GraphError,
     NotDifferentiableError,
     NotTrainableWarning,
@@ -23,7 +24,7 @@ from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, attributed
 from symbackprop.op import Op, Params
 from symbackprop.ops.elementwise import astype, where
-from symbackprop.ops.layout import broadcast_to, ones_like, zeros_like
+from symbackprop.ops.layout import full_like, ones_like
 from symbackprop.ops.leaf import as_expr
 from symbackprop.rewrite.before import stabilised
 
@@ -32,12 +33,14 @@ class GradTable(dict[int, Expr]):
     """The gradients by the number of their node.
 
     Attributes:
+        seeds: what is known of them from the start: the gradients of z by the outputs that it is made of.
         masks: where they may be other than zero.
     """
 
-    def __init__(self, G_prime: Pruned) -> None:
+    def __init__(self, G_prime: Pruned, seeds: Mapping[int, Expr]) -> None:
         """Make an empty table for the nodes of G′."""
         super().__init__()
+        self.seeds = seeds
         self.masks = Masks(self, G_prime.consumers)
 
 
@@ -76,17 +79,17 @@ def get_operation(C: Expr) -> Operation:
 
 
 class Pruned:
-    """G′: the graph restricted to the ancestors of z that descend from the targets, by differentiable edges.
+    """G′: the graph restricted to the ancestors of the outputs that descend from the targets, by differentiable edges.
 
     Attributes:
         nodes: the numbers in G′, in topological order.
-        blocked: ops without a derivative that cut a path from a target to z.
+        blocked: ops without a derivative that cut a path from a target to an output.
     """
 
-    def __init__(self, G: Graph, z: int, targets: Iterable[int]) -> None:
-        """Walk the ancestors of z twice: upwards from the targets, downwards from z."""
-        wanted = set(targets)
-        ancestors = G.reachable([z])
+    def __init__(self, G: Graph, outputs: Iterable[int], targets: Iterable[int]) -> None:
+        """Walk the ancestors of the outputs twice: upwards from the targets, downwards from the outputs."""
+        wanted, ends = set(targets), set(outputs)
+        ancestors = G.reachable(ends)
         descends = {number for number in ancestors if number in wanted}
         self.blocked: dict[Op, Expr] = {}
         edges: dict[int, list[int]] = {}
@@ -100,7 +103,7 @@ class Pruned:
             if through:
                 descends.add(number)
                 edges[number] = through
-        needed = {z} if z in descends else set()
+        needed = ends & descends
         self._consumers: dict[int, list[int]] = {}
         for number in reversed(ancestors):
             if number in needed:
@@ -139,8 +142,9 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
     """
     if V.number in grad_table:
         return grad_table[V.number]
-    terms: list[Expr] = []
-    for C in get_consumers(V, G_prime):
+    consumers = get_consumers(V, G_prime)
+    terms = [grad_table.seeds[V.number]] if V.number in grad_table.seeds else []
+    for C in consumers:
         op = get_operation(C)
         D = build_grad(C, G, G_prime, grad_table)
         with attributed(C.node.origin(backward=True)):
@@ -154,23 +158,26 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
             gradient = gradient + term
     extra = gradient.ndim - V.ndim
     if gradient.shape[extra:] != V.shape or gradient.dtype != V.dtype:
-        names = ", ".join(sorted({C.op.name for C in get_consumers(V, G_prime)}))
+        names = ", ".join(sorted({C.op.name for C in consumers}))
         msg = f"the derivative rule of {names} gave {gradient.shape} for an operand of shape {V.shape}"
         raise GraphError(msg)
-    if V.name and gradient.node.backward and not gradient.node.hint:
+    if consumers and V.name and gradient.node.backward and not gradient.node.hint:
         gradient.node.hint = f"d{V.name}"
     grad_table[V.number] = gradient
     grad_table.masks.note(V)
     return gradient
 
 
-def backpropagate(z: Expr, targets: Sequence[Expr], seed: Expr) -> GradTable:
-    """Algorithm 6.5: give the table of gradients of z for every node of G′, from the gradient of z itself."""
-    G = z.graph
-    G_prime = Pruned(G, z.number, [target.number for target in targets])
-    grad_table = GradTable(G_prime)
-    grad_table[z.number] = seed
-    grad_table.masks.note(z)
+def backpropagate(seeds: Mapping[Expr, Expr], targets: Sequence[Expr]) -> GradTable:
+    """Algorithm 6.5: give the table of gradients of z for every node of G′, from those by its outputs.
+
+    Args:
+        seeds: the gradient of z by z itself, or by the outputs that z is made of, all with the same extra axes.
+        targets: what G′ is to hold.
+    """
+    G = next(iter(seeds)).graph
+    G_prime = Pruned(G, [output.number for output in seeds], [target.number for target in targets])
+    grad_table = GradTable(G_prime, {output.number: seed for output, seed in seeds.items()})
     for number in reversed(G_prime.nodes):
         build_grad(Expr(G, number), G, G_prime, grad_table)
     if not all(target.number in grad_table for target in targets):
@@ -188,11 +195,15 @@ def _warn_of_steps(G_prime: Pruned) -> None:
             warnings.warn_explicit(message, NotTrainableWarning, where.file, where.line)
 
 
-def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
+def check_target(target: object, position: int, what: str) -> Expr:
+    """Check that what is to be differentiated by is an expression of a float dtype.
+
+    Raises:
+        NotDifferentiableError: it is not.
+    """
     if not isinstance(target, Expr):
         msg = f"{what}: the target at position {position} is {type(target).__name__}, not an expression"
         raise NotDifferentiableError(msg)
-    common_graph([z, target], what)
     if target.dtype.kind != "f":
         msg = (
             f"{what}: {target.describe()} has dtype {target.dtype}, and derivatives need floats: "
@@ -203,48 +214,65 @@ def _check_target(z: Expr, target: object, position: int, what: str) -> Expr:
 
 
 def pulled_back(
-    z: Expr, wrt: Expr | Sequence[Expr], seed: Expr, unused: str, what: str, *, skip: Collection[str] = ()
-) -> Expr | list[Expr]:
-    """Give the gradients by the targets, one expression if there is one, from that of z itself.
+    seeds: Sequence[tuple[Expr, Expr]],
+    wrt: Sequence[Expr],
+    unused: str,
+    what: str,
+    *,
+    skip: Collection[str] = (),
+) -> list[Expr]:
+    """Give the gradients by the targets from those by the outputs: Σ over the outputs y of (∂y/∂x)ᵀ ȳ.
+
+    Args:
+        seeds: the outputs, each with its gradient, which all have the same extra axes.
+        wrt: the targets.
+        unused: what to do where no output depends on a target: raise, or give zeros.
+        what: what was asked for, for the messages.
+        skip: names of passes and rules to leave out.
 
     Raises:
-        NotDifferentiableError: a target is no float, or z does not depend on it; `what` was asked for.
+        NotDifferentiableError: a target is no float, or no output depends on it.
     """
     if unused not in {"error", "zeros"}:
         msg = f'{what}: unused is "error" or "zeros", not {unused!r}'
         raise ValueError(msg)
-    single = isinstance(wrt, Expr)
-    targets = [
-        _check_target(z, target, position, what)
-        for position, target in enumerate([wrt] if isinstance(wrt, Expr) else wrt)
-    ]
-    stable, applied = stabilised(z, targets, skip=skip)
-    grad_table = backpropagate(stable, targets, seed)
-    extra = seed.shape[: seed.ndim - z.ndim]
+    outputs = [output for output, _ in seeds]
+    targets = [check_target(target, position, what) for position, target in enumerate(wrt)]
+    common_graph([*outputs, *targets], what)
+    stable, applied = stabilised(outputs, targets, skip=skip)
+    totals: dict[Expr, Expr] = {}
+    for output, (_, seed) in zip(stable, seeds, strict=True):
+        with attributed(output.node.origin(backward=True)):
+            totals[output] = totals[output] + seed if output in totals else seed
+    grad_table = backpropagate(totals, targets)
+    output, seed = seeds[0]
+    extra = seed.shape[: seed.ndim - output.ndim]
     gradients = []
     for target in targets:
         if target.number not in grad_table and unused == "error":
-            raise NotDifferentiableError(_unreached(z, target, what))
+            raise NotDifferentiableError(_unreached(outputs, target, what))
         found = grad_table.get(target.number)
         if found is None:
             with attributed(target.node.origin(backward=True)):
-                found = zeros_like(target)
-                found = broadcast_to(found, extra + target.shape) if extra else found
+                found = full_like(target, 0, leading=extra)
         elif applied and found.node.backward:
             found.node.applied = applied
         gradients.append(found)
-    return gradients[0] if single else gradients
+    return gradients
 
 
-def _unreached(z: Expr, target: Expr, what: str) -> str:
-    cut = Pruned(z.graph, z.number, [target.number]).blocked
+def _unreached(outputs: Sequence[Expr], target: Expr, what: str) -> str:
+    cut = Pruned(target.graph, [output.number for output in outputs], [target.number]).blocked
+    some = " and ".join(output.describe() for output in outputs)
+    verb = "depends" if len(outputs) == 1 else "depend"
     if cut:
         ops = " and ".join(sorted(op.name for op in cut))
         return (
-            f"{what}: {z.describe()} depends on {target.describe()} only through {ops}, whose derivative is zero "
+            f"{what}: {some} {verb} on {target.describe()} only through {ops}, whose derivative is zero "
             'or undefined; pass unused="zeros" for zeros'
         )
-    return f'{what}: {z.describe()} does not depend on {target.describe()}; pass unused="zeros" for zeros'
+    negated = "does not depend" if len(outputs) == 1 else "do not depend"
+    return f'{what}: {some} {negated} on {target.describe()}; pass unused="zeros" for zeros'
 
 
 @overload
@@ -298,7 +326,7 @@ def grad(
     check_differentiable(z, "grad")
     with attributed(z.node.origin(backward=True)):
         seed = ones_like(z)
-    return pulled_back(z, wrt, seed, unused, "grad", skip=skip)
+    return unwrapped(pulled_back([(z, seed)], listed(wrt), unused, "grad", skip=skip), wrt)
 
 
 @overload
@@ -319,25 +347,46 @@ def vjp(
     unused: Literal["error", "zeros"] = "error",
     skip: Collection[str] = (),
 ) -> list[Expr]: ...
+@overload
 def vjp(
-    y: Expr,
+    y: Sequence[Expr],
+    wrt: Expr,
+    cotangent: Sequence[Operand],
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
+) -> Expr: ...
+@overload
+def vjp(
+    y: Sequence[Expr],
+    wrt: Sequence[Expr],
+    cotangent: Sequence[Operand],
+    *,
+    unused: Literal["error", "zeros"] = "error",
+    skip: Collection[str] = (),
+) -> list[Expr]: ...
+def vjp(
+    y: Expr | Sequence[Expr],
     wrt: Expr | Sequence[Expr],
-    cotangent: Operand,
+    cotangent: Operand | Sequence[Operand],
     *,
     unused: Literal["error", "zeros"] = "error",
     skip: Collection[str] = (),
 ) -> Expr | list[Expr]:
-    """Give the vector-Jacobian product: the cotangent of y pulled back, ``x̄ = (∂y/∂x)ᵀ ȳ``.
+    """Give the vector-Jacobian product: cotangents of the outputs pulled back, ``x̄ = Σ (∂y/∂x)ᵀ ȳ`` over the outputs.
 
     Args:
-        y: an expression of any shape and a float dtype.
+        y: an expression of any shape and a float dtype, or several.
         wrt: one target or several.
-        cotangent: ȳ, of y's shape, or with extra leading axes, which the result then has too.
-        unused: what to do where y does not depend on a target: raise, or give zeros.
+        cotangent: ȳ, of y's shape, or with extra leading axes, which the result then has too; one for each output.
+        unused: what to do where no output depends on a target: raise, or give zeros.
         skip: names of passes and rules to leave out, as for `grad`.
 
+    Returns:
+        For each target an expression of its shape and dtype; one expression if `wrt` is one.
+
     Raises:
-        ShapeError: the cotangent's last axes are not y's.
+        ShapeError: the cotangent's last axes are not y's, or the outputs' cotangents differ in their extra axes.
         NotDifferentiableError: as for `grad`.
 
     >>> import symbackprop as sb
@@ -345,13 +394,52 @@ def vjp(
     >>> print(sb.vjp(W @ x, x, z̄))
     Wᵀz̄
     """
-    check_differentiable(y, "vjp")
-    seed = as_expr(cotangent, graph=y.graph)
-    if seed.shape[seed.ndim - y.ndim :] != y.shape or seed.ndim < y.ndim:
-        msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {y.describe()}"
-        raise ShapeError(msg)
-    common_graph([y, seed], "vjp")
-    return pulled_back(y, wrt, astype(seed, y.dtype), unused, "vjp", skip=skip)
+    outputs, cotangents = paired(y, cotangent, "vjp", "output", "cotangent")
+    seeds: list[tuple[Expr, Expr]] = []
+    for output, given in zip(outputs, cotangents, strict=True):
+        check_differentiable(output, "vjp")
+        seed = as_expr(given, graph=output.graph)
+        extra = seed.ndim - output.ndim
+        if extra < 0 or seed.shape[extra:] != output.shape:
+            msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {output.describe()}"
+            raise ShapeError(msg)
+        first, its = seeds[0] if seeds else (output, seed)
+        if seed.shape[:extra] != its.shape[: its.ndim - first.ndim]:
+            msg = f"vjp: the cotangents {its.describe()} and {seed.describe()} have other extra axes"
+            raise ShapeError(msg)
+        common_graph([output, seed], "vjp")
+        seeds.append((output, astype(seed, output.dtype)))
+    return unwrapped(pulled_back(seeds, listed(wrt), unused, "vjp", skip=skip), wrt)
+
+
+def listed(given: Expr | Sequence[Expr]) -> list[Expr]:
+    """Give a list of expressions where one or several are given."""
+    return [given] if isinstance(given, Expr) else [*given]
+
+
+def unwrapped(found: list[Expr], given: Expr | Sequence[Expr]) -> Expr | list[Expr]:
+    """Give what was found for expressions: the one thing where one expression was given, else the list."""
+    return found[0] if isinstance(given, Expr) else found
+
+
+def paired(
+    exprs: Expr | Sequence[Expr], others: Operand | Sequence[Operand], what: str, name: str, other: str
+) -> tuple[list[Expr], list[Operand]]:
+    """Give two lists of one length: the expressions, and what is given beside each.
+
+    Raises:
+        ArgumentError: there are more of one than of the other, or none.
+    """
+    if isinstance(exprs, Expr):
+        return [exprs], [others]  # type: ignore[list-item]  # a list of numbers is an array
+    if not exprs:
+        msg = f"{what}: give one {name} at least"
+        raise ArgumentError(msg)
+    if not isinstance(others, list | tuple) or len(exprs) != len(others):
+        count = f"{len(others)} of them" if isinstance(others, list | tuple) else "one alone"
+        msg = f"{what}: for {len(exprs)} {name}s give a list of {len(exprs)} {other}s, not {count}"
+        raise ArgumentError(msg)
+    return [*exprs], [*others]
 
 
 def check_differentiable(z: Expr, what: str) -> None:
@@ -373,5 +461,5 @@ def gradients_of_nodes(z: Expr, wrt: Sequence[Expr]) -> Mapping[Expr, Expr]:
     >>> len(gradients_of_nodes(sb.sin(x) ** 2, [x]))
     3
     """
-    table = backpropagate(z, wrt, ones_like(z))
+    table = backpropagate({z: ones_like(z)}, wrt)
     return {Expr(z.graph, number): gradient for number, gradient in table.items()}

@@ -123,10 +123,10 @@ def targets_of(loss: Expr, wrt: Expr | Iterable[Expr] | None, what: str) -> list
     if wrt is None:
         reached = [Expr(loss.graph, number) for number in loss.graph.reachable([loss.number])]
         found = [expr for expr in reached if expr.op is SYMBOL and expr.dtype.kind == "f"]
-        needed = set(Pruned(loss.graph, loss.number, [expr.number for expr in found]).nodes)
+        needed = set(Pruned(loss.graph, [loss.number], [expr.number for expr in found]).nodes)
         return [expr for expr in found if expr.number in needed]
     common_graph([loss, *targets], what)
-    needed = set(Pruned(loss.graph, loss.number, [target.number for target in targets]).nodes)
+    needed = set(Pruned(loss.graph, [loss.number], [target.number for target in targets]).nodes)
     for target in targets:
         if target.number not in needed:
             msg = f"{what}: {loss.describe()} has no derivative by {target.describe()}"
@@ -194,7 +194,7 @@ class Draft:
         self.source = loss.graph
         self.loss = loss.number
         self.targets = [target.number for target in targets]
-        self.needed = set(Pruned(loss.graph, loss.number, self.targets).nodes)
+        self.needed = set(Pruned(loss.graph, [loss.number], self.targets).nodes)
         self.increments = increments
         self.stand_in = stand_in
         nodes = self.source.nodes
@@ -347,7 +347,7 @@ class Draft:
         """Give what a named value contributes to the derivatives by those that it is computed from."""
         formula = self.formulas[number]
         operands = self.operands[number]
-        table = backpropagate(formula, [self.placeholders[operand] for operand in operands], self.signals[number])
+        table = backpropagate({formula: self.signals[number]}, [self.placeholders[operand] for operand in operands])
         found = {operand: table.get(self.placeholders[operand].number) for operand in operands}
         terms = {operand: term for operand, term in found.items() if term is not None}
         if formula.op.elementwise:

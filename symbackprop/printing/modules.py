@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from symbackprop.autodiff.reverse import Pruned, backpropagate
 from symbackprop.errors import ArgumentError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.ops import add, constant, symbol
-from symbackprop.ops import sum as sum_
+from symbackprop.ops import symbol
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.printing.lines import names_of, targets_of
 from symbackprop.printing.names import bars, text_name
@@ -115,7 +113,7 @@ def modules(loss: Expr, wrt: Expr | Iterable[Expr] | None = None, *, depth: int 
     graph, nodes = loss.graph, loss.graph.nodes
     reached = graph.reachable([loss.number])
     parts, order = module_parts(graph, reached, depth)
-    needed = set(Pruned(graph, loss.number, [target.number for target in targets]).nodes)
+    needed = set(Pruned(graph, [loss.number], [target.number for target in targets]).nodes)
     leaving = crossing(graph, parts) | {loss.number}
     names = names_of(loss, reached, [target.number for target in targets], also=leaving)
     names |= {number: nodes[number].params["name"] for number in reached if nodes[number].op is SYMBOL}
@@ -174,10 +172,5 @@ def _pulled(copies: Mapping[int, Expr], signals: Mapping[int, Expr], wanted: Map
     """Give what a module adds to the derivatives by its inputs, from those by its outputs."""
     if not signals:
         return {}
-    (first, seed), *more = signals.items()
-    goal = copies[first]
-    if more:  # the derivative of the outputs weighted with their signals: one walk for all of them
-        goal = reduce(add, (sum_(copies[number] * signal) for number, signal in signals.items()))
-        seed = constant(1.0)
-    table = backpropagate(goal, list(wanted.values()), seed)
+    table = backpropagate({copies[number]: signal for number, signal in signals.items()}, list(wanted.values()))
     return {number: table[place.number] for number, place in wanted.items() if place.number in table}

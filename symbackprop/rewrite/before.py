@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from symbackprop.expr import Expr
-from symbackprop.graph import Node
+from symbackprop.graph import Graph, Node
 from symbackprop.ops import add, matmul, maximum, minimum, multiply, negative, subtract
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.leaf import SYMBOL
@@ -63,14 +63,16 @@ def _without(skip: frozenset[str]) -> tuple[Rule, ...]:
     return tuple(rule for rule in before() if rule.name not in left_out)
 
 
-def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> tuple[Expr, Mapping[str, int]]:
-    """Give an expression in its stable form, in the same graph, and how often each rule was applied.
+def stabilised(
+    outputs: Sequence[Expr], keep: Sequence[Expr], *, skip: Collection[str] = ()
+) -> tuple[list[Expr], Mapping[str, int]]:
+    """Give expressions in their stable form, in the same graph, and how often each rule was applied.
 
     ``log(1 + exp(x))`` becomes ``softplus(x)``, whose derivative is finite everywhere. What does not change is not
-    copied, and where nothing changes the expression itself is given.
+    copied, and where nothing changes the expressions themselves are given.
 
     Args:
-        z: the expression.
+        outputs: the expressions, of one graph.
         keep: expressions that stay as they are, because derivatives by them are wanted.
         skip: names of passes and rules to leave out.
 
@@ -79,20 +81,21 @@ def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> 
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x")
-    >>> print(*stabilised(sb.log(1 + sb.exp(x)), [x]))
+    >>> (stable,), applied = stabilised([sb.log(1 + sb.exp(x))], [x])
+    >>> print(stable, applied)
     softplus(x) {'softplus': 1}
     >>> z = sb.sin(x)
-    >>> stabilised(z, [x])[0] is z
+    >>> stabilised([z], [x])[0] == [z]
     True
     """
     if isinstance(skip, str):
         check_names(skip)
     rules = _without(frozenset(skip)) if skip else before()
-    graph, nodes = z.graph, z.graph.nodes
+    graph, nodes = outputs[0].graph, outputs[0].graph.nodes
     kept = {expr.number for expr in keep}
-    order = graph.reachable([z.number], known=kept)
-    if z.number in kept or all(nodes[number].op in _PLAIN or not nodes[number].inputs for number in order):
-        return z, {}
+    order = graph.reachable([z.number for z in outputs], known=kept)
+    if all(number in kept or nodes[number].op in _PLAIN or not nodes[number].inputs for number in order):
+        return list(outputs), {}
     scratch = Rewritten(rules)
     placed: dict[int, int] = {}
     original: dict[int, int] = {}
@@ -111,8 +114,8 @@ def stabilised(z: Expr, keep: Sequence[Expr], *, skip: Collection[str] = ()) -> 
             original.setdefault(copy, number)
             unchanged.add(number)
     if not any(rule.name in scratch.fired for rule in _leading()):
-        return z, {}
-    return _returned(z, scratch, placed[z.number], original), dict(scratch.fired)
+        return list(outputs), {}
+    return _returned(graph, scratch, [placed[z.number] for z in outputs], original), dict(scratch.fired)
 
 
 def _stand_in(node: Node, number: int) -> Node:
@@ -123,16 +126,15 @@ def _stand_in(node: Node, number: int) -> Node:
     return stand_in
 
 
-def _returned(z: Expr, scratch: Rewritten, root: int, original: dict[int, int]) -> Expr:
+def _returned(graph: Graph, scratch: Rewritten, roots: Sequence[int], original: dict[int, int]) -> list[Expr]:
     """Append to the user's graph what has changed."""
-    graph = z.graph
     back: dict[int, Expr] = {}
     with graph.lock:
-        for number in scratch.reachable([root], known=original):
+        for number in scratch.reachable(roots, known=original):
             if number in original:
                 back[number] = Expr(graph, original[number])
             else:
                 node = scratch.nodes[number]
                 copy = node.copied(tuple(back[operand].number for operand in node.inputs))
                 back[number] = Expr(graph, graph.add(copy))
-    return back[root]
+    return [back[root] for root in roots]
