@@ -415,7 +415,7 @@ def _split(subscripts: str) -> tuple[list[str], str]:
     return left.split(","), out
 
 
-def _label_sizes(terms: Sequence[str], xs: Sequence[Shape]) -> dict[str, Size]:
+def label_sizes(terms: Sequence[str], xs: Sequence[Shape]) -> dict[str, Size]:
     """Give the size of each label.
 
     Raises:
@@ -438,13 +438,13 @@ def _label_sizes(terms: Sequence[str], xs: Sequence[Shape]) -> dict[str, Size]:
 
 def _einsum_shape(*xs: Shape, subscripts: str) -> Shape:
     terms, out = _split(subscripts)
-    sizes = _label_sizes(terms, xs)
+    sizes = label_sizes(terms, xs)
     return tuple(sizes[label] for label in out)
 
 
 def _einsum_cost(xs: tuple[Shape, ...], _y: Shape, params: Params) -> Size:
     terms, _ = _split(params["subscripts"])
-    return dims.product(_label_sizes(terms, xs).values()) * len(xs)
+    return dims.product(label_sizes(terms, xs).values()) * len(xs)
 
 
 def _unused(labels: Iterable[str], count: int) -> list[str]:
@@ -489,7 +489,8 @@ def _einsum_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
     subscripts = params["subscripts"]
     (first, *rest), out = _split(subscripts)
     if rest:
-        return Form(f'np.einsum("{subscripts}", $*, optimize=True)')
+        alike = all({*term} == {*first} for term in rest)  # no order to choose, and nothing that BLAS could do
+        return Form(f'np.einsum("{subscripts}", $*{"" if alike else ", optimize=True"})')
     view = set(first) == set(out) and len(shapes) == 1  # NumPy gives one where nothing is summed
     return Form(f'np.einsum("{subscripts}", $*){".copy()" * view}')
 

@@ -1,0 +1,451 @@
+"""Sums of products over labelled axes: in the cheapest order, and each pair by the best call of BLAS.
+
+A factor is an array with a label for each of its axes, and what has one label has one size. The order is searched on
+labels alone (`plan`); then each step becomes a matrix product of views where BLAS has one, a product with
+broadcasting where nothing is summed, a sum where there is one factor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from math import prod
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Dim, Shape, Size
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr
+from symbackprop.op import apply
+from symbackprop.ops import diagonal, expand_dims, matmul, multiply, reshape, sqrt, squeeze
+from symbackprop.ops import sum as sum_
+from symbackprop.ops.contract import EINSUM, label_sizes
+from symbackprop.ops.elementwise import astype
+from symbackprop.ops.layout import TRANSPOSE, matrix_transpose, permute
+from symbackprop.rewrite.facts import known
+
+Labels: TypeAlias = frozenset[str]
+
+UNTOLD = 256
+"""What a named size counts as unless it is told: more than most sizes that are written as numbers, so that axes with
+names are summed early; among each other they count alike, and a vector is smaller than a matrix."""
+
+_OPTIMAL = 7  # factors of which every order is tried, in less than a millisecond
+_BEST = 20  # factors of which the best order without outer products is found, in milliseconds
+_CALL = 1024  # elements: to copy fewer costs less than to call BLAS once more
+
+
+def number(size: Size, sizes: Mapping[str, int]) -> int:
+    """Give a size as a number, with a guess for the names that are not told.
+
+    >>> number(dims.as_size("N*K"), {"N": 3}), number(5, {})
+    (768, 5)
+    """
+    if not isinstance(size, Dim):
+        return size
+    if size.name is not None:
+        return sizes.get(size.name, UNTOLD)
+    return max(size.value({name: sizes.get(name, UNTOLD) for name in size.names}), 0)
+
+
+# --- the order ------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One or two factors become one.
+
+    Attributes:
+        factors: their positions among the given ones and the results of earlier steps.
+        kept: the labels of the result; the others are summed over.
+        flops: the operations that it takes.
+    """
+
+    factors: tuple[int, ...]
+    kept: Labels
+    flops: int
+
+
+def plan(factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> list[Step]:
+    """Give the steps by which factors become their product, summed over the labels that `out` lacks.
+
+    What only one factor has is summed first, factors with the same labels are multiplied, and the order of the others
+    is the cheapest. What has no label takes no part.
+
+    >>> x, A = frozenset("c"), [frozenset("ab"), frozenset("bc")]
+    >>> [step.factors for step in plan([*A, x], frozenset("a"), {"a": 9, "b": 9, "c": 9})]
+    [(1, 2), (0, 3)]
+    """
+    state = _Planning(factors, out, size)
+    state.settle()
+    state.join()
+    return state.steps
+
+
+class _Planning:
+    def __init__(self, factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> None:
+        self.out, self.size = out, size
+        self.count = len(factors)
+        self.alive = {at: labels for at, labels in enumerate(factors) if labels}
+        self.uses = Counter(label for labels in (*factors, out) for label in labels)
+        self.steps: list[Step] = []
+
+    def step(self, *factors: int) -> int:
+        """Write a step down, and give the position of its result."""
+        taken = [self.alive.pop(at) for at in factors]
+        union = frozenset[str]().union(*taken)
+        for labels in taken:
+            self.uses.subtract(labels)
+        kept = frozenset(label for label in union if self.uses[label])
+        self.uses.update(kept)
+        self.steps.append(Step(factors, kept, _flops(union, kept, self.size, len(factors))))
+        if kept:
+            self.alive[self.count] = kept
+        self.count += 1
+        return self.count - 1
+
+    def settle(self) -> None:
+        """Sum what only one factor has, and multiply factors that have the same labels."""
+        before = -1
+        while before < self.count:
+            before = self.count
+            for at, labels in [*self.alive.items()]:
+                if any(self.uses[label] == 1 for label in labels):
+                    self.step(at)
+            first: dict[Labels, int] = {}
+            for at, labels in [*self.alive.items()]:
+                twin = first.setdefault(labels, at)
+                if twin != at:
+                    first[labels] = self.step(twin, at)
+
+    def join(self) -> None:
+        """Multiply what is left, in the cheapest order."""
+        places = list(self.alive)
+        for chosen in _path(list(self.alive.values()), self.out, self.size):
+            pair = [places[at] for at in sorted(chosen)]
+            places = [place for place in places if place not in pair]
+            left = [place for place in pair if place in self.alive]  # scalars take no part
+            places.append(self.step(*left) if len(left) == 2 else (left or pair)[0])
+
+
+def _flops(union: Labels, kept: Labels, size: Mapping[str, int], factors: int) -> int:
+    return prod(size[label] for label in union) * (factors - 1 + (kept != union))
+
+
+def _path(factors: list[Labels], out: Labels, size: Mapping[str, int]) -> Sequence[Sequence[int]]:
+    """Give the pairs to be multiplied, as positions in a list that loses each pair and gets its product at the end."""
+    if len(factors) < 3:
+        return [(0, 1)] if len(factors) == 2 else []
+    if len(factors) == 3:
+        pairs = [(0, 1), (1, 2), (0, 2)]
+        return [min(pairs, key=lambda pair: _cost_of_first(pair, factors, out, size)), (0, 1)]
+    from opt_einsum import paths  # noqa: PLC0415  (costs an import 20 ms, and few products have so many factors)
+
+    found: Sequence[Sequence[int]]
+    if len(factors) <= _OPTIMAL:
+        found = paths.optimal(factors, out, size)
+    elif len(factors) <= _BEST:
+        found = paths.DynamicProgramming()(factors, out, size)
+    else:
+        found = paths.greedy(factors, out, size)
+    return found
+
+
+def _cost_of_first(pair: tuple[int, int], factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> int:
+    (third,) = {0, 1, 2} - {*pair}
+    union, rest = factors[pair[0]] | factors[pair[1]], factors[third]
+    kept = union & (rest | out)
+    return _flops(union, kept, size, 2) + _flops(kept | rest, out, size, 2)
+
+
+# --- the steps ------------------------------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """An array with labels in the order of its memory, as far as that is known.
+
+    Attributes:
+        labels: one for each axis.
+        expr: the array.
+        at: the place of its first factor, so that products are written in the order of their factors.
+        scaled: the array and the smaller factor without axes of its own that it is the elementwise product of.
+    """
+
+    labels: str
+    expr: Expr
+    at: int
+    scaled: tuple[_Part, _Part] | None = None
+
+    def turned(self, order: Sequence[str]) -> Expr:
+        """Give the array with its axes in another order."""
+        rank = len(self.labels)
+        return permute(self.expr, tuple(self.labels.index(label) - rank for label in order))
+
+    def without(self, labels: Iterable[str]) -> str:
+        """Give the labels but for some."""
+        return "".join(label for label in self.labels if label not in labels)
+
+
+def _prepared(labels: str, expr: Expr, at: int, dtype: np.dtype) -> _Part:
+    """Look below transposes, and take the diagonal of axes that have one label."""
+    expr = astype(expr, dtype)
+    while expr.op is TRANSPOSE:
+        axes = expr.params["axes"]
+        first = len(labels) - len(axes)
+        below = dict(zip(axes, labels[first:], strict=True))
+        labels, expr = labels[:first] + "".join(below[axis] for axis in range(-len(axes), 0)), expr.inputs[0]
+    while len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        one = labels.index(twice)
+        other = labels.index(twice, one + 1)
+        expr = diagonal(expr, axis1=one, axis2=other)
+        labels = labels[:one] + labels[one + 1 : other] + labels[other + 1 :] + twice
+    return _Part(labels, expr, at)
+
+
+def contracted(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, int] = MappingProxyType({})) -> Expr:
+    """Give a product of labelled arrays, summed over the labels that the result lacks, by the cheapest operations.
+
+    result[out] = Σ term₁[labels₁] · term₂[labels₂] · …, as ``np.einsum`` has it, made of matrix products, products
+    with broadcasting, sums, transposes and diagonals. Scalars are multiplied with what has the fewest elements; where
+    an array is weighted with what is known not to be negative and multiplied with itself, the root of the weights
+    scales it, because BLAS computes ``Z.T @ Z`` in half the time.
+
+    Args:
+        terms: each array with one letter for each axis; a letter that one array has twice asks for a diagonal.
+        out: the letters of the result, each once.
+        sizes: numbers for named sizes, by which the order is chosen; any order is right for all sizes.
+
+    Raises:
+        ShapeError: a label has two sizes, an array not as many axes as labels, or the result a label of no array.
+
+    >>> import symbackprop as sb
+    >>> A, B, x = sb.symbols("A[M,N] B[N,K] x[K]")
+    >>> contracted([("ij", A), ("jk", B), ("k", x)], "i").describe(9)
+    'matmul(A, matmul(B, x))[M]'
+    >>> contracted([("ij", A), ("kj", A)], "ik").describe(9)
+    'matmul(A, transpose(A))[M, M]'
+    """
+    dtype = np.result_type(*(expr.dtype for _, expr in terms))
+    extents = label_sizes([labels for labels, _ in terms], [expr.shape for _, expr in terms])
+    strangers = [label for label in out if label not in extents]
+    if strangers:
+        raise ShapeError(f"contracted: {strangers[0]} is in the result {out!r} and in no factor")
+    parts = [_prepared(labels, expr, at, dtype) for at, (labels, expr) in enumerate(terms)]
+    size = {label: number(extent, sizes) for label, extent in extents.items()}
+    return _Contraction(parts, out, extents, size).result()
+
+
+class _Contraction:
+    """One product on its way to an expression.
+
+    Attributes:
+        parts: the factors, and the results of the steps.
+        out: the labels of the result.
+        extents: the size of each label.
+        size: the same as numbers.
+    """
+
+    def __init__(self, parts: list[_Part], out: str, extents: Mapping[str, Size], size: Mapping[str, int]) -> None:
+        self.parts = dict(enumerate(parts))
+        self.out, self.extents, self.size = out, extents, size
+        self.steps = plan([frozenset(part.labels) for part in parts], frozenset(out), size)
+        self.first = len(parts)
+
+    def result(self) -> Expr:
+        """Do the steps: first those to scalars, which are then multiplied with the smallest part."""
+        scalar = self._to_scalars()
+        rest = [at for at in range(self.first + len(self.steps)) if at not in scalar]
+        for at in sorted(scalar):
+            self._do(at)
+        scalars = [part.expr for part in self.parts.values() if not part.labels]
+        if not rest:
+            return reduce(multiply, scalars)
+        if scalars:
+            factor = reduce(multiply, scalars)
+            place = self._place(factor, rest)
+        for at in rest:
+            self._do(at, self.out if at == rest[-1] else "")
+            if scalars and at == place:
+                part = self.parts[at]
+                self.parts[at] = part._replace(expr=multiply(factor, part.expr), scaled=None)
+        return self.parts[rest[-1]].turned(self.out)
+
+    def _labels(self, at: int) -> Labels:
+        return frozenset(self.parts[at].labels) if at < self.first else self.steps[at - self.first].kept
+
+    def _to_scalars(self) -> set[int]:
+        """Give the parts that are scalars or only used for them."""
+        found = {at for at in range(self.first + len(self.steps)) if not self._labels(at)}
+        for at in range(self.first + len(self.steps) - 1, self.first - 1, -1):
+            if at in found:
+                found.update(self.steps[at - self.first].factors)
+        return found
+
+    def _place(self, factor: Expr, rest: list[int]) -> int:
+        """Choose what a scalar is multiplied with: the part of fewest elements, the last of those that have as few.
+
+        Where an array is among the factors twice, it stays, so that its product with itself is seen; so do weights
+        that would no longer be known not to be negative.
+        """
+        given = [self.parts[at].expr.number for at in rest if at < self.first]
+        if len(set(given)) < len(given):
+            keeps = "nonnegative" in known(factor)
+            fits = [at for at in rest if keeps and at < self.first and given.count(self.parts[at].expr.number) == 1]
+            rest = [*(at for at in fits if "nonnegative" in known(self.parts[at].expr)), rest[-1]]
+        return min(reversed(rest), key=lambda at: prod(self.size[label] for label in self._labels(at)))
+
+    def _do(self, at: int, wanted: str = "") -> None:
+        if at < self.first:
+            return
+        step = self.steps[at - self.first]
+        parts = [self.parts[factor] for factor in step.factors]
+        if len(parts) == 1:
+            self.parts[at] = _summed(parts[0], step.kept)
+        else:
+            self.parts[at] = _Pair(self, parts, step.kept, wanted).product()
+
+    def elements(self, labels: Iterable[str]) -> int:
+        """Count the elements of an array with these labels."""
+        return prod(self.size[label] for label in labels)
+
+
+def _summed(part: _Part, kept: Labels) -> _Part:
+    axes = [axis for axis, label in enumerate(part.labels) if label not in kept]
+    found = astype(sum_(part.expr, axis=axes), part.expr.dtype)
+    return _Part("".join(label for label in part.labels if label in kept), found, part.at)
+
+
+class _Pair:
+    """The product of two parts, summed over what is not kept.
+
+    Attributes:
+        a: the part whose factors stand first.
+        b: the other one.
+        batch: the labels of both that are kept.
+        inner: the labels of both that are summed over.
+        left: the labels of `a` alone.
+        right: the labels of `b` alone.
+        wanted: the order of the result's labels, if one is better than the others.
+    """
+
+    def __init__(self, of: _Contraction, parts: Sequence[_Part], kept: Labels, wanted: str) -> None:
+        self.of, self.wanted = of, wanted
+        self.a, self.b = sorted(parts, key=lambda part: part.at)
+        self.left, self.right = self.a.without(self.b.labels), self.b.without(self.a.labels)
+        shared = {*self.a.labels} & {*self.b.labels}
+        self.batch = "".join(label for label in wanted or self.a.labels if label in shared & kept)
+        orders = (part.without(self.batch + self.left + self.right) for part in (self.a, self.b))
+        self.inner = min(orders, key=self._copied)
+
+    def product(self) -> _Part:
+        """Choose the operation."""
+        if not self.inner:
+            return self._multiplied()
+        if not self.left and not self.right:
+            return self._alike()
+        self._take_root()
+        return self._looped() or self._matrices()
+
+    def _copied(self, inner: str) -> int:
+        """Count the elements that must be copied to have the summed axes in an order, side by side."""
+        total = 0
+        for part, own in ((self.a, self.left), (self.b, self.right)):
+            views = {own + inner, inner + own}
+            total += 0 if part.without(self.batch) in views else self.of.elements(part.labels)
+        return total
+
+    def _part(self, labels: str, expr: Expr, scaled: tuple[_Part, _Part] | None = None) -> _Part:
+        return _Part(labels, expr, self.a.at, scaled)
+
+    def _multiplied(self) -> _Part:
+        """Multiply with broadcasting, in the order of a factor that has all axes, if there is one."""
+        small, large = sorted((self.a, self.b), key=lambda part: len(part.labels))
+        whole = {*small.labels} <= {*large.labels}
+        labels = large.labels if whole else self.wanted or self.a.labels + self.right
+        left, right = (small, large) if whole else (self.a, self.b)
+        scaled = (large, small) if whole and len(small.labels) < len(labels) else None
+        return self._part(labels, multiply(_spread(left, labels), _spread(right, labels)), scaled)
+
+    def _alike(self) -> _Part:
+        """Sum products of elements: by a dot product, or by einsum where axes are kept or stand in another order.
+
+        For those BLAS has no call, and einsum, which keeps no array of the products, takes half the time of a product
+        and a sum.
+        """
+        if not self.batch and self.a.labels == self.b.labels:
+            one, other = (part.expr if part.expr.ndim == 1 else reshape(part.expr, -1) for part in (self.a, self.b))
+            return self._part("", matmul(one, other))
+        subscripts = f"{self.a.labels},{self.b.labels}->{self.batch}"
+        return self._part(self.batch, apply(EINSUM, self.a.expr, self.b.expr, subscripts=subscripts))
+
+    def _take_root(self) -> None:
+        """Scale both factors by the root of the weights of one of them, where that makes them one array."""
+        for one, other in ((self.a, self.b), (self.b, self.a)):
+            if one.scaled is None or one.scaled[0].expr is not other.expr or other.expr.dtype.kind != "f":
+                continue
+            array, weights = one.scaled
+            alike = all(
+                here == there or not {here, there} & {*self.inner, *self.batch}
+                for here, there in zip(array.labels, other.labels, strict=True)
+            )
+            if alike and {*weights.labels} <= {*self.inner} and "nonnegative" in known(weights.expr):
+                roots = weights._replace(expr=sqrt(weights.expr))
+                root = multiply(_spread(roots, array.labels), array.expr)
+                self.a, self.b = self.a._replace(expr=root), self.b._replace(expr=root)
+                return
+
+    def _looped(self) -> _Part | None:
+        """Multiply matrix by matrix where the summed axes stand between others, and to copy would cost more."""
+        for part, other, own in ((self.a, self.b, self.right), (self.b, self.a, self.left)):
+            before, inner, after = part.labels.partition(self.inner)
+            if self.batch or not (before and inner and after) or self.of.elements(inner + after) < _CALL:
+                continue
+            stack = reshape(part.expr, (*self._extents(before), *self._merged(inner, after)))
+            labels = before + own + after
+            return self._part(labels, self._shaped(matmul(self._matrix(other, own, inner), stack), labels))
+        return None
+
+    def _matrices(self) -> _Part:
+        """Multiply two matrices, or a matrix and a vector, or stacks of them."""
+        a, b, left, right = self.a, self.b, self.left, self.right
+        if self.wanted and left and right and self.wanted.index(right[0]) < self.wanted.index(left[0]):
+            a, b, left, right = b, a, right, left
+        one, other = self._matrix(a, left, self.inner), self._matrix(b, self.inner, right)
+        if self.batch and not left:
+            found = squeeze(matmul(expand_dims(one, -2), other), -2)
+        elif self.batch and not right:
+            found = squeeze(matmul(one, expand_dims(other, -1)), -1)
+        else:
+            found = matmul(one, other)
+        labels = self.batch + left + right
+        return self._part(labels, self._shaped(found, labels))
+
+    def _matrix(self, part: _Part, rows: str, columns: str) -> Expr:
+        """Give a part as a matrix, as a vector where rows or columns have no labels; as a view where there is one."""
+        if rows and columns and part.without(self.batch) == columns + rows:
+            return matrix_transpose(self._matrix(part, columns, rows))
+        found = part.turned(self.batch + rows + columns)
+        if len(rows) <= 1 and len(columns) <= 1:
+            return found
+        return reshape(found, (*self._extents(self.batch), *self._merged(rows, columns)))
+
+    def _extents(self, labels: str) -> Shape:
+        return tuple(self.of.extents[label] for label in labels)
+
+    def _merged(self, *groups: str) -> Shape:
+        return tuple(dims.product(self._extents(group)) for group in groups if group)
+
+    def _shaped(self, expr: Expr, labels: str) -> Expr:
+        return expr if expr.ndim == len(labels) else reshape(expr, self._extents(labels))
+
+
+def _spread(part: _Part, labels: str) -> Expr:
+    """Give a part with an axis for each of these labels, of size 1 where it has none; leading ones may be missing."""
+    found = part.turned([label for label in labels if label in part.labels])
+    first = min((labels.index(label) for label in part.labels), default=len(labels))
+    missing = [at - len(labels) for at in range(first, len(labels)) if labels[at] not in part.labels]
+    return expand_dims(found, missing) if missing else found
