@@ -127,6 +127,11 @@ def test_outputs_come_back_in_the_structure_they_were_given_in():
     assert list(found) == list(keys)
     assert sb.compile([x], [])(1.0) == []
     assert sb.compile([x], {})(1.0) == {}
+    nested = {"H": [[x + 1, x + 2], (x + 3,)], "empty": [(), {}], "more": {"x": x + 4}}
+    assert sb.compile([x], nested)(1.0) == {"H": [[2.0, 3.0], (4.0,)], "empty": [(), {}], "more": {"x": 5.0}}
+    blocks = sb.compile([x], [[x + i + 10 * j for i in range(10)] for j in range(10)])
+    assert blocks(0.0) == [[float(i + 10 * j) for i in range(10)] for j in range(10)]
+    assert max(map(len, blocks.source.splitlines())) <= 120
 
 
 def test_inputs_in_any_order_by_position_and_by_name():

@@ -90,7 +90,7 @@ def test_a_hessian_of_several_is_a_matrix_of_blocks(mode):
         [Av.T, 2 * sv**2 * np.eye(2), 4 * sv * yv],
         [np.zeros(3), 4 * sv * yv, 2 * yv @ yv],
     ]
-    compiled = [sb.compile([x, A, y, s], row)(xv, Av, yv, sv) for row in H]
+    compiled = sb.compile([x, A, y, s], H)(xv, Av, yv, sv)
     for i, j in np.ndindex(3, 3):
         assert H[i][j].shape == [x, y, s][i].shape + [x, y, s][j].shape
         found = sb.evaluate(H[i][j], {x: xv, A: Av, y: yv, s: sv})

@@ -18,7 +18,7 @@ from symbackprop.autodiff.forward import bind_sizes
 from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.numpy_source import source
-from symbackprop.lower.program import Program
+from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.schedule import Request, lower
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from symbackprop.lower.report import Report
 
-Outputs: TypeAlias = Expr | Sequence[Expr] | Mapping[str, Expr]
+Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
 _TAKEN = frozenset({"np", *(name for op in TABLE if op.helper for name in _HELPER.findall(op.helper))})
@@ -221,7 +221,7 @@ def compile(
 
     Args:
         inputs: symbols, in the order of the arguments; all that the outputs need, and more if you like.
-        outputs: an expression, or a list, tuple or dict of them; the function returns the same structure.
+        outputs: an expression, or a list, tuple or dict of them or of such; the function returns the same structure.
         updates: new values for symbols among the inputs; their arrays are written in place, after everything has been
             computed from the old values.
         name: the name of the generated function.
@@ -284,23 +284,28 @@ def _formulas(outputs: Sequence[Expr], keys: Sequence[str | None], results: Sequ
     return lines
 
 
-def _flattened(outputs: Any) -> tuple[list[Expr], list[str | None], str]:
+def _flattened(outputs: Any) -> tuple[list[Expr], list[str | None], Nest]:
     """Give the outputs in a row, their names, and how they are to be returned."""
-    flat: list[Any]
-    if isinstance(outputs, Mapping):
-        flat, form = list(outputs.values()), "dict"
-        for key in outputs:
-            if not isinstance(key, str):
-                raise GraphError(f"compile: the keys of outputs are names, and {key!r} is none")
-    elif isinstance(outputs, list | tuple):
-        flat, form = list(outputs), "list" if isinstance(outputs, list) else "tuple"
-    else:
-        flat, form = [outputs], "one"
-    for position, output in enumerate(flat):
-        if not isinstance(output, Expr):
-            what = type(output).__name__
-            raise GraphError(f"compile: output {position} is {what}, not an expression; wrap it in sb.constant")
-    return flat, [*outputs] if form == "dict" else [None] * len(flat), form
+    flat: list[Expr] = []
+    keys: list[str | None] = []
+
+    def taken(given: Any, key: str | None) -> Nest:
+        if isinstance(given, Mapping):
+            for name in given:
+                if not isinstance(name, str):
+                    raise GraphError(f"compile: the keys of outputs are names, and {name!r} is none")
+            return {name: taken(each, name) for name, each in given.items()}
+        if isinstance(given, list | tuple):
+            parts = [taken(each, None) for each in given]
+            return parts if isinstance(given, list) else tuple(parts)
+        if not isinstance(given, Expr):
+            what = type(given).__name__
+            raise GraphError(f"compile: output {len(flat)} is {what}, not an expression; wrap it in sb.constant")
+        flat.append(given)
+        keys.append(key)
+        return None
+
+    return flat, keys, taken(outputs, None)
 
 
 def _check_inputs(inputs: Sequence[Any], values: Sequence[Expr]) -> None:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from symbackprop.dims import Dim, Shape
-from symbackprop.lower.program import Accumulate, Assign, Output, Program, Ref, Store, Term
+from symbackprop.lower.program import Accumulate, Assign, Nest, Output, Program, Ref, Store, Term
 from symbackprop.op import ATOM
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.layout import shape_text
@@ -164,15 +164,25 @@ def _returned(program: Program) -> Iterator[str]:
     for output in program.outputs:
         text = expression(output.value)
         values.append(_copied(output.value, text) if output.copy else text)
-    if program.form == "dict":
-        pairs = zip(program.outputs, values, strict=True)
-        yield from _listed("return {", [f"{_quoted(output.key or '')}: {value}" for output, value in pairs], "}")
-    elif program.form == "list":
-        yield from _listed("return [", values, "]")
-    elif program.form == "tuple":
-        yield from _listed("return (", [f"{values[0]},"] if len(values) == 1 else values, ")")
-    else:
-        yield f"return {values[0]}"
+    opening, parts, closing = _nested(program.form, iter(values))
+    yield from _listed(f"return {opening}", parts, closing) if opening else [f"return {parts[0]}"]
+
+
+def _nested(form: Nest, values: Iterator[str]) -> tuple[str, list[str], str]:
+    """Write the results in their lists, tuples and dicts: give the brackets, and what stands between them."""
+    if form is None:
+        return "", [next(values)], ""
+    if isinstance(form, dict):
+        return "{", [f"{_quoted(key)}: {_joined(each, values)}" for key, each in form.items()], "}"
+    parts = [_joined(each, values) for each in form]
+    if isinstance(form, list):
+        return "[", parts, "]"
+    return "(", [f"{parts[0]},"] if len(parts) == 1 else parts, ")"
+
+
+def _joined(form: Nest, values: Iterator[str]) -> str:
+    opening, parts, closing = _nested(form, values)
+    return f"{opening}{', '.join(parts)}{closing}"
 
 
 def _quoted(text: str) -> str:

@@ -83,6 +83,9 @@ class Output(NamedTuple):
     key: str | None = None
 
 
+Nest: TypeAlias = "list[Nest] | tuple[Nest, ...] | dict[str, Nest] | None"
+
+
 class Requirement(NamedTuple):
     """A size that must not be negative, and what for."""
 
@@ -100,7 +103,7 @@ class Program(NamedTuple):
         requirements: what it must check about them, beside the shapes themselves.
         statements: what it does, in order.
         outputs: what it returns.
-        form: how the results are returned: as "one", "list", "tuple" or "dict".
+        form: how the results are returned: lists, tuples and dicts with None in the place of each, in turn.
         notes: lines for people: the formulas of the results.
     """
 
@@ -110,7 +113,7 @@ class Program(NamedTuple):
     requirements: tuple[Requirement, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[Output, ...]
-    form: str
+    form: Nest
     notes: tuple[str, ...] = ()
 
     def calls(self) -> Iterator[Call]:

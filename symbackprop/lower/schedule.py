@@ -18,6 +18,7 @@ from symbackprop.lower.program import (
     Call,
     Constant,
     Input,
+    Nest,
     Output,
     Program,
     Ref,
@@ -51,8 +52,8 @@ class Request:
         name: the function's name.
         inputs: the symbols, in the order of the parameters.
         outputs: the results.
-        keys: the results' names, where they are returned as a dict.
-        form: "one", "list", "tuple" or "dict".
+        keys: the results' names, where they are returned in a dict.
+        form: how they are returned: lists, tuples and dicts with None in the place of each, in turn.
         updates: the new values of symbols that are written in place.
         reserved: names that the program must not use.
         notes: lines for people, beside the code.
@@ -62,7 +63,7 @@ class Request:
     inputs: Sequence[Expr]
     outputs: Sequence[Expr]
     keys: Sequence[str | None]
-    form: str
+    form: Nest
     updates: Mapping[Expr, Expr]
     reserved: Iterable[str]
     notes: Sequence[str] = ()
