@@ -313,6 +313,39 @@ def _factor(a: Array) -> Array:
     return out
 
 
+def _of_matrix(name: str) -> Callable[[Any, Array], Array]:
+    """Give mpmath's function of a matrix."""
+
+    def function(library: _Library, a: Array) -> Array:
+        def of_one(a: Array) -> Array:
+            if not all(library.context.isfinite(_raw(x)) for x in a.flat):
+                return np.full(a.shape, np.nan, object)
+            matrix = library.context.matrix([[_raw(x) for x in row] for row in library.lifted(a)])
+            found = getattr(library.context, name)(matrix).tolist()
+            return library.lifted(np.array(found, object).reshape(a.shape))
+
+        return _stacked(of_one, a, ranks=(2,))
+
+    return function
+
+
+def _along(name: str) -> Callable[[Any, Array, Array], Array]:
+    """Give the derivative of a function of a matrix along another one, as the op's source does."""
+
+    def function(library: _Library, a: Array, e: Array) -> Array:
+        n = a.shape[-1]
+        blocks = _stacked(lambda a, e: np.block([[a, e], [np.zeros_like(a), a]]), a, e, ranks=(2, 2))
+        return _MATRIX_FUNCTIONS[name](library, blocks)[..., :n, n:]
+
+    return function
+
+
+_MATRIX_FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    **{name: _of_matrix(name) for name in ("expm", "sinm", "cosm")},
+    **{f"{name}_frechet": _along(name) for name in ("expm", "sinm", "cosm")},
+}
+
+
 class _Linalg:
     """The functions of ``np.linalg`` that the table's source calls."""
 
@@ -336,6 +369,33 @@ class _Linalg:
 
     def cholesky(self, a: Array) -> Array:
         return _stacked(_factor, a, ranks=(2,))
+
+    def matrix_power(self, a: Array, n: int) -> Array:
+        found = np.broadcast_to(np.eye(a.shape[-1], dtype=int).astype(object), a.shape)
+        base = self.inv(a) if n < 0 else a
+        for _ in range(abs(n)):
+            found = found @ base
+        return found
+
+    def eigh(self, a: Array) -> tuple[Array, Array]:
+        """Give eigenvalues and eigenvectors of symmetric matrices, the latter with the signs that NumPy gives them."""
+        ctx = self.library.context
+
+        def of_one(a: Array) -> Array:
+            numbers = [[_raw(x) for x in row] for row in self.library.lifted(a)]
+            near = np.linalg.eigh(np.array([[float(x) for x in row] for row in numbers]))[1]
+            values, vectors = ctx.eigsy(ctx.matrix(numbers))
+            rows = [[values[k], *vectors[:, k]] for k in sorted(range(len(a)), key=lambda k: values[k])]
+            for row, shown in zip(rows, near.T, strict=True):
+                if sum(float(x) * y for x, y in zip(row[1:], shown, strict=True)) < 0:
+                    row[1:] = [-x for x in row[1:]]
+            return self.library.lifted(np.array(rows, object).T)
+
+        found = _stacked(of_one, a, ranks=(2,))
+        return found[..., 0, :], found[..., 1:, :]
+
+    def eigvalsh(self, a: Array) -> Array:
+        return self.eigh(a)[0]
 
     def norm(self, x: Array, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  (as in NumPy)
         return self.library.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))  # type: ignore[no-any-return]
@@ -530,6 +590,8 @@ def _value(
         return library.lifted(operands[0])
     if node.op.name in _OPS:
         return library.lifted(getattr(library, node.op.name)(*operands))
+    if node.op.name in _MATRIX_FUNCTIONS:
+        return library.lifted(_MATRIX_FUNCTIONS[node.op.name](library, *operands))
     exact = floats or any(operand.dtype == object for operand in operands)
     try:
         found = node.op.evaluate(*operands, sizes=sizes, library=library if exact else np, **node.params)

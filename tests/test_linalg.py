@@ -1,5 +1,6 @@
 """Linear algebra: printed forms, numbers as NumPy's, derivatives against differences."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -36,6 +37,10 @@ FORMULAS = [
     ("sb.linalg.norm(A, axis=0)", "norm(A, axis=0)", r"\operatorname{norm}_{0}\left(A\right)"),
     ("sb.einsum('ij,jk->ik', C, D)", "CD", "C D"),
     ("A**-1 + A**-2", "1/A + 1/A²", None),  # elementwise, so no inverse
+    ("sb.linalg.matrix_power(A + B, 3)", "matrix_power(A + B, 3)", r"\operatorname{matrixpower}\left(A + B, 3\right)"),
+    ("sb.linalg.matrix_power(A, -2) @ x", "matrix_power(A, −2)·x", None),
+    ("sb.linalg.expm(A) @ x", "expm(A)·x", r"\operatorname{expm}\left(A\right) \, x"),
+    ("sb.linalg.eigh(A)[1].T", "eigenvectors(A)ᵀ", None),
 ]
 
 
@@ -100,6 +105,12 @@ CALLS = [
     lambda m, x: m.linalg.slogdet(x)[0],
     lambda m, x: m.linalg.slogdet(x).logabsdet,
     lambda m, x: m.linalg.cholesky(x @ x.T),
+    lambda m, x: m.linalg.matrix_power(x, 3),
+    lambda m, x: m.linalg.matrix_power(x, 0),
+    lambda m, x: m.linalg.matrix_power(x, n=-2),
+    lambda m, x: m.linalg.eigvalsh(x + x.T),
+    lambda m, x: m.linalg.eigh(x + x.T)[0],
+    lambda m, x: m.linalg.eigh(x + x.T).eigenvectors,
     lambda m, x: m.linalg.solve(x, x[0]),
     lambda m, x: m.linalg.solve(x, A33),
     lambda m, x: m.linalg.norm(x),
@@ -171,6 +182,69 @@ def test_the_subgradient_of_the_norm_at_zero_is_zero():
     np.testing.assert_array_equal(sb.evaluate(second, {x: np.zeros(3)}), np.zeros(3))
 
 
+@pytest.mark.parametrize("size", [1e-3, 0.3, 3.0, 30.0])
+@pytest.mark.parametrize("name", ["expm", "sinm", "cosm"])
+def test_functions_of_matrices_are_accurate(name, size):
+    """Against mpmath, relative to the largest element."""
+    array = np.random.default_rng(1).normal(size=(4, 4)) * size
+    x = sb.symbol("x", (4, 4))
+    found = sb.compile([x], getattr(sb.linalg, name)(x))(array)
+    with mpmath.workdps(60):
+        exact = np.array(getattr(mpmath, name)(mpmath.matrix(array.tolist())).tolist(), dtype=float)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-13 * np.abs(exact).max())
+
+
+def test_a_stack_of_matrices_of_very_different_sizes():
+    stack = np.stack([np.eye(2) * size for size in (0.0, 1e-300, 1.0, 300.0)])
+    x = sb.symbol("x", stack.shape)
+    found, gradient = sb.compile([x], [y := sb.linalg.expm(x), sb.grad(sb.sum(y), x)])(stack)
+    expected = np.exp(stack) * np.eye(2)
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    np.testing.assert_allclose(gradient, np.exp(stack[:, :1, :1]) * np.ones((2, 2)), rtol=1e-13)
+
+
+def test_the_derivative_of_a_function_of_a_matrix_does_not_feel_the_size_of_the_cotangent():
+    x, g = sb.symbols("x[3,3] g[3,3]")
+    pulled = sb.compile([x, g], sb.vjp(sb.linalg.expm(x), x, g))
+    cotangent = np.random.default_rng(2).normal(size=(3, 3))
+    plain = pulled(A33, cotangent)
+    for scale in (1e-200, 1e200):
+        np.testing.assert_allclose(pulled(A33, scale * cotangent), scale * plain, rtol=1e-13)
+    np.testing.assert_array_equal(pulled(A33, 0 * cotangent), np.zeros((3, 3)))
+
+
+def test_the_exponent_of_a_power_is_a_whole_number():
+    x = sb.symbol("x", (3, 3))
+    for wrong in (0.5, x, None):
+        with pytest.raises(TypeError, match=r"matrix_power: the exponent is an int, not .*: x\[3, 3\]"):
+            sb.linalg.matrix_power(x, wrong)
+    for call in (lambda y: sb.linalg.matrix_power(y, 2), sb.linalg.expm, sb.linalg.eigh):
+        with pytest.raises(ShapeError, match="needs a square matrix"):
+            call(x[:2])
+
+
+def test_a_large_power_has_few_nodes_in_its_derivative():
+    x = sb.symbol("x", (3, 3))
+    for n in (1000, -1000):
+        gradient = sb.grad(sb.sum(sb.linalg.matrix_power(x, n)), x)
+        assert len(gradient.graph.reachable([gradient.number])) < 200
+        at = A33 / 3.1 if n > 0 else A33 * 1.1
+        direction = np.random.default_rng(0).normal(size=(3, 3))
+        ends = [np.linalg.matrix_power(at + step * direction, n).sum() for step in (1e-7, -1e-7)]
+        found = np.sum(sb.compile([x], gradient)(at) * direction)
+        np.testing.assert_allclose(found, (ends[0] - ends[1]) / 2e-7, rtol=1e-5)
+
+
+def test_eigenvectors_of_equal_eigenvalues_have_finite_derivatives():
+    """They have none, and by convention only what turns them towards the others counts."""
+    x = sb.symbol("x", (3, 3))
+    values, vectors = sb.linalg.eigh(x)
+    f = sb.compile([x], [sb.grad(sb.sum(vectors), x), sb.grad(sb.sum(values**2), x)])
+    by_vectors, by_values = f(np.diag([2.0, 2.0, 5.0]))
+    assert np.isfinite(by_vectors).all()
+    np.testing.assert_allclose(by_values, np.diag([4.0, 4.0, 10.0]), atol=1e-14)  # that of tr(XX) is 2X
+
+
 # --- rewriting ------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +290,14 @@ def ops_of(expr: sb.Expr) -> set[str]:
         ("sb.linalg.det(s * A)", "s^N·det(A)"),
         ("(C.T - D).T", "C − Dᵀ"),
         ("(sb.exp(C.T) * C.T).T", "exp(C) ⊙ C"),
+        ("sb.linalg.matrix_power(sb.linalg.inv(A).T, 5) @ A.T", "matrix_power(A, −4)ᵀ"),
+        ("sb.linalg.matrix_power(A, 2) @ sb.linalg.matrix_power(A, 3) @ B", "matrix_power(A, 5)·B"),
+        ("sb.linalg.matrix_power(A, 3)", "AAA"),
+        ("sb.linalg.inv(sb.linalg.matrix_power(A, 0) + B)", "(I + B)⁻¹"),
+        ("sb.linalg.det(sb.linalg.matrix_power(A, 5))", "det(A)⁵"),
+        ("sb.linalg.expm(A.T).T", "expm(A)"),
+        ("sb.sum(sb.linalg.eigvalsh(A))", "tr(A)"),
+        ("sb.linalg.eigh(A)[1] @ sb.linalg.eigh(A)[1].T @ x", "x"),
     ],
 )
 def test_simplified(text, expected):

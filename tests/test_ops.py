@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.special
 
 import symbackprop as sb
@@ -22,7 +23,8 @@ from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
-FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "signdet", "solve"}  # their first operand must be regular
+FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"}
+"""Ops whose first operand must be regular."""
 STEP = 1e-5
 
 # --- references -----------------------------------------------------------------------------------------------
@@ -68,6 +70,32 @@ def _product_of_others(x: Any, axis: int) -> Any:
     )
 
 
+def _symmetric_part(x: Any) -> Any:
+    return 0.5 * x + 0.5 * np.swapaxes(x, -1, -2)
+
+
+def _of_matrices(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of one matrix, or of several, act on stacks."""
+
+    def reference(*arrays: Any) -> Any:
+        leads = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
+        whole = [np.broadcast_to(a, leads + a.shape[-2:]) for a in arrays]
+        found = [function(*(a[at] for a in whole)) for at in np.ndindex(*leads)]
+        return np.reshape(found, leads + np.shape(found[0]))
+
+    return _in_double(reference)
+
+
+def _along(part: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the derivative of cos or sin of a matrix along another one, as a part of that of exp(ia)."""
+    return _of_matrices(lambda a, e: part(scipy.linalg.expm_frechet(1j * a, 1j * e, compute_expm=False)))
+
+
+def _inverse_gaps(w: Any) -> Any:
+    gaps = w[..., None, :] - w[..., None]
+    return np.divide(1, gaps, out=np.zeros_like(gaps), where=gaps != 0)
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     function = getattr(np, name)
     return lambda x, axes, keepdims: function(x, axis=axes, keepdims=keepdims)
@@ -78,18 +106,25 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "astype": lambda x, dtype: x.astype(dtype),
     "broadcast_to": np.broadcast_to,
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
+    "cosm": _of_matrices(scipy.linalg.cosm),
+    "cosm_frechet": _along(np.real),
     "cholesky": np.linalg.cholesky,
     "det": np.linalg.det,
     "diag": lambda x: np.where(np.eye(x.shape[-1], dtype=bool), x[..., None], np.zeros((), x.dtype)),
     "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1),
+    "eigenvectors": lambda x: np.linalg.eigh(_symmetric_part(x))[1],
+    "eigvalsh": lambda x: np.linalg.eigvalsh(_symmetric_part(x)),
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
     "bose": _in_double(lambda x: 1 / np.expm1(x)),
     "erf": _in_double(scipy.special.erf),
     "erfc": _in_double(scipy.special.erfc),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
+    "expm": _of_matrices(scipy.linalg.expm),
+    "expm_frechet": _of_matrices(lambda a, e: scipy.linalg.expm_frechet(a, e, compute_expm=False)),
     "halved_tril": _in_double(lambda x: np.tril(x) - np.where(np.eye(x.shape[-1]), x / 2, 0)),
     "hypot1": _in_double(lambda x: np.sqrt(1 + x * x)),
     "inv": np.linalg.inv,
+    "inverse_gaps": _in_double(_inverse_gaps),
     "isru": _in_double(lambda x: x / np.sqrt(1 + x * x)),
     "log1mexp": _in_double(lambda x: np.log1p(-np.exp(x))),
     "log_softmax": lambda x, axes: x - np.log(np.exp(x).sum(axes, keepdims=True)),
@@ -97,10 +132,13 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "logcosh": _in_double(lambda x: np.log(np.cosh(x))),
     "logabsdet": lambda x: np.linalg.slogdet(x)[1],
     "logdet": lambda x: np.log(np.linalg.det(x)),
+    "matrix_power": np.linalg.matrix_power,
     "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
     "reshape": lambda x, shape: x.reshape(shape),
+    "sinm": _of_matrices(scipy.linalg.sinm),
+    "sinm_frechet": _along(np.imag),
     "sigmoid": _in_double(scipy.special.expit),
     "sigmoid_slope": _in_double(lambda x: scipy.special.expit(x) * scipy.special.expit(-x)),
     "slice": lambda x, runs: x[_runs_index(runs)],

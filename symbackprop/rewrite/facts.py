@@ -18,7 +18,7 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.linalg import NORM, det, inv
+from symbackprop.ops.linalg import EIGENVECTORS, MATRIX_POWER, NORM, cosm, det, expm, inv, sinm
 from symbackprop.ops.reduce import MAX, MEAN, MIN, PROD, SOFTMAX, SUM
 from symbackprop.rewrite.product import Factor, is_square, is_transpose, outer_operands, product_of
 
@@ -55,6 +55,18 @@ _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     ops.maximum: _in_one,
     ops.add: lambda below: _in_one(below) if all("nonnegative" in facts for facts in below) else (),
     det: lambda below: ("positive",) if "positive_definite" in below[0] else (),
+}
+
+
+def _kept(facts: Facts) -> Facts:
+    return facts & _MATRIX
+
+
+_OF_ONE: dict[Op, Callable[[Facts], Iterable[str]]] = {
+    **dict.fromkeys((inv, MATRIX_POWER), _kept),
+    **dict.fromkeys((sinm, cosm), lambda facts: facts & {"symmetric"}),
+    expm: lambda facts: ("positive_definite",) if "symmetric" in facts else (),
+    EIGENVECTORS: lambda _: ("orthogonal",),
 }
 
 
@@ -111,8 +123,9 @@ def _of_leaf(expr: Expr) -> set[str]:
 def _of_matrix(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts]) -> set[str]:
     """Infer the symmetry of square matrices."""
     op = expr.op
-    if is_transpose(expr) or op is inv:
-        return set(below[0] & _MATRIX)
+    of_one = _kept if is_transpose(expr) else _OF_ONE.get(op)
+    if of_one is not None:
+        return set(of_one(below[0]))
     if op is ops.matmul:
         return _of_product(expr, below, look)
     if op is DIAG:

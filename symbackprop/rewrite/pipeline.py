@@ -20,6 +20,7 @@ from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
+from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.tidy import TIDY
 
@@ -47,7 +48,7 @@ _FIRST: tuple[Pass, ...] = (
     Pass("fold", "operations on constants and idle layout steps go", lambda: FOLD),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
-_ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX))
+_ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *SPECTRAL))
 PIPELINE: tuple[Pass, ...] = (
     *_FIRST,
     Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
@@ -58,7 +59,11 @@ PIPELINE: tuple[Pass, ...] = (
 """What `compile` runs; every rule is exact or real."""
 
 _CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
-_MATRIX = Pass("matrix", "matrix products are shortened, and their common factors come out of sums", lambda: SHORTER)
+_MATRIX = Pass(
+    "matrix",
+    "matrix products are shortened, and their common factors come out of sums",
+    lambda: (*SPECTRAL_SHORTER, *SHORTER),
+)
 _COMMON: tuple[Pass, ...] = (
     *_FIRST,
     Pass("textbook", "functions that were brought in for accuracy are written in the common ones", textbook),
