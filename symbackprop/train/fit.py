@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from symbackprop.autodiff import grad
-from symbackprop.errors import ArgumentError, DtypeError, ShapeError, SymbackpropError, did_you_mean
-from symbackprop.expr import Expr, common_graph
+from symbackprop.errors import ArgumentError, ShapeError, SymbackpropError, did_you_mean
+from symbackprop.expr import Expr
 from symbackprop.lower import compile
+from symbackprop.train.arguments import Caller, spoilt
 from symbackprop.train.history import History
-from symbackprop.train.optimisers import Optimiser, free_symbols
+from symbackprop.train.optimisers import Optimiser
+from symbackprop.train.progress import Show, bar
 
 if TYPE_CHECKING:
     from symbackprop.op import Array
 
 Callback: TypeAlias = Callable[[History], object]
 BatchSize: TypeAlias = int | Literal["full"] | None
-Show: TypeAlias = Callable[[int, str], None]
+
+_FIT = Caller("fit", "the loss", "the loss or a metric", unused="neither the loss nor a metric uses")
 
 
 class DivergedError(SymbackpropError, FloatingPointError):
@@ -139,7 +140,7 @@ def fit(
         trainer.validate_on(_Rows.read("validation", {**rows.scalars, **validation}, like=rows))
     rng = np.random.default_rng(seed) if shuffle and size < rows.count else None
     stop = _Stop(early_stopping, trainer.history, callbacks)
-    with _bar(_epochs(epochs) * math.ceil(rows.count / size), wanted=progress) as show:
+    with bar(_epochs(epochs) * math.ceil(rows.count / size), "step", wanted=progress) as show:
         for epoch in range(1, epochs + 1):
             trainer.run_epoch(epoch, _batches(rows.count, size, rng), show)
             if stop.now():
@@ -157,49 +158,18 @@ def _outputs(loss: Expr, metrics: Mapping[str, Expr]) -> dict[str, Expr]:
         raise ValueError("fit: a metric cannot be named loss or val_…: these are the names of other records")
     outputs = {"loss": loss, **metrics}
     for name, expr in outputs.items():
-        _check_scalar(name, expr)
+        _FIT.check_scalar(name, expr)
     return outputs
-
-
-def _check_scalar(name: str, expr: object) -> None:
-    if not isinstance(expr, Expr):
-        raise DtypeError(f"fit: {name} is {type(expr).__name__}, not an expression")
-    if expr.shape:
-        raise ShapeError(f"fit: {name} must be a scalar, and {expr.describe()} is none: take its mean or sum")
 
 
 def _check_symbols(outputs: Mapping[str, Expr], params: Mapping[Expr, Any], data: Mapping[Expr, Any]) -> None:
     """Check that every symbol has one array, and every array a use."""
-    _check_keys("params", params)
-    _check_keys("data", data)
+    _FIT.check_keys("params", params)
+    _FIT.check_keys("data", data)
     if not params:
         raise ArgumentError("fit: there are no params to train")
-    common_graph([*outputs.values(), *params, *data], "fit")
-    needed = free_symbols(list(outputs.values()))
-    for symbol in params:
-        if symbol in data:
-            raise ArgumentError(f"fit: {symbol.describe()} is in params and in data; it can be only one of them")
-    for symbol in needed:
-        if symbol not in params and symbol not in data:
-            near = did_you_mean(symbol.describe(), [other.describe() for other in [*params, *data]])
-            raise ArgumentError(
-                f"fit: the loss or a metric needs {symbol.describe()}, which is neither in params nor in data{near}"
-            )
-    trained = set(free_symbols([outputs["loss"]]))
-    for symbol in [each for each in params if each not in trained]:
-        raise ArgumentError(f"fit: the loss does not depend on the parameter {symbol.describe()}")
-    for symbol in [each for each in data if each not in needed]:
-        raise ArgumentError(f"fit: data has {symbol.describe()}, which neither the loss nor a metric uses")
-
-
-def _check_keys(what: str, given: object) -> None:
-    if not isinstance(given, Mapping):
-        raise ArgumentError(f"fit: {what} is a dict of arrays by symbol, not {type(given).__name__}")
-    for key in given:
-        if not isinstance(key, Expr):
-            raise ArgumentError(f"fit: the keys of {what} are symbols, and {key!r} is none")
-        if key.op.name != "symbol":
-            raise ArgumentError(f"fit: the keys of {what} are symbols, and {key.describe()} is none")
+    loss, *metrics = outputs.values()
+    _FIT.check_symbols([loss], metrics, [*params], data)
 
 
 def _epochs(epochs: object) -> int:
@@ -222,18 +192,6 @@ def _batch_size(wanted: object, rows: _Rows) -> int:
     return min(wanted, rows.count)
 
 
-def _as_array(what: str, symbol: Expr, value: Any) -> Array:
-    """Give an array of the symbol's dtype, itself where it has that already."""
-    array = np.asarray(value)
-    if not np.can_cast(array.dtype, symbol.dtype, "same_kind"):
-        raise DtypeError(f"fit: {what}: {symbol.describe()} has dtype {symbol.dtype}, the array {array.dtype}")
-    if array.ndim != symbol.ndim:
-        raise ShapeError(
-            f"fit: {what}: {symbol.describe()} has {symbol.ndim} axes, the array {array.ndim}: shape {array.shape}"
-        )
-    return array.astype(symbol.dtype, copy=False)
-
-
 @dataclass(frozen=True)
 class _Rows:
     """Data: arrays whose first axis runs over `count` examples, and scalars that belong to all of them."""
@@ -244,7 +202,7 @@ class _Rows:
 
     @classmethod
     def read(cls, what: str, data: Mapping[Expr, Any], like: _Rows | None = None) -> _Rows:
-        arrays = {symbol: _as_array(what, symbol, value) for symbol, value in data.items()}
+        arrays = {symbol: _FIT.as_array(what, symbol, value) for symbol, value in data.items()}
         columns = {symbol: array for symbol, array in arrays.items() if array.ndim}
         if like is not None and arrays.keys() != like.columns.keys() | like.scalars.keys():
             names = ", ".join(symbol.describe() for symbol in like.columns)
@@ -271,11 +229,6 @@ class _Rows:
         """Give the arrays of some examples, then the scalars."""
         return [array[part] for array in self.columns.values()] + list(self.scalars.values())
 
-    @property
-    def spoilt(self) -> list[str]:
-        """The symbols whose arrays hold NaN or infinity."""
-        return [symbol.describe() for symbol, array in self.columns.items() if not np.isfinite(array).all()]
-
 
 def _batches(count: int, size: int, rng: np.random.Generator | None) -> Iterator[slice | Array]:
     """Give the examples of each batch of one epoch; the last batch may be smaller."""
@@ -299,7 +252,7 @@ class _Trainer:
         optimiser: Optimiser,
         state: Mapping[Expr, Any],
     ) -> None:
-        arrays = {symbol: _as_array("params", symbol, value).copy() for symbol, value in params.items()}
+        arrays = {symbol: _FIT.as_array("params", symbol, value).copy() for symbol, value in params.items()}
         memory = _memory(optimiser, arrays, state)
         updates = optimiser.updates(list(arrays), grad(outputs["loss"], list(arrays)))
         self.outputs = outputs
@@ -340,9 +293,9 @@ class _Trainer:
 
     def _what_went_wrong(self, loss: float, at: str) -> str:
         where = f"fit: the loss became {loss} in {at}"
-        spoilt = self.rows.spoilt
-        if spoilt:
-            return f"{where}: the data of {', '.join(spoilt)} hold NaN or infinity; remove or replace these examples"
+        bad = spoilt(self.rows.columns)
+        if bad:
+            return f"{where}: the data of {', '.join(bad)} hold NaN or infinity; remove or replace these examples"
         return (
             f"{where}; try a smaller learning rate than {self.optimiser}, inputs of mean 0 and variance 1, "
             "smaller initial weights, or a loss from logits"
@@ -355,7 +308,7 @@ def _memory(optimiser: Optimiser, params: Mapping[Expr, Array], state: Mapping[E
     for symbol, value in state.items():
         if symbol not in memory:
             raise ArgumentError(f"fit: state has {symbol.describe()}, which {type(optimiser).__name__} does not keep")
-        memory[symbol] = _as_array("state", symbol, value).copy()
+        memory[symbol] = _FIT.as_array("state", symbol, value).copy()
     return memory
 
 
@@ -402,29 +355,3 @@ class _Stop:
         """Write the parameters of the best epoch into the history."""
         for symbol, array in self.kept.items():
             self.history.params[symbol][...] = array
-
-
-@contextmanager
-def _bar(total: int, *, wanted: bool) -> Iterator[Show]:
-    """Show a progress bar with a text; what is yielded takes the number of steps done since, and the text."""
-    tqdm = _tqdm() if wanted else None
-    if tqdm is None:
-        yield lambda _steps, _text: None
-        return
-    with tqdm(total=total, unit="step", mininterval=0.5) as bar:
-
-        def show(steps: int, text: str) -> None:
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(steps)
-
-        yield show
-
-
-def _tqdm() -> Any:
-    try:
-        from tqdm import tqdm  # noqa: PLC0415  (an extra, imported where it is used)
-    except ImportError:
-        message = "no progress bar without tqdm: python -m pip install 'symbackprop[train]', or pass progress=False"
-        warnings.warn(message, stacklevel=5)
-        return None
-    return tqdm
