@@ -23,6 +23,7 @@ from symbackprop.rewrite import simplify
 if TYPE_CHECKING:
     from symbackprop.equality import Comparison, same
     from symbackprop.language.reader import parse
+    from symbackprop.optimise import Minimum, ScipyProblem, least_squares, minimize, scipy_problem
     from symbackprop.printing.modules import Module, modules
     from symbackprop.printing.svg import Drawing, draw
     from symbackprop.printing.table import BackpropTable, backprop_table
@@ -34,7 +35,9 @@ __all__ = [
     "Expr",
     "Function",
     "Graph",
+    "Minimum",
     "Module",
+    "ScipyProblem",
     "backprop",
     "backprop_table",
     "check_grad",
@@ -48,12 +51,15 @@ __all__ = [
     "jacobian",
     "jvp",
     "latex",
+    "least_squares",
     "linalg",
+    "minimize",
     "module",
     "modules",
     "numpy_code",
     "parse",
     "same",
+    "scipy_problem",
     "simplify",
     "text",
     "vjp",
@@ -67,12 +73,17 @@ _LATER = {
     "BackpropTable": "printing.table",
     "Comparison": "equality",
     "Drawing": "printing.svg",
+    "Minimum": "optimise",
     "Module": "printing.modules",
+    "ScipyProblem": "optimise",
     "backprop_table": "printing.table",
     "draw": "printing.svg",
+    "least_squares": "optimise",
+    "minimize": "optimise",
     "modules": "printing.modules",
     "parse": "language.reader",
     "same": "equality",
+    "scipy_problem": "optimise",
 }
 
 

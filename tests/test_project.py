@@ -39,6 +39,7 @@ LAYERS = (
     ("precise",),
     ("equality", "lower", "printing"),
     ("train", "parallel"),
+    ("optimise",),
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -95,6 +95,21 @@ class Caller:
             DtypeError: it cannot become that.
             ShapeError: it does not have the symbol's rank.
         """
+        array = self.as_dtype(what, symbol, value)
+        if array.ndim != symbol.ndim:
+            raise ShapeError(
+                f"{self.name}: {what}: {symbol.describe()} has {symbol.ndim} axes, the array {array.ndim}: "
+                f"shape {array.shape}"
+            )
+        return array
+
+    def as_dtype(self, what: str, symbol: Expr, value: Any) -> Array:
+        """Give an array of the symbol's dtype, of any shape.
+
+        Raises:
+            DtypeError: it cannot become that.
+            ShapeError: it is no array.
+        """
         try:
             array = np.asarray(value)
         except ValueError as error:  # rows of different lengths
@@ -102,11 +117,6 @@ class Caller:
         if not np.can_cast(array.dtype, symbol.dtype, "same_kind"):
             raise DtypeError(
                 f"{self.name}: {what}: {symbol.describe()} has dtype {symbol.dtype}, the array {array.dtype}"
-            )
-        if array.ndim != symbol.ndim:
-            raise ShapeError(
-                f"{self.name}: {what}: {symbol.describe()} has {symbol.ndim} axes, the array {array.ndim}: "
-                f"shape {array.shape}"
             )
         return array.astype(symbol.dtype, copy=False)
 

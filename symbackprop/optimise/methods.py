@@ -1,0 +1,82 @@
+"""The methods of `minimize`: what each of them wants to know of the objective, and which options it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from symbackprop.errors import did_you_mean
+from symbackprop.optimise.newton import newton
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Curvature: TypeAlias = Literal["none", "full", "product"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        scipy: what `scipy.optimize.minimize` takes for it.
+        curvature: how it learns the second derivative, the usual way first.
+        bounds: whether it keeps to bounds.
+        tolerances: the options that get the tolerance.
+        fixed: other options, which let the tolerance alone decide.
+        settles: whether its own word that it has converged is to be believed.
+    """
+
+    scipy: str | Callable[..., Any]
+    curvature: tuple[Curvature, ...] = ("none",)
+    bounds: bool = False
+    tolerances: tuple[str, ...] = ("gtol",)
+    fixed: tuple[tuple[str, object], ...] = ()
+    settles: bool = True
+
+    def options(self, tol: float, max_iter: int | None) -> dict[str, object]:
+        """Give SciPy's options for a tolerance and a number of iterations."""
+        found: dict[str, object] = {**dict.fromkeys(self.tolerances, tol), **dict(self.fixed)}
+        return found if max_iter is None else found | {"maxiter": max_iter}
+
+
+_EITHER: tuple[Curvature, ...] = ("product", "full")
+
+METHODS: Mapping[str, Method] = {
+    "bfgs": Method("BFGS"),
+    "cg": Method("CG"),
+    # Only a step that changes nothing ends the search beside the tolerance; 15,000 evaluations would, too.
+    "l-bfgs": Method("L-BFGS-B", bounds=True, fixed=(("ftol", 0.0), ("maxfun", 10**9))),
+    "newton": Method(newton, ("full",)),
+    # It looks at the length of the steps alone, and stays where it is where f has no curvature.
+    "newton-cg": Method("Newton-CG", _EITHER, tolerances=(), fixed=(("xtol", 0.0),), settles=False),
+    "trust-ncg": Method("trust-ncg", _EITHER),
+    "trust-krylov": Method("trust-krylov", _EITHER),
+    "trust-exact": Method("trust-exact", ("full",)),
+    # With bounds it would stop at its barrier, before it comes near to them.
+    "trust-constr": Method(
+        "trust-constr", _EITHER, bounds=True, tolerances=(), fixed=(("gtol", 1e-14), ("barrier_tol", 1e-14))
+    ),
+}
+_SPELLINGS = {"l-bfgs-b": "l-bfgs", "lbfgs": "l-bfgs"}
+GAUSS_NEWTON = "gauss-newton"
+
+
+def method_named(name: object) -> Method:
+    """Find a method by its name, in any case.
+
+    Raises:
+        ValueError: there is none of that name.
+
+    >>> method_named("L-BFGS-B").scipy
+    'L-BFGS-B'
+    """
+    wanted = str(name).lower().replace("_", "-")
+    found = METHODS.get(_SPELLINGS.get(wanted, wanted))
+    if found is None:
+        known = [*METHODS, GAUSS_NEWTON]
+        raise ValueError(
+            f"minimize: there is no method {name!r}{did_you_mean(wanted, known)}; there are {', '.join(known)}"
+        )
+    return found

@@ -1,0 +1,283 @@
+"""`scipy_problem`: an objective with its derivatives, compiled, as functions of one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symbackprop.autodiff import grad, jacobian
+from symbackprop.expr import Expr
+from symbackprop.lower import Function, compile
+from symbackprop.ops import sum as sum_of
+from symbackprop.ops import symbol as make_symbol
+from symbackprop.optimise.parameters import Parameters, Params, Sizes, Structure
+from symbackprop.train.arguments import Caller
+from symbackprop.train.optimisers import free_symbols
+
+if TYPE_CHECKING:
+    from symbackprop.op import Array
+
+_KEPT = 2  # a line search goes back to the point before the last one
+
+
+class Objective:
+    """Parameters, data, and what is compiled of both: what a scalar objective and residuals have in common.
+
+    Attributes:
+        parameters: how the parameters lie in the vector.
+        data: the arrays of all other symbols.
+        caller: the function for which it was made.
+    """
+
+    evaluations: int
+    hessians: int
+    products: int
+
+    def __init__(
+        self,
+        exprs: Sequence[Expr],
+        params: Params,
+        data: Mapping[Expr, Any] | None,
+        caller: Caller,
+        **where: Any,
+    ) -> None:
+        """Check that every symbol has its array, and every array its use."""
+        self.caller = caller
+        given = {} if data is None else data
+        caller.check_keys("data", given)
+        structure = Structure.of(params, caller)
+        caller.check_symbols(exprs, (), structure.symbols, given)
+        self.data = {symbol: caller.as_array("data", symbol, value) for symbol, value in given.items()}
+        self.parameters = Parameters(structure, self.data, caller, **where)
+        # A compiled function takes a scalar as it is, and an array without axes after a conversion.
+        self._constants = [array if array.ndim else array[()] for array in self.data.values()]
+
+    @property
+    def x0(self) -> Array:
+        """The vector to begin with: `start`; where none was given zeros, or what is nearest within the bounds."""
+        return self.parameters.start.copy()
+
+    @property
+    def size(self) -> int:
+        """The length of the vector."""
+        return self.parameters.size
+
+    @cached_property
+    def bounds(self) -> Any:
+        """The bounds as `scipy.optimize.Bounds`, or None."""
+        if self.parameters.bounds is None:
+            return None
+        return scipy_optimize().Bounds(*self.parameters.bounds)
+
+    def pack(self, params: Any) -> Array:
+        """Give the vector of arrays, given in the structure of the parameters or by symbol.
+
+        Raises:
+            ArgumentError: one is missing, or they have another structure.
+            ShapeError: one does not have its parameter's shape.
+            DtypeError: one cannot become its parameter's dtype.
+        """
+        return self.parameters.pack(params)
+
+    def unpack(self, vector: Any) -> Any:
+        """Give the arrays that a vector stands for, in the structure in which the parameters were given.
+
+        Raises:
+            ShapeError: the vector has another length.
+        """
+        return self.parameters.unpack(vector)
+
+    def _compiled(self, outputs: Any, name: str, *more: Expr) -> Function:
+        return compile([*self.parameters.symbols, *more, *self.data], outputs, name=name)
+
+    def _called(self, function: Function, x: Array, *more: Any) -> Any:
+        # Overflow is no news beside the value that it makes infinite, which is looked at where it matters.
+        with np.errstate(all="ignore"):
+            return function(*self.parameters.arrays(x), *more, *self._constants)
+
+    def _is_constant(self, exprs: Sequence[Expr]) -> bool:
+        return not set(self.parameters.symbols) & set(free_symbols(exprs))
+
+
+class ScipyProblem(Objective):
+    """A scalar objective of one vector, for `scipy.optimize`: made by `scipy_problem`.
+
+    Attributes:
+        evaluations: how often value and gradient were computed, which are one function.
+        hessians: how often the Hessian was computed.
+        products: how often a Hessian-vector product was computed.
+    """
+
+    def __init__(self, f: Expr, params: Params, data: Mapping[Expr, Any] | None, caller: Caller, **where: Any) -> None:
+        """Check what was given; see `scipy_problem`."""
+        caller.check_scalar("f", f)
+        super().__init__([f], params, data, caller, **where)
+        self.f = f
+        self.evaluations = self.hessians = self.products = 0
+        self._gradients = grad(f, self.parameters.symbols)
+        self._recent: list[tuple[Array, float, Array]] = []
+        self._hessian: Array | None = None
+
+    # --- functions of the vector ------------------------------------------------------------------------------
+
+    def fun(self, x: Array) -> float:
+        """Give the value at a point."""
+        return self._at(x)[1]
+
+    def jac(self, x: Array) -> Array:
+        """Give the gradient at a point, which was computed with the value."""
+        return self._at(x)[2].copy()
+
+    def hess(self, x: Array) -> Array:
+        """Give the Hessian at a point, ``[size, size]``; one that is the same everywhere is computed once."""
+        x = np.asarray(x, float)
+        if self._hessian is not None:
+            return self._hessian
+        self.hessians += 1
+        blocks = iter(self._called(self.hessian_function, x))
+        H = np.empty((self.size, self.size))
+        slices = self.parameters.slices
+        for i, rows in enumerate(slices):
+            for columns in slices[i:]:
+                block = H[rows, columns]
+                block[...] = np.reshape(next(blocks), block.shape)
+                H[columns, rows] = block.T
+        if self._is_constant(self._blocks):
+            H.flags.writeable = False
+            self._hessian = H
+        return H
+
+    def hessp(self, x: Array, p: Array) -> Array:
+        """Give the product of the Hessian at a point with a vector, without the Hessian."""
+        self.products += 1
+        x, p = np.asarray(x, float), np.asarray(p, float)
+        return self._joined(self._called(self.product_function, x, *self.parameters.arrays(p)))
+
+    def _at(self, x: Array) -> tuple[Array, float, Array]:
+        """Give a point with its value and gradient, from memory if they were asked for just now."""
+        x = np.asarray(x, float)
+        for known in self._recent:
+            if np.array_equal(known[0], x):
+                return known
+        self.evaluations += 1
+        value, *gradients = self._called(self.function, x)
+        found = x.copy(), float(value), self._joined(gradients)
+        self._recent = [found, *self._recent[: _KEPT - 1]]
+        return found
+
+    def _joined(self, arrays: Sequence[Any]) -> Array:
+        vector = np.empty(self.size)
+        for part, array in zip(self.parameters.slices, arrays, strict=True):
+            vector[part] = np.ravel(array)
+        return vector
+
+    def prepare(self, curvature: str) -> None:
+        """Compile the second derivative that a method wants: "full", "product", or "none"."""
+        _ = {"full": lambda: self.hessian_function, "product": lambda: self.product_function}.get(curvature, bool)()
+
+    # --- what is compiled -------------------------------------------------------------------------------------
+
+    @cached_property
+    def function(self) -> Function:
+        """The compiled function of value and gradient."""
+        return self._compiled([self.f, *self._gradients], "value_and_gradient")
+
+    @cached_property
+    def _blocks(self) -> list[Expr]:
+        """The blocks of the Hessian on and above its diagonal, by rows."""
+        symbols = self.parameters.symbols
+        return [
+            block
+            for i, gradient in enumerate(self._gradients)
+            for block in jacobian(gradient, symbols[i:], unused="zeros")
+        ]
+
+    @cached_property
+    def hessian_function(self) -> Function:
+        """The compiled function of the blocks of the Hessian on and above its diagonal, by rows."""
+        return self._compiled(self._blocks, "hessian")
+
+    @cached_property
+    def product_function(self) -> Function:
+        """The compiled function of the Hessian-vector product: the gradient of ``∇f · v`` for a fixed v."""
+        taken = {symbol.name for symbol in free_symbols([self.f])}
+        with self.f.graph:
+            vectors = [self._direction(symbol, taken) for symbol in self.parameters.symbols]
+        slope = reduce(add, [sum_of(g * v) for g, v in zip(self._gradients, vectors, strict=True)])
+        return self._compiled(grad(slope, self.parameters.symbols, unused="zeros"), "hessian_product", *vectors)
+
+    @staticmethod
+    def _direction(symbol: Expr, taken: set[str | None]) -> Expr:
+        name = f"v_{symbol.name}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        return make_symbol(name, symbol.shape, symbol.dtype)
+
+
+def scipy_problem(
+    f: Expr,
+    params: Params,
+    data: Mapping[Expr, Any] | None = None,
+    *,
+    start: object = None,
+    bounds: object = None,
+    sizes: Sizes | None = None,
+) -> ScipyProblem:
+    """Give a scalar expression as what `scipy.optimize` wants: functions of one vector, and where to begin.
+
+    Value and gradient are one compiled function, called once for each point; the Hessian and the Hessian-vector
+    product are compiled when they are first asked for.
+
+    Args:
+        f: a scalar expression.
+        params: the symbols to be found, of any shapes: one, a list, a dict by name, or a dict of arrays by symbol to
+            start from.
+        data: an array for each other symbol of f.
+        start: where to begin, in the structure of the parameters or by symbol; zeros where nothing is said, and a
+            number stands for an array of it.
+        bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound.
+        sizes: numbers for named sizes that no array tells.
+
+    Returns:
+        An object with ``fun``, ``jac``, ``hess``, ``hessp``, ``x0``, ``bounds``, ``pack`` and ``unpack``.
+
+    Raises:
+        ArgumentError: a symbol has no array, an array no use, or a size no number.
+        ShapeError: f is no scalar, or an array does not have its symbol's shape.
+        DtypeError: an array cannot become its symbol's dtype.
+        NotDifferentiableError: as for `grad`.
+        ValueError: the start is outside the bounds, or these contradict each other.
+
+    >>> import scipy
+    >>> import symbackprop as sb
+    >>> A, b, x = sb.symbols("A[N,N] b[N] x[N]")
+    >>> problem = sb.scipy_problem(0.5 * x @ A @ x - b @ x, x, {A: [[2.0, 0.0], [0.0, 4.0]], b: [2.0, 4.0]})
+    >>> found = scipy.optimize.minimize(problem.fun, problem.x0, jac=problem.jac, hess=problem.hess, method="newton-cg")
+    >>> problem.unpack(found.x)
+    array([1., 1.])
+    """
+    return ScipyProblem(f, params, data, caller_for("scipy_problem"), start=start, bounds=bounds, sizes=sizes)
+
+
+def caller_for(name: str, objective: str = "f") -> Caller:
+    """Say how a function of this package names what it was given."""
+    return Caller(name, objective, objective, unused=f"{objective} does not use", params="the parameters")
+
+
+def scipy_optimize() -> Any:
+    """Give `scipy.optimize`.
+
+    Raises:
+        ImportError: SciPy is not installed.
+    """
+    try:
+        import scipy.optimize as found  # noqa: PLC0415  (an extra, imported where it is used)
+    except ImportError:
+        message = "minimising needs SciPy: python -m pip install 'symbackprop[optimise]'"
+        raise ImportError(message) from None
+    return found

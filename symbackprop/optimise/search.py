@@ -1,0 +1,319 @@
+"""`Search`: watches SciPy at work, ends it where it should end, and says why it did."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop.optimise.minimum import Minimum
+from symbackprop.train.arguments import Caller, spoilt
+from symbackprop.train.fit import DivergedError
+from symbackprop.train.progress import Show, bar
+
+if TYPE_CHECKING:
+    from symbackprop.op import Array
+    from symbackprop.optimise.problem import Objective, ScipyProblem
+
+Callback: TypeAlias = Callable[[int, Any, float], object]
+Measure: TypeAlias = Callable[["Array"], "tuple[float, Array]"]
+End: TypeAlias = Literal["", "start", "tolerance", "callback", "max_iter", "stuck", "unbounded", "curvature"]
+
+_PATIENCE = 30  # steps in a row that do not move: a trust region is 4³⁰ times smaller by then
+
+
+class EndError(Exception):
+    """Ends a search from within a function that SciPy calls; never seen outside."""
+
+    def __init__(self, end: End) -> None:
+        """Take why."""
+        self.end: End = end
+
+
+class Point(NamedTuple):
+    """Where a search is.
+
+    Attributes:
+        x: the vector.
+        value: f there.
+        gradient: its gradient.
+    """
+
+    x: Array
+    value: float
+    gradient: Array
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether value and gradient are."""
+        return math.isfinite(self.value) and bool(np.isfinite(self.gradient).all())
+
+
+class Search:
+    """One search for a minimum.
+
+    Attributes:
+        tol: the largest slope at which to stop.
+        at: the point after the last iteration.
+        values: f at the start and after each iteration.
+        undefined: whether f was not finite at a point that was tried since.
+    """
+
+    def __init__(
+        self,
+        problem: Objective,
+        measure: Measure,
+        *,
+        method: str,
+        tol: float | None,
+        max_iter: int | None,
+        callback: Callback | None,
+        progress: bool,
+    ) -> None:
+        """Look at the start.
+
+        Args:
+            problem: the objective.
+            measure: gives value and gradient at a point.
+            method: by which the minimum is sought.
+            tol: the largest slope at which to stop, 1e-6 in float64 and 1e-3 in float32 unless told.
+            max_iter: the most iterations.
+            callback: called after each iteration.
+            progress: whether to show a bar.
+
+        Raises:
+            DivergedError: f is not finite at the start.
+            ValueError: the tolerance or the number of iterations is none.
+        """
+        self._problem = problem
+        self._measure = measure
+        self._method = method
+        self._callback = callback
+        self._progress = progress
+        self._max_iter = _iterations(max_iter, problem.caller)
+        self._show: Show = lambda _steps, _text: None
+        self._end: End = ""
+        self._idle = 0
+        self._numpy_errors = np.geterr()
+        self.tol = _tolerance(tol, problem)
+        self.at = self._point(problem.x0)
+        self.values = [self.at.value]
+        self.undefined = False
+        if not self.at.is_finite:
+            raise DivergedError(self._bad_start())
+
+    def _point(self, x: Array) -> Point:
+        return Point(x.copy(), *self._measure(x))
+
+    def _bad_start(self) -> str:
+        problem, caller = self._problem, self._problem.caller
+        bad = spoilt(problem.data)
+        if bad:
+            return f"{caller.name}: the data of {', '.join(bad)} hold NaN or infinity; remove or replace them"
+        what = f"{caller.objective} is {self.at.value}"
+        if math.isfinite(self.at.value):
+            parts = zip(problem.parameters.symbols, problem.parameters.slices, strict=True)
+            names = [symbol.describe() for symbol, part in parts if not np.isfinite(self.at.gradient[part]).all()]
+            what = f"the derivative by {', '.join(names)} is not finite"
+        return f"{caller.name}: {what} at the start; begin elsewhere, with start="
+
+    @property
+    def slope(self) -> float:
+        """The largest slope that does not lead out of the bounds: ``‖x − P(x − ∇f)‖∞``."""
+        limits, gradient = self._problem.parameters.bounds, self.at.gradient
+        if limits is not None:
+            gradient = self.at.x - np.clip(self.at.x - gradient, *limits)
+        return float(np.abs(gradient).max(initial=0.0))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the slope is small enough."""
+        return self.slope <= self.tol
+
+    def iterated(self, x: Array) -> None:
+        """Note the point after an iteration.
+
+        Raises:
+            StopIteration: the search is to end here.
+        """
+        if np.array_equal(x, self.at.x):
+            self._idle += 1
+        else:
+            self.at, self._idle, self.undefined = self._point(x), 0, False
+        self.values.append(self.at.value)
+        self._show(1, f"f {self.at.value:.6g}, slope {self.slope:.2g}")
+        if self._is_told_to_stop():
+            self._end = "callback"
+        elif self.is_done:
+            self._end = "tolerance"
+        elif self._idle >= _PATIENCE:
+            self._end = "stuck"
+        elif len(self.values) > (self._max_iter or math.inf):
+            self._end = "max_iter"
+        if self._end:
+            raise StopIteration
+
+    def _is_told_to_stop(self) -> bool:
+        if self._callback is None:
+            return False
+        try:
+            with np.errstate(**self._numpy_errors):
+                return self._callback(len(self.values) - 1, self._problem.unpack(self.at.x), self.at.value) is True
+        except StopIteration:
+            return True
+
+    def run(self, work: Callable[[], Any], *, settles: bool = True) -> Minimum:
+        """Let SciPy work, unless the start is good enough, and give what was found.
+
+        Args:
+            work: gives SciPy's result.
+            settles: whether SciPy's word that it has converged is to be believed.
+        """
+        began, found = time.perf_counter(), None
+        if self.is_done:
+            self._end = "start"
+        else:
+            with self._bar(), np.errstate(all="ignore"):
+                try:
+                    found = work()
+                except EndError as error:
+                    self._end = error.end
+        if found is not None:
+            last = self._point(np.asarray(found.x, float))
+            self.undefined = self.undefined or not last.is_finite
+            self.at = last if last.is_finite else self.at
+            if found.success and not settles:
+                self._end = self._end or "stuck"
+        return self._minimum(found, time.perf_counter() - began)
+
+    @contextmanager
+    def _bar(self) -> Iterator[None]:
+        with bar(self._max_iter, "iteration", wanted=self._progress) as self._show:
+            yield
+
+    def _minimum(self, found: Any, seconds: float) -> Minimum:
+        problem = self._problem
+        success, reason = self._judged(found)
+        return Minimum(
+            x=problem.unpack(self.at.x),
+            params=problem.parameters.by_symbol(self.at.x),
+            value=self.at.value,
+            gradient_norm=self.slope,
+            success=success,
+            reason=reason,
+            iterations=len(self.values) - 1,
+            evaluations=problem.evaluations,
+            hessians=problem.hessians,
+            products=problem.products,
+            values=self.values,
+            seconds=seconds,
+            method=self._method,
+            problem=problem,
+            scipy=found,
+        )
+
+    def _judged(self, found: Any) -> tuple[bool, str]:
+        """Tell whether the search succeeded, and why it ended."""
+        slope = f"the largest slope is {self.slope:.2g}"
+        if self.is_done and self._end not in {"callback", "unbounded"}:
+            start = " at the start" * (self._end == "start")
+            saddle = " (it may be a saddle point: try another start)" * (self._end == "start" and not self.slope)
+            return True, f"{slope}{start}, at most tol = {self.tol:g}{saddle}"
+        f, steps = self._problem.caller.objective, len(self.values) - 1
+        reasons = {
+            "callback": "stopped by the callback",
+            "unbounded": f"{f} fell to -inf: it has no minimum",
+            "curvature": f"the second derivative of {f} is NaN or infinite",
+            "max_iter": f"max_iter = {steps} iterations are done",
+            "stuck": f"no step lowers {f} any more",
+        }
+        if self.undefined and self._end in {"", "stuck"}:
+            why = f"{f} is NaN or infinite at the points tried last"
+        elif self._end in reasons:
+            why = reasons[self._end]
+        elif found.status == 1 and not found.success:
+            why = f"SciPy's limit of {steps} iterations is reached"
+        else:
+            why = f"SciPy says {str(found.message).strip()!r}"
+        success = not self._end and not self.undefined and bool(found.success)
+        return success, f"{why}; {slope}, and tol = {self.tol:g}"
+
+
+class Guarded:
+    """An objective with a wall where it is not finite: higher than the point before, and steeper the nearer it is.
+
+    NaN compares with nothing, and from infinity no line search can tell how far to go back.
+    """
+
+    def __init__(self, problem: ScipyProblem, search: Search) -> None:
+        """Take the objective, and the search that knows the last point."""
+        self._problem = problem
+        self._search = search
+
+    def fun(self, x: Array) -> float:
+        """Give the value."""
+        return self._point(x).value
+
+    def jac(self, x: Array) -> Array:
+        """Give the gradient."""
+        return self._point(x).gradient
+
+    def hess(self, x: Array) -> Array:
+        """Give the Hessian; behind the wall nobody uses it, and some methods want one."""
+        if not self._measured(x).is_finite:
+            return np.eye(len(x))
+        return finite(self._problem.hess(x))
+
+    def hessp(self, x: Array, p: Array) -> Array:
+        """Give the Hessian-vector product."""
+        return finite(self._problem.hessp(x, p)) if self._measured(x).is_finite else p
+
+    def _measured(self, x: Array) -> Point:
+        return Point(x, self._problem.fun(x), self._problem.jac(x))
+
+    def _point(self, x: Array) -> Point:
+        point, before = self._measured(x), self._search.at
+        if point.value == -math.inf:
+            raise EndError("unbounded")
+        if point.is_finite:
+            return point
+        self._search.undefined = True
+        step = x - before.x
+        distance = float(step @ step)
+        if not 0 < distance < math.inf:
+            return Point(x, math.inf, np.zeros_like(x))
+        rise = abs(float(before.gradient @ step)) or 1.0
+        return Point(x, before.value + rise, 2 * rise / distance * step)
+
+
+def finite(array: Array) -> Array:
+    """Give a second derivative, if it is finite.
+
+    Raises:
+        EndError: it is not.
+    """
+    if not np.isfinite(array).all():
+        raise EndError("curvature")
+    return array
+
+
+def _tolerance(tol: object, problem: Objective) -> float:
+    if tol is None:
+        return 1e-6 if all(symbol.dtype.itemsize >= 8 for symbol in problem.parameters.symbols) else 1e-3
+    if not isinstance(tol, int | float | np.number) or isinstance(tol, bool) or not tol > 0:
+        raise ValueError(
+            f"{problem.caller.name}: tol is a positive number, the largest slope at which to stop, not {tol!r}"
+        )
+    return float(tol)
+
+
+def _iterations(max_iter: object, caller: Caller) -> int | None:
+    if max_iter is None:
+        return None
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer) or max_iter < 1:
+        raise ValueError(f"{caller.name}: max_iter is a whole number from 1 up, not {max_iter!r}")
+    return int(max_iter)
