@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
-from operator import add
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symbackprop.autodiff import grad, jacobian
+from symbackprop.autodiff import grad, hessian, hvp
 from symbackprop.expr import Expr
 from symbackprop.lower import Function, compile
-from symbackprop.ops import sum as sum_of
 from symbackprop.ops import symbol as make_symbol
 from symbackprop.optimise.parameters import Parameters, Params, Sizes, Structure
 from symbackprop.train.arguments import Caller
@@ -189,12 +187,8 @@ class ScipyProblem(Objective):
     @cached_property
     def _blocks(self) -> list[Expr]:
         """The blocks of the Hessian on and above its diagonal, by rows."""
-        symbols = self.parameters.symbols
-        return [
-            block
-            for i, gradient in enumerate(self._gradients)
-            for block in jacobian(gradient, symbols[i:], unused="zeros")
-        ]
+        rows = hessian(self.f, self.parameters.symbols, mode="auto")
+        return [block for i, row in enumerate(rows) for block in row[i:]]
 
     @cached_property
     def hessian_function(self) -> Function:
@@ -203,12 +197,11 @@ class ScipyProblem(Objective):
 
     @cached_property
     def product_function(self) -> Function:
-        """The compiled function of the Hessian-vector product: the gradient of ``∇f · v`` for a fixed v."""
+        """The compiled function of the Hessian-vector product."""
         taken = {symbol.name for symbol in free_symbols([self.f])}
         with self.f.graph:
             vectors = [self._direction(symbol, taken) for symbol in self.parameters.symbols]
-        slope = reduce(add, [sum_of(g * v) for g, v in zip(self._gradients, vectors, strict=True)])
-        return self._compiled(grad(slope, self.parameters.symbols, unused="zeros"), "hessian_product", *vectors)
+        return self._compiled(hvp(self.f, self.parameters.symbols, vectors), "hessian_product", *vectors)
 
     @staticmethod
     def _direction(symbol: Expr, taken: set[str | None]) -> Expr:

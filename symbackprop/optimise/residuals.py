@@ -102,5 +102,5 @@ class Residuals(Objective):
     def jacobian_function(self) -> Function:
         """The compiled function of the blocks of the Jacobian, by rows."""
         symbols = self.parameters.symbols
-        blocks = [block for r in self.residuals for block in jacobian(r, symbols, unused="zeros")]
+        blocks = [block for r in self.residuals for block in jacobian(r, symbols, mode="auto", unused="zeros")]
         return self._compiled(blocks, "jacobian")
