@@ -1,4 +1,4 @@
-"""The examples that train, run as a user runs them: what they print and their exit status."""
+"""The examples that train or minimise, run as a user runs them: what they print and their exit status."""
 
 import os
 import re
@@ -40,8 +40,25 @@ def test_xor():
 def test_breast_cancer_agrees_with_scikit_learn():
     pytest.importorskip("sklearn")
     printed = output_of("breast_cancer.py")
-    assert float(re.search(r"largest difference (\S+);", printed)[1]) <= 1e-4
-    assert "dJ/dw = Xᵀ(σ(Xw + b) − y) + lam·w" in printed
+    assert float(re.search(r"largest difference (\S+);", printed)[1]) <= 1e-5
+    assert "dJ/dw   = Xᵀ(σ(Xw + b) − y) + lam·w" in printed
+    steps = {name: int(count) for name, count in re.findall(r"^ *([a-z-]+) +(\d+)\b", printed, re.MULTILINE)}
+    assert max(steps["newton"], steps["trust-exact"]) <= 12 < steps["l-bfgs"]
+
+
+def test_the_laplace_approximation_agrees_with_what_is_known():
+    printed = output_of("laplace.py")
+    assert re.search(r"intercept +15\.0429 +7\.3786 ", printed)
+    assert re.search(r"slope +-0\.2322 +0\.1082 ", printed)
+    laplace, integrated = map(float, re.search(r"Laplace (-[\d.]+), integrated (-[\d.]+)", printed).groups())
+    assert laplace == pytest.approx(integrated, abs=0.1)
+
+
+def test_the_curvature_of_a_network_is_found_with_and_without_its_hessian():
+    pytest.importorskip("sklearn")
+    printed = output_of("curvature.py")
+    assert float(re.search(r"from those of the matrix (\S+)", printed)[1]) <= 1e-9
+    assert re.search(r"after training: from 0\.000\d+ to 1\.\d+, 0 negative", printed)
 
 
 def test_digits_are_read():

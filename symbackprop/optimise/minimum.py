@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from symbackprop.op import Array
     from symbackprop.optimise.problem import Objective
 
+_FEW = 6
+
 
 @dataclass(eq=False, repr=False)
 class Minimum:
@@ -61,7 +63,12 @@ class Minimum:
             f"  {'' if self.success else 'no success: '}{self.reason}",
             f"  {work}",
         ]
-        for symbol, array in self.params.items():
-            shown = np.array2string(array, precision=6, threshold=6, edgeitems=2, separator=", ")
-            lines.append(f"  {symbol.describe()} = " + " ".join(shown.split()))
+        lines += [f"  {symbol.describe()} {_shown(array)}" for symbol, array in self.params.items()]
         return "\n".join(lines)
+
+
+def _shown(array: Array) -> str:
+    """Write a few numbers out, and tell the range of many."""
+    if array.size > _FEW:
+        return f"from {array.min():.6g} to {array.max():.6g}"
+    return "= " + " ".join(np.array2string(array, precision=6, separator=", ").split())

@@ -501,6 +501,61 @@ def test_xor_is_learnt_from_twenty_random_starts(units, enough):
     assert learnt >= enough, f"{learnt} of 20 networks with {units} hidden units have learnt XOR"
 
 
+# --- L13: losses of networks are not convex -------------------------------------------------------------------
+
+
+def xor_network():
+    """The network 2-2-1 with tanh, its loss, and the data."""
+    X, y = sb.symbols("X[N,2] y[N,1]")
+    net = train.mlp(X, [2, 1], sb.tanh)
+    return net, train.squared_error(net.output, y), {X: POINTS, y: XOR[:, None]}
+
+
+@pytest.mark.lecture("L13")
+def test_the_hessian_of_a_networks_loss_has_eigenvalues_of_either_sign():
+    net, loss, data = xor_network()
+    for seed in range(5):
+        problem = sb.scipy_problem(loss, net.init(seed), data)
+        eigenvalues = np.linalg.eigvalsh(problem.hess(problem.x0))
+        assert eigenvalues[0] < -0.1
+        assert eigenvalues[-1] > 0.1
+        # Along the first eigenvector the loss bends down.
+        direction = np.linalg.eigh(problem.hess(problem.x0))[1][:, 0]
+        before, here, after = (problem.fun(problem.x0 + h * direction) for h in (-1e-3, 0.0, 1e-3))
+        assert before + after < 2 * here
+
+
+@pytest.mark.lecture("L13")
+def test_a_convex_loss_has_no_negative_eigenvalue():
+    X, w, b, y = sb.symbols("X[N,2] w[2] b y[N]")
+    problem = sb.scipy_problem(train.binary_cross_entropy(X @ w + b, y), [w, b], {X: POINTS, y: XOR})
+    for theta in normal(6, (20, 3))[0]:
+        assert np.linalg.eigvalsh(problem.hess(theta))[0] > -1e-15
+
+
+@pytest.mark.lecture("L13")
+def test_where_the_descent_of_a_network_ends_depends_on_its_start():
+    net, loss, data = xor_network()
+    ends = [sb.minimize(loss, net.init(seed), data) for seed in range(6)]
+    assert all(end.success for end in ends)
+    values = np.array([end.value for end in ends])
+    assert (values < 1e-10).sum() >= 2  # XOR is learnt
+    assert (np.abs(values - 1 / 8) < 1e-6).sum() >= 2  # two of the four points get one answer between them
+
+
+@pytest.mark.lecture("L13")
+@pytest.mark.parametrize("bias", [0.0, 0.1])
+def test_weights_that_begin_at_zero_stay_equal(bias):
+    """Hidden units that begin alike remain alike, and two that are one cannot do XOR; small random weights can."""
+    net, loss, data = xor_network()
+    end = sb.minimize(loss, net.params, data, start=dict.fromkeys(net.biases, bias))
+    W, w = (end.params[symbol] for symbol in net.weights)
+    assert (W[:, 0] == W[:, 1]).all()
+    assert w[0] == w[1]
+    assert end.value == pytest.approx(0.25)
+    assert min(sb.minimize(loss, net.init(seed, bias=bias), data).value for seed in range(5)) < 1e-10
+
+
 # --- D12: linear output units ---------------------------------------------------------------------------------
 
 
