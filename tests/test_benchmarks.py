@@ -1,0 +1,65 @@
+"""The benchmarks compute what they say: each row once, at small sizes. Nothing is timed here."""
+
+import numpy as np
+import pytest
+
+import symbackprop as sb
+from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio
+from tests.benchmarks.timing import in_turns
+
+DIFFERENT = list({(problem.name, problem.wrt): problem for problem in PROBLEMS}.values())
+
+
+def _close(found, right):
+    np.testing.assert_allclose(found, right, rtol=1e-10, atol=1e-12 * np.abs(right).max())
+
+
+@pytest.mark.parametrize("problem", DIFFERENT, ids=lambda problem: f"{problem.name} by {problem.wrt}")
+def test_hessian_by_hand_is_symbackprops_and_what_differences_say(problem: Problem):
+    values = problem.values(problem.small)
+    by_hand = problem.by_hand(values)
+    with sb.Graph():
+        inputs, hessian = problem.expressions()
+        _close(sb.compile(inputs, hessian)(*values.values()), by_hand)
+        symbols = dict(zip(values, inputs, strict=True))
+        slope = sb.compile(inputs, sb.grad(problem.value(FUNCTIONS, **symbols), symbols[problem.wrt]))
+    x = values[problem.wrt]
+    for direction in np.random.default_rng(1).standard_normal((3, *x.shape)):
+        ahead, behind = (slope(*{**values, problem.wrt: x + step * direction}.values()) for step in (1e-5, -1e-5))
+        along = np.tensordot(by_hand, direction, x.ndim)
+        np.testing.assert_allclose((ahead - behind) / 2e-5, along, rtol=1e-6, atol=1e-7 * np.abs(along).max())
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [problem for problem in DIFFERENT if problem.structure],
+    ids=lambda problem: f"{problem.name} by {problem.wrt}",
+)
+def test_parts_by_hand_are_smaller_and_stand_for_the_hessian(problem: Problem):
+    values = problem.values(problem.small)
+    parts = problem.structure.parts(**values)
+    with sb.Graph():
+        hessian = sb.compile(*problem.expressions())(*values.values())
+    _close(problem.structure.filled(values, *parts), hessian)
+    assert sum(part.size for part in parts) < hessian.size
+
+
+def test_memory_counts_what_a_call_takes_over_arguments_and_result():
+    values = {"x": np.ones(1000)}
+    assert peak_ratio(lambda: np.ones(1000), values) == pytest.approx(0.5, rel=0.1)
+    assert peak_ratio(lambda: np.ones((4, 1000)).sum(axis=0), values) == pytest.approx(2.5, rel=0.1)
+
+
+def test_turns_give_each_contender_a_time():
+    calls = dict.fromkeys(("fast", "slow"), 0)
+
+    def called(name):
+        calls[name] += 1
+
+    found = in_turns(
+        {name: lambda name=name: called(name) for name in calls}, kept=["fast"], rounds=3, turn=1e-5, limit=0
+    )
+    assert set(found) == set(calls)
+    assert min(found.values()) > 0
+    assert calls["fast"] >= 5  # to warm up, to tell how often, and in each round
+    assert calls["slow"] >= 3
