@@ -11,7 +11,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from symbackprop import ops
-from symbackprop.autodiff import backprop, check_grad, evaluate, grad, hessian, hvp, jacobian, jvp, vjp
+from symbackprop.autodiff import (
+    backprop,
+    check_grad,
+    directional,
+    divergence,
+    empirical_fisher,
+    evaluate,
+    fisher,
+    gauss_newton,
+    gnvp,
+    grad,
+    hessian,
+    hessian_diag,
+    hvp,
+    jacobian,
+    jvp,
+    laplacian,
+    vjp,
+)
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
 from symbackprop.lower import Function, compile
@@ -43,13 +61,21 @@ __all__ = [
     "check_grad",
     "compile",
     "current_graph",
+    "directional",
+    "divergence",
     "draw",
+    "empirical_fisher",
     "evaluate",
+    "fisher",
+    "gauss_newton",
+    "gnvp",
     "grad",
     "hessian",
+    "hessian_diag",
     "hvp",
     "jacobian",
     "jvp",
+    "laplacian",
     "latex",
     "least_squares",
     "linalg",

@@ -20,7 +20,7 @@ from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand, common_graph, user_line
-from symbackprop.graph import Graph, Node, Origin, current_graph, current_module, current_origin
+from symbackprop.graph import Graph, Node, Origin, attributed, current_graph, current_module, current_origin
 
 Dtype: TypeAlias = "np.dtype[Any]"
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -241,6 +241,29 @@ def new_expr(  # noqa: PLR0917  (the fields of a node, in its order)
     node = Node(op, inputs, params, shape, dtype, origin.where, origin.backward, module=origin.module)
     with graph.lock:
         return Expr(graph, graph.add(node))
+
+
+def substituted(outputs: Sequence[Expr], places: Mapping[Expr, Expr]) -> list[Expr]:
+    """Give expressions with others in the places of some that they are computed from, of the same shapes and dtypes.
+
+    >>> import symbackprop as sb
+    >>> x, y = sb.symbols("x y")
+    >>> print(*substituted([sb.sin(x), sb.exp(y)], {x: 2 * y}))
+    sin(2y) exp(y)
+    """
+    if not outputs:
+        return []
+    graph = outputs[0].graph
+    done = {old.number: new.number for old, new in places.items()}
+    for number in graph.reachable([expr.number for expr in outputs], known=done):
+        if number not in done:
+            node = graph.nodes[number]
+            inputs = tuple(done[operand] for operand in node.inputs)
+            done[number] = number
+            if inputs != node.inputs:
+                with attributed(node.origin()):
+                    done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype).number
+    return [Expr(graph, done[expr.number]) for expr in outputs]
 
 
 def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:

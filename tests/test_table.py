@@ -922,8 +922,8 @@ def test_cost_is_linear_in_the_depth(monkeypatch, options):
     walked = []
     reachable = sb.Graph.reachable
 
-    def counted(self, outputs):
-        found = reachable(self, outputs)
+    def counted(self, outputs, **options):
+        found = reachable(self, outputs, **options)
         walked.append(len(found))
         return found
 

@@ -31,7 +31,7 @@ Unused: TypeAlias = Literal["error", "zeros"]
 # --- products with a vector -----------------------------------------------------------------------------------
 
 
-def _directions(
+def directions(
     xs: Expr | Sequence[Expr], vectors: Operand | Sequence[Operand], what: str, name: str
 ) -> list[tuple[Expr, Expr]]:
     """Pair each expression with the direction that it is moved in.
@@ -56,7 +56,7 @@ def _directions(
     return found
 
 
-def _pushed(
+def pushed_forward(
     ys: Sequence[Expr], moves: Sequence[tuple[Expr, Expr]], unused: str, what: str, skip: Collection[str]
 ) -> list[Expr]:
     """Push tangents forward: the pull-back is linear in its cotangents, and pulling back through it turns it round."""
@@ -124,7 +124,7 @@ def jvp(
     ys = listed(y)
     for each in ys:
         check_differentiable(each, "jvp")
-    return unwrapped(_pushed(ys, _directions(x, tangent, "jvp", "tangent"), unused, "jvp", skip), y)
+    return unwrapped(pushed_forward(ys, directions(x, tangent, "jvp", "tangent"), unused, "jvp", skip), y)
 
 
 @overload
@@ -160,7 +160,7 @@ def hvp(
     >>> print(*sb.hvp(sb.sum(x * y), [x, y], [v, u]))
     u v
     """
-    moves = _directions(x, vector, "hvp", "vector")
+    moves = directions(x, vector, "hvp", "vector")
     xs = [each for each, _ in moves]
     gradients = grad(f, xs, skip=skip)
     seeds = [(gradient, v) for gradient, (_, v) in zip(gradients, moves, strict=True)]
@@ -170,19 +170,24 @@ def hvp(
 # --- Jacobians and Hessians -----------------------------------------------------------------------------------
 
 
-def _check_mode(mode: str, what: str) -> None:
+def check_mode(mode: str, what: str) -> None:
+    """Check that a mode of differentiation has a name that is known.
+
+    Raises:
+        ValueError: it has not.
+    """
     if mode not in {"reverse", "forward", "auto"}:
         msg = f'{what}: mode is "reverse", "forward" or "auto", not {mode!r}'
         raise ValueError(msg)
 
 
-def _identity(x: Expr) -> Expr:
+def identity_of(x: Expr) -> Expr:
     """Give the derivative of an expression by itself: the identity, with x's axes twice."""
     with attributed(x.node.origin(backward=True)):
         return reshape(eye(x.size, dtype=x.dtype, graph=x.graph), x.shape * 2) if x.shape else ones_like(x)
 
 
-def _turned(found: Expr, last: int) -> Expr:
+def last_axes_first(found: Expr, last: int) -> Expr:
     """Bring the last axes to the front."""
     with attributed(found.node.origin(backward=True)):
         return permute(found, (*range(-last, 0), *range(-found.ndim, -last)))
@@ -239,17 +244,17 @@ def jacobian(
     x ⊙ cos(tx)
     """
     check_differentiable(y, "jacobian")
-    _check_mode(mode, "jacobian")
+    check_mode(mode, "jacobian")
     xs = [check_target(each, position, "jacobian") for position, each in enumerate(listed(x))]
     inputs: Size = 0
     for each in xs:
         inputs = each.size + inputs
     if mode == "reverse" or (mode == "auto" and not dims.is_less(inputs, y.size)):
-        return unwrapped(pulled_back([(y, _identity(y))], xs, unused, "jacobian", skip=skip), x)
+        return unwrapped(pulled_back([(y, identity_of(y))], xs, unused, "jacobian", skip=skip), x)
     found = []
     for each in xs:
-        (pushed,) = _pushed([y], [(each, _identity(each))], unused, "jacobian", skip)
-        found.append(_turned(pushed, y.ndim))
+        (pushed,) = pushed_forward([y], [(each, identity_of(each))], unused, "jacobian", skip)
+        found.append(last_axes_first(pushed, y.ndim))
     return unwrapped(found, x)
 
 
@@ -292,7 +297,7 @@ def hessian(
     >>> print(H[0][0], H[0][1], H[1][0])
     diag(exp(x)) A Aᵀ
     """
-    _check_mode(mode, "hessian")
+    check_mode(mode, "hessian")
     if isinstance(x, Expr):
         return jacobian(grad(f, x, skip=skip), x, mode=mode, unused="zeros", skip=skip)
     xs = [*x]
@@ -310,7 +315,7 @@ def hessian(
         for j, block in zip(mine, found, strict=True):
             blocks[i, j] = block
             if j != i:
-                blocks[j, i] = _turned(block, xs[j].ndim)
+                blocks[j, i] = last_axes_first(block, xs[j].ndim)
     return [[blocks[i, j] for j in range(len(xs))] for i in range(len(xs))]
 
 

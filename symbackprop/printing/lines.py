@@ -16,7 +16,7 @@ from symbackprop.autodiff.reverse import Pruned, backpropagate
 from symbackprop.errors import ArgumentError, NotDifferentiableError
 from symbackprop.expr import Expr, common_graph, require_scalar
 from symbackprop.graph import Graph, Node
-from symbackprop.op import ATOM, CONSTANT, MULTIPLY, Array, Form, Op, Params, new_expr
+from symbackprop.op import ATOM, CONSTANT, MULTIPLY, Array, Form, Op, Params, new_expr, substituted
 from symbackprop.ops import TABLE, add, constant, ones_like, symbol
 from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.ops.leaf import SYMBOL
@@ -352,7 +352,7 @@ class Draft:
         terms = {operand: term for operand, term in found.items() if term is not None}
         if formula.op.elementwise:
             return terms
-        known = _replaced(list(terms.values()), {formula.number: self.placeholders[number]})
+        known = substituted(list(terms.values()), {formula: self.placeholders[number]})
         return dict(zip(terms, known, strict=True))
 
     def _factors(self, number: int, terms: Mapping[int, Expr]) -> dict[int, Expr]:
@@ -375,7 +375,7 @@ class Draft:
             if not shape or (place.number not in mixed and place.shape == shape)
         }
         signal = self.signals[number]
-        found = _replaced(list(chosen.values()), {signal.number: ones_like(signal)})
+        found = substituted(list(chosen.values()), {signal: ones_like(signal)})
         return dict(zip(chosen, found, strict=True))
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -427,24 +427,6 @@ def _called(signal: Expr) -> str:
     if signal.op is DERIVATIVE:
         return ratio_text(signal.params["top"], signal.params["bottom"])
     return str(signal.params["name"])
-
-
-def _replaced(outputs: Sequence[Expr], places: Mapping[int, Expr]) -> list[Expr]:
-    """Give expressions with others in the places of some nodes."""
-    if not outputs:
-        return []
-    graph = outputs[0].graph
-    done: dict[int, int] = {}
-    for number in graph.reachable([expr.number for expr in outputs]):
-        node = graph.nodes[number]
-        inputs = tuple(done[operand] for operand in node.inputs)
-        if number in places:
-            done[number] = places[number].number
-        elif inputs == node.inputs:
-            done[number] = number
-        else:
-            done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype).number
-    return [Expr(graph, done[expr.number]) for expr in outputs]
 
 
 # --- activations of the user's own ---------------------------------------------------------------------------------
