@@ -140,10 +140,14 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "sinm": _of_matrices(scipy.linalg.sinm),
     "sinm_frechet": _along(np.imag),
     "sigmoid": _in_double(scipy.special.expit),
+    "sigmoid_entropy": _in_double(lambda x: np.logaddexp(0.0, x) - x * scipy.special.expit(x)),
     "sigmoid_slope": _in_double(lambda x: scipy.special.expit(x) * scipy.special.expit(-x)),
     "slice": lambda x, runs: x[_runs_index(runs)],
     "solve": np.linalg.solve,
     "softmax": lambda x, axes: np.exp(x) / np.exp(x).sum(axes, keepdims=True),
+    "softmax_centred": lambda x, z, axes: (
+        x - (x * (np.exp(z) / np.exp(z).sum(axes, keepdims=True))).sum(axes, keepdims=True)
+    ),
     "signdet": lambda x: np.linalg.slogdet(x)[0],
     "softplus": _in_double(lambda x: -scipy.special.log_expit(-x)),
     "squeeze": lambda x, axes: np.squeeze(x, axis=axes),
@@ -185,6 +189,7 @@ EMPTY = {
     "max": [Case(((2, 0),), {"axes": (-2,)})],
     "softmax": [Case(((0, 3),), {"axes": (-1,)}), Case(((2, 0),), {"axes": (-1,)})],
     "log_softmax": [Case(((2, 0),), {"axes": (-1,)})],
+    "softmax_centred": [Case(((0, 3), (0, 3)), {"axes": (-1,)}), Case(((2, 0), (2, 0)), {"axes": (-1,)})],
     "logsumexp": [Case(((0, 3),), {"axes": (-1,)})],
     "product_of_others": [Case(((0, 2),), {"axis": -2}), Case(((1,),), {"axis": -1}), Case(((2, 0),), {"axis": -2})],
     "matmul": [Case(((0, 3), (3, 2))), Case(((2, 0), (0, 3))), Case(((0,), (0,))), Case(((2, 3), (3, 0)))],
@@ -358,7 +363,7 @@ def test_dtype_rule_is_numpys(op):
         try:
             y, _ = build(app, arrays)
         except DtypeError:
-            assert op.name in {"softmax", "log_softmax", "logsumexp", "weighted_logsumexp"}, (
+            assert op.name in {"softmax", "log_softmax", "logsumexp", "softmax_centred", "weighted_logsumexp"}, (
                 dtypes
             )  # their functions convert first
             continue

@@ -326,6 +326,39 @@ def test_a_spelling_is_found_through_layout_steps(name):
         np.testing.assert_allclose(naive, right, rtol=1e-12, atol=1e-300)
 
 
+# --- where an average is subtracted from equal numbers --------------------------------------------------------------
+
+
+def _entropy(p, axis=-1):
+    return -sb.sum(p * sb.log(p), axis=axis)
+
+
+# name: a function of Z[2, 3], of which every derivative is zero where the numbers of a row are equal
+FLAT = {
+    "entropy": lambda Z: _entropy(sb.softmax(Z)),
+    "entropy, written out": lambda Z: _entropy(sb.exp(Z) / sb.sum(sb.exp(Z), axis=1, keepdims=True)),
+    "entropy of log_softmax": lambda Z: -sb.sum(sb.softmax(Z) * sb.log_softmax(Z), axis=1),
+    "mean entropy": lambda Z: sb.mean(_entropy(sb.softmax(Z))),
+    "weighted entropy": lambda Z: W[:, 0] * _entropy(sb.softmax(Z)) / 7,
+    "entropy of a column": lambda Z: _entropy(sb.softmax(Z.T, axis=0), axis=0),
+    "perplexity": lambda Z: sb.exp(_entropy(sb.softmax(Z / 3))),
+    "entropy in bits": lambda Z: _entropy(sb.softmax(Z)) / np.log(2),
+    "divergence from a uniform distribution": lambda Z: sb.sum(sb.softmax(Z) * sb.log(sb.softmax(Z) / (1 / 3)), axis=1),
+    "divergence from a shifted copy": lambda Z: sb.sum(
+        sb.softmax(Z + 0.1) * (sb.log_softmax(Z + 0.1) - sb.log_softmax(Z)), axis=1
+    ),
+    "cross entropy with a flatter one": lambda Z: -sb.sum(sb.softmax(Z) * sb.log(sb.softmax(Z / 3)), axis=1),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_derivative_that_is_zero_where_numbers_are_equal_is_exactly_zero(name):
+    Z = sb.symbol("Z", (2, 3))
+    slope = sb.compile([Z], sb.grad(sb.sum(FLAT[name](Z)), Z))
+    for row in (0.0, 0.1, -1e4):
+        np.testing.assert_array_equal(slope(np.full((2, 3), row)), 0.0)
+
+
 # --- the rules themselves ---------------------------------------------------------------------------------------
 
 GRID = [0.0, *(sign * x for x in (1e-300, 1e-8, 0.1, 0.5, 1.0, 2.0, 7.0, 40.0, 300.0, 1000.0, 1e4) for sign in (1, -1))]

@@ -47,7 +47,7 @@ from symbackprop.ops.elementwise import (
     where,
 )
 from symbackprop.ops.layout import broadcast_to, ones_like
-from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, PROD, SOFTMAX, SUM, spread
+from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, PROD, SOFTMAX, SOFTMAX_CENTRED, SUM, spread
 
 _BOUNDED = {
     *(add, subtract, negative, where, ASTYPE),
@@ -59,7 +59,7 @@ _SINGULAR = {sqrt, log, power, divide}
 _MOVED = {op for family in (layout, index) for op in vars(family).values() if isinstance(op, Op)}
 _SUMS_OF_PRODUCTS = {op for op in vars(contract).values() if isinstance(op, Op)}
 _REDUCTIONS = {SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP}
-_MIXTURES = {SOFTMAX, LOG_SOFTMAX}
+_MIXTURES = {SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED}
 _FOLLOWED = _MOVED | _SUMS_OF_PRODUCTS | _REDUCTIONS | _MIXTURES
 
 Condition = tuple[Expr, bool]
@@ -176,10 +176,13 @@ def _moved(C: Expr, V: Expr, mask: Expr | None, extra: Shape) -> Expr:
         rule = C.op.rule(position) if operand is V else None
         if rule is not None:
             moved = _chosen(C, position, extra, mask) if C.op is where or mask is None else _through(C, V, rule, mask)
-            if moved.shape[len(extra) :] != V.shape:
-                moved = greater(unbroadcast(astype(moved, V.dtype), V, len(extra)), 0)
-            parts.append(moved)
+            parts.append(_gathered(moved, V, len(extra)))
     return reduce(logical_or, parts)
+
+
+def _gathered(mask: Expr, V: Expr, extra: int) -> Expr:
+    """Undo the broadcasting of V in a mask."""
+    return mask if mask.shape[extra:] == V.shape else greater(unbroadcast(astype(mask, V.dtype), V, extra), 0)
 
 
 def _chosen(C: Expr, position: int, extra: Shape, mask: Expr | None) -> Expr:
@@ -208,8 +211,10 @@ def _spread(op: Op, params: Params, V: Expr, mask: Expr) -> Expr:
 
 def kept_out(op: Op, params: Params, V: Expr, mask: Expr, contribution: Expr) -> Expr:
     """Keep NaN out of what a reduction or a softmax contributes where its gradient is zero by a mask."""
-    mixes = op in _REDUCTIONS | _MIXTURES
-    return where(_spread(op, params, V, mask), contribution, 0) if mixes else contribution
+    if op not in _REDUCTIONS | _MIXTURES:
+        return contribution
+    alive = _gathered(_spread(op, params, V, mask), V, contribution.ndim - V.ndim)
+    return where(alive, contribution, 0)
 
 
 def unbroadcast(contribution: Expr, V: Expr, extra: int) -> Expr:

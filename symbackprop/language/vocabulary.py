@@ -18,7 +18,7 @@ import numpy as np
 from symbackprop import ops
 from symbackprop.dims import Size
 from symbackprop.errors import ParseError
-from symbackprop.expr import Expr
+from symbackprop.expr import Expr, Operand
 from symbackprop.op import ADD, COMPARE, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply
 from symbackprop.ops.index import UNSLICE, getitem
 from symbackprop.ops.layout import axes_of
@@ -54,7 +54,11 @@ def _along(op: Op) -> Function:
         axes = axes_of(op.name, x, axis)
         return apply(op, x, **({"axes": axes} if "axes" in op.options else {"axis": axes[0]}))
 
-    return applied
+    def applied_to_two(x: Operand, y: Operand, axis: Axis = None) -> Expr:
+        widest = max(ops.as_expr(x), ops.as_expr(y), key=lambda operand: operand.ndim)
+        return apply(op, x, y, axes=axes_of(op.name, widest, axis))
+
+    return applied if len(op.vjps) == 1 else applied_to_two
 
 
 def _converted(dtype: str) -> Function:

@@ -554,6 +554,19 @@ SIGMOID_SLOPE: Op = _function(
     numpy=_called("sigmoid_slope"), dtype=real, public=False,
 )  # fmt: skip
 
+_SIGMOID_ENTROPY = '''
+def sigmoid_entropy(z):
+    """-p*log(p) - (1 - p)*log(1 - p) of p = sigmoid(z): log1p(e) + |z|*e/(1 + e), e = exp(-|z|)."""
+    a = np.abs(z)
+    e = np.exp(0.0 - a)
+    return np.log1p(e) + np.minimum(a, 800.0) * (e / (1.0 + e))
+'''
+SIGMOID_ENTROPY: Op = _function(
+    "sigmoid_entropy", "Give the entropy of a coin that shows heads with probability σ(x); d/dx = -x σ(x)(1 - σ(x)).",
+    lambda g, _y, x: -(g * (x * SIGMOID_SLOPE(x))), helper=_SIGMOID_ENTROPY, numpy=_called("sigmoid_entropy"),
+    dtype=real, public=False,
+)  # fmt: skip
+
 _TANH_SLOPE = '''
 def tanh_slope(x):
     """1 - tanh(x)**2 without cancellation: 4 * exp(-2*|x|) / (1 + exp(-2*|x|))**2."""

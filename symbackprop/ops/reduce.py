@@ -334,10 +334,17 @@ def softmax(z, axis):
 '''
 _LOG_SOFTMAX = '''
 def log_softmax(z, axis):
-    """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
+    """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows, and right where that is all."""
     s = z - z.max(axis=axis, keepdims=True, initial=-np.inf)
+    e = np.exp(s)
+    total = e.sum(axis=axis, keepdims=True)
+    alone = total < 1.5
     with np.errstate(divide="ignore"):  # log(0) of no elements
-        return s - np.log(np.exp(s).sum(axis=axis, keepdims=True))
+        log = np.log(total)
+    if np.any(alone):
+        rest = np.where(s < 0, e, 0.0).sum(axis=axis, keepdims=True)
+        log = np.where(alone, np.log1p(rest), log)
+    return s - log
 '''
 _LOGSUMEXP = '''
 def logsumexp(z, axis=None, keepdims=False):
@@ -350,11 +357,12 @@ def logsumexp(z, axis=None, keepdims=False):
 '''
 
 
-def _only_floats(kind: Any, **_: Any) -> Dtype:
-    dtype: Dtype = np.result_type(kind)
-    if dtype.kind != "f":
-        msg = f"needs floats, not {dtype}: convert with astype"
-        raise DtypeError(msg)
+def _only_floats(*kinds: Any, **_: Any) -> Dtype:
+    for kind in kinds:
+        if np.result_type(kind).kind != "f":
+            msg = f"needs floats, not {np.result_type(kind)}: convert with astype"
+            raise DtypeError(msg)
+    dtype: Dtype = np.result_type(*kinds)
     return dtype
 
 
@@ -385,6 +393,50 @@ def _log_softmax_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Ex
 
 SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
 LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
+
+_CENTRED = '''
+def softmax_centred(x, z, axis):
+    """x - sum(x * softmax(z)), of differences from the x at the largest z: what all x have in common does not count."""
+    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
+    d = x - np.where(z == m, x, -np.inf).max(axis=axis, keepdims=True, initial=-np.inf)
+    e = np.exp(z - m)
+    return d - (d * (e / e.sum(axis=axis, keepdims=True))).sum(axis=axis, keepdims=True)
+'''
+
+
+def _centred_vjp(g: Expr, _y: Expr, _x: Expr, z: Expr, *, axes: tuple[int, ...]) -> Expr:
+    return g - apply(SOFTMAX, z, axes=axes) * apply(SUM, g, axes=axes, keepdims=True)
+
+
+def _centre_vjp(g: Expr, y: Expr, _x: Expr, z: Expr, *, axes: tuple[int, ...]) -> Expr:
+    return -(apply(SUM, g, axes=axes, keepdims=True) * (apply(SOFTMAX, z, axes=axes) * y))
+
+
+def _of_two(name: str) -> Notation:
+    def notation(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+        axes = params["axes"]  # from the right: the operands need not have the same number
+        return Form(f"{name}($0, $1, axis={axes[0] if len(axes) == 1 else axes})")
+
+    return notation
+
+
+SOFTMAX_CENTRED = Op(
+    name="softmax_centred",
+    doc="Give x - sum(x * softmax(z)): what the derivative of softmax multiplies by its value.",
+    shape=lambda x, z, **_: dims.broadcast(x, z),
+    dtype=_only_floats,
+    vjps=(_centred_vjp, _centre_vjp),
+    numpy=_of_two("softmax_centred"),
+    text=_of_two("softmax_centred"),
+    latex=_of_two(r"\operatorname{softmax\ centred}"),
+    helper=_CENTRED,
+    cost=lambda _xs, y, _params: dims.product(y) * 9,
+    cases=(
+        *(Case(case.shapes * 2, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
+        *(Case(shapes, {"axes": (-1,)}) for shapes in [((3,), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (2, 3))]),
+    ),
+    options={"axes": (-1,)},
+)
 LOGSUMEXP = _reduction(
     "logsumexp",
     "Give log(sum(exp(x))) over axes.",

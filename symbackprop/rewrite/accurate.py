@@ -8,9 +8,12 @@ they are. `textbook` writes for people what `closed` brought in.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
+from symbackprop.dims import Shape
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, scalar_value
+from symbackprop.op import CONSTANT, apply, literal, scalar_value
 from symbackprop.ops import (
     abs,
     add,
@@ -25,13 +28,16 @@ from symbackprop.ops import (
     expm1,
     log,
     log1p,
+    log_softmax,
     logaddexp,
     mean,
+    multiply,
     negative,
     power,
     sigmoid,
     sin,
     sinh,
+    softmax,
     softplus,
     sqrt,
     square,
@@ -47,17 +53,20 @@ from symbackprop.ops.elementwise import (
     ISRU,
     LOG1MEXP,
     LOGCOSH,
+    SIGMOID_ENTROPY,
     SIGMOID_SLOPE,
     TANH_SLOPE,
     XLOG1PY,
     XLOGY,
 )
-from symbackprop.ops.layout import EXPAND_DIMS, full_like
-from symbackprop.ops.reduce import MEAN, SUM, reduced
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
+from symbackprop.ops.reduce import LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
 EXACT, REAL, FINITE = Strength
+_DEEPEST = 6  # how far down a sum is looked into for what its elements have in common
+_MOST_FACTORS = 16  # that a product is taken apart into
 
 
 def _log_of_power(expr: Expr) -> Expr | None:
@@ -85,6 +94,152 @@ def _quotient_of_exponentials(expr: Expr) -> Expr | None:
     if expr.dtype != below.dtype or not is_sum_of_exponentials(below) or _is_sigmoids(below):
         return None
     return exp(above.inputs[0] - log(below)) if above.op is exp else above * exp(-log(below))
+
+
+# --- averages with the weights of a softmax -----------------------------------------------------------------------
+
+
+def _factors(expr: Expr) -> tuple[float, Counter[tuple[int, bool]]]:
+    """Give the number in a product and its other factors, each with whether it divides."""
+    number, found, waiting = 1.0, Counter[tuple[int, bool]](), [expr]
+    for _ in range(_MOST_FACTORS):
+        if not waiting:
+            break
+        part = waiting.pop()
+        value = scalar_value(part)
+        if value is not None:
+            number *= value
+        elif part.op is negative:
+            number = -number
+            waiting.append(part.inputs[0])
+        elif part.op is multiply:
+            waiting += part.inputs
+        elif part.op is divide:
+            waiting.append(part.inputs[0])
+            found[part.inputs[1].number, True] += 1
+        elif part.op is BROADCAST_TO:
+            waiting.append(part.inputs[0])
+        else:
+            found[part.number, False] += 1
+    found.update((part.number, False) for part in waiting)
+    return number, found
+
+
+def _total(expr: Expr) -> Expr | None:
+    """Give the sum that an expression spreads along what was summed."""
+    total = expr.inputs[0] if expr.op is EXPAND_DIMS else expr
+    if total.op is not SUM:
+        return None
+    kept = reduced(total.inputs[0].shape, axes=total.params["axes"], keepdims=True)
+    return total if expr.shape in {kept, ()} else None
+
+
+def _is_softmax_along(p: Expr, total: Expr) -> bool:
+    """Tell whether an expression is a softmax along the axes that a sum goes over."""
+    axes, summed = total.params["axes"], total.inputs[0].shape
+    fits = p.op is SOFTMAX and p.dtype == total.dtype and set(p.params["axes"]) == set(axes)
+    return fits and all(p.shape[axis] == summed[axis] for axis in axes)
+
+
+def _is_even(x: Expr, axes: Sequence[int]) -> bool:
+    """Tell whether all elements along the axes are surely equal."""
+    if x.op is BROADCAST_TO and _is_even(x.inputs[0], axes):
+        return True
+    if x.op is CONSTANT and x.shape:
+        array = x.params["value"].array
+        within = tuple(axis for axis in axes if -axis <= array.ndim)
+        return bool((array.min(axis=within) == array.max(axis=within)).all()) if array.size else True
+    return all(-axis > x.ndim or x.shape[axis] == 1 for axis in axes)
+
+
+def _added(x: Expr, axes: tuple[int, ...]) -> Sequence[int]:
+    """Give the positions of the operands whose parts that are even make even parts of x."""
+    if x.op in {add, subtract}:
+        return 0, 1
+    if x.op in {multiply, divide}:
+        positions = (0, 1) if x.op is multiply else (0,)
+        return [position for position in positions if _is_even(x.inputs[1 - position], axes)][:1]
+    return (0,) if x.op in {negative, BROADCAST_TO} else ()
+
+
+def _uneven(x: Expr, axes: tuple[int, ...], depth: int = _DEEPEST) -> Expr | None:
+    """Leave out of a sum what is the same for all elements along the axes; None if that is all of it."""
+    if _is_even(x, axes):
+        return None
+    if not depth:
+        return x
+    if x.op is LOG_SOFTMAX and x.params["axes"] == axes:
+        return _uneven(x.inputs[0], axes, depth - 1)
+    added = _added(x, axes)
+    parts = [_uneven(part, axes, depth - 1) if at in added else part for at, part in enumerate(x.inputs)]
+    if added and all(parts[at] is None for at in added):
+        return None
+    return x if parts == list(x.inputs) else apply(x.op, *(0 if part is None else part for part in parts), **x.params)
+
+
+def _less_average(x: Expr, p: Expr, shape: Shape) -> Expr | None:
+    """Give x less its average with the weights of a softmax; None where x is the same along the axes."""
+    uneven = _uneven(x, p.params["axes"])
+    if uneven is None:
+        return None
+    return broadcast_to(apply(SOFTMAX_CENTRED, uneven, *p.inputs, **p.params), shape)
+
+
+def _softmax_slope(expr: Expr) -> Expr | None:
+    for x, other in (expr.inputs, expr.inputs[::-1]):
+        total = _total(other)
+        if total is None or total.inputs[0].shape != expr.shape or x.dtype != expr.dtype:
+            continue
+        number, factors = _factors(total.inputs[0])
+        for p in [Expr(expr.graph, factor) for factor, divides in factors if not divides]:
+            if _is_softmax_along(p, total) and _factors(x) == (number, factors - Counter({(p.number, False): 1})):
+                centred = _less_average(x, p, expr.shape)
+                if centred is None:
+                    return full_like(expr, 0)
+                return centred if x is expr.inputs[0] else -centred
+    return None
+
+
+def _share(expr: Expr) -> tuple[Expr, Expr | None] | None:
+    """Give p, and x less its average, where an expression is p ⊙ x − p ⊙ sum(p ⊙ x)."""
+    product, share = expr.inputs
+    for p, other in (share.inputs, share.inputs[::-1]):
+        total = _total(other)
+        if total is None or total.inputs[0] is not product or product.shape != expr.shape:
+            continue
+        number, factors = _factors(product)
+        if _is_softmax_along(p, total) and factors[p.number, False]:
+            factors[p.number, False] -= 1
+            x: Expr = literal(number, p.dtype, graph=p.graph)
+            for factor, divides in factors.elements():
+                part = Expr(expr.graph, factor)
+                x = x / part if divides else x * part
+            return p, _less_average(x, p, expr.shape)
+    return None
+
+
+def _share_of_even(expr: Expr) -> Expr | None:
+    found = _share(expr)
+    return full_like(expr, 0) if found is not None and found[1] is None else None
+
+
+def _share_of_uneven(expr: Expr) -> Expr | None:
+    found = _share(expr)
+    return found[0] * found[1] if found is not None and found[1] is not None else None
+
+
+def _shift_of_centred(expr: Expr) -> Expr | None:
+    x, z = expr.inputs
+    uneven = _uneven(x, expr.params["axes"])
+    if uneven is None:
+        return full_like(expr, 0)
+    return None if uneven is x else apply(SOFTMAX_CENTRED, uneven, z, **expr.params)
+
+
+def _plain_average(expr: Expr) -> Expr | None:
+    x, z = expr.inputs
+    axes = expr.params["axes"]
+    return x - apply(SUM, x * apply(SOFTMAX, z, axes=axes), axes=axes, keepdims=True)
 
 
 def _total_of_differences(expr: Expr) -> Expr | None:
@@ -115,6 +270,23 @@ def _free(found: Bindings) -> bool:
 
 def _one_shape(found: Bindings) -> bool:
     return found["x"].shape == found["y"].shape
+
+
+def _rows() -> Expr:
+    return symbol("X", ("N", "K"))
+
+
+def _logits() -> Expr:
+    return symbol("Z", ("N", "K"))
+
+
+def _shared(x: Expr | float) -> Expr:
+    p = softmax(_logits())
+    return p * x - p * sum_(p * x, axis=1, keepdims=True)
+
+
+def _of_centred(x: Expr) -> Expr:
+    return apply(SOFTMAX_CENTRED, x, _logits(), axes=(-1,))
 
 
 @stated
@@ -177,11 +349,63 @@ def closed() -> tuple[Rule, ...]:
         equation("logcosh_slope", log(1 - square(tanh(x))), -2 * LOGCOSH(x), REAL),
         equation("logcosh_slope_form", log(TANH_SLOPE(x)), -2 * LOGCOSH(x), REAL),
         # entropies
+        equation("sigmoid_entropy", s * softplus(-x) + (1 - s) * softplus(x), SIGMOID_ENTROPY(x), REAL),
+        equation("sigmoid_entropy_negative", -(s * softplus(-x)) - (1 - s) * softplus(x), -SIGMOID_ENTROPY(x), REAL),
         equation("xlogx", x * log(x), XLOGY(x, x), REAL, when=_free, where="x is no number"),
         equation("xlogx_factor", (y * x) * log(x), y * XLOGY(x, x), REAL, when=_free, where="x is no number"),
         equation("xlogx_ratio", x * log(x / y), XLOGY(x, x / y), REAL, when=_free, where="x is no number"),
         equation("xlog1py", (1 - x) * log(1 - x), XLOG1PY(1 - x, -x), REAL),
         equation("xlog1py_log1p", (1 - x) * log1p(negative(x)), XLOG1PY(1 - x, -x), REAL),
+        # averages with the weights of a softmax
+        Rule(
+            name="softmax_slope",
+            equation="x − sum(x ⊙ softmax(z)) = softmax_centred(x, z)",
+            strength=REAL,
+            roots=(subtract,),
+            rewrite=_softmax_slope,
+            examples=lambda: [
+                _rows() - sum_(_rows() * softmax(_logits()), axis=1, keepdims=True),
+                -_rows() - sum_(softmax(_logits()) * -_rows(), axis=1)[:, None],
+                sum_(2 * _rows() * softmax(_logits()), axis=1, keepdims=True) - 2 * _rows(),
+                symbol("x", "N") - sum_(symbol("x", "N") * softmax(symbol("z", "N"))),
+            ],
+            fits=lambda ops: SUM in ops or EXPAND_DIMS in ops,
+            where_summed=False,
+        ),
+        Rule(
+            name="softmax_share_of_even",
+            equation="p ⊙ s − p ⊙ sum(p ⊙ s) = 0 where p is a softmax and s is constant along it",
+            strength=REAL,
+            roots=(subtract,),
+            rewrite=_share_of_even,
+            examples=lambda: [_shared(-1.0), _shared(symbol("s", ("N", 1)))],
+            fits=lambda ops: ops[1] is multiply,
+        ),
+        Rule(
+            name="softmax_share",
+            equation="p ⊙ x − p ⊙ sum(p ⊙ x) = p ⊙ softmax_centred(x, z) where p is softmax(z)",
+            strength=REAL,
+            roots=(subtract,),
+            rewrite=_share_of_uneven,
+            examples=lambda: [_shared(_rows()), _shared(-(_rows() / symbol("s", ("N", 1))))],
+            fits=lambda ops: ops[1] is multiply,
+            where_summed=False,
+        ),
+        Rule(
+            name="softmax_centred_shift",
+            equation="softmax_centred(x + s, z) = softmax_centred(x, z) where s is constant along z; "
+            "log_softmax(x) is x and such an s",
+            strength=REAL,
+            roots=(SOFTMAX_CENTRED,),
+            rewrite=_shift_of_centred,
+            examples=lambda: [
+                _of_centred(log_softmax(_rows())),
+                _of_centred(symbol("s", ("N", 1)) - 2 * log_softmax(_logits())),
+                _of_centred(log_softmax(_rows()) - log_softmax(_logits()) + 1),
+                _of_centred(broadcast_to(symbol("s", ("N", 1)), ("N", "K"))),
+            ],
+            fits=lambda ops: ops[0] in {LOG_SOFTMAX, negative, add, subtract, multiply, divide, BROADCAST_TO, CONSTANT},
+        ),
         # logarithms of powers
         equation("log_of_square", log(square(x)), 2 * log(abs(x)), REAL),
         Rule(
@@ -256,10 +480,19 @@ def textbook() -> tuple[Rule, ...]:
     x, y = symbol("x"), symbol("y")
     return (
         equation("textbook_sigmoid_slope", SIGMOID_SLOPE(x), sigmoid(x) * (1 - sigmoid(x)), REAL),
+        equation("textbook_sigmoid_entropy", SIGMOID_ENTROPY(x), softplus(x) - x * sigmoid(x), REAL),
         equation("textbook_tanh_slope", TANH_SLOPE(x), 1 - square(tanh(x)), REAL),
         equation("textbook_log1mexp", LOG1MEXP(x), log(1 - exp(x)), REAL),
         equation("textbook_bose", BOSE(x), 1 / (exp(x) - 1), REAL),
         equation("textbook_logcosh", LOGCOSH(x), log(cosh(x)), REAL),
+        Rule(
+            name="textbook_softmax_centred",
+            equation="softmax_centred(x, z) = x − sum(x ⊙ softmax(z))",
+            strength=REAL,
+            roots=(SOFTMAX_CENTRED,),
+            rewrite=_plain_average,
+            examples=lambda: [_of_centred(_rows())],
+        ),
         equation("textbook_xlogy", XLOGY(x, y), x * log(y), FINITE),
         equation("textbook_xlog1py", XLOG1PY(x, y), x * log(1 + y), FINITE),
         Rule(

@@ -175,8 +175,8 @@ _ROWS = (
     *((1000.0, 1000.0, 1000.0), (1000.0, -1000.0, 0.0), (-1000.0, -1000.0, -1001.0)),
     *((1e4, 1e4, -1e4), (-1e4, 0.0, 1e4), (-1e4, -1e4, -1e4)),
 )
-_UNEVEN_ROWS = tuple(row for row in _ROWS if max(row) - min(row) > 2 * TINY)
-"""Off the maximum of an entropy, where the derivative is zero and no digit of it is right."""
+_NEARLY_EQUAL = ((1e-8, 0.0, 0.0), (1.0, 1.0 + 1e-8, 1.0), (0.0, -1e-8, -2.5e-8), (1000.0, 1000.0, 1000.0 + 1e-8))
+_ONE_LEADS = ((40.0, 0.0, 0.0), (0.0, 300.0, -1.0))
 _PAIRS = (
     *((0.0, 0.0), (1.0, -1.0), (TINY, 0.0), (1e-8, 0.0), (1000.0, 1000.0), (1000.0, -1000.0), (-1000.0, -1001.0)),
     *((1e4, -1e4), (-1e4, 1e4), (-1e4, -1e4), (1e4, 1e4)),
@@ -232,6 +232,11 @@ def _shifted_lse(m: Any, z: Any) -> Any:
 def _divergence(m: Any, z: Any) -> Any:
     p = m.softmax(z)
     return m.sum(p * m.log(p / 0.25))
+
+
+def _divergence_from_uniform(m: Any, z: Any) -> Any:
+    p = m.softmax(z)
+    return m.sum(p * m.log(3 * p))
 
 
 def _softmax_entropy(m: Any, z: Any) -> Any:
@@ -296,7 +301,7 @@ CASES: tuple[Case, ...] = (
         "H(σ(x)) = −p log(p) − (1 − p) log(1 − p)",
         lambda m, x: _entropy(m, m.sigmoid(x)),
         lambda x: expit(x) * softplus(-x) + expit(-x) * softplus(x),
-        tuple(x for x in _LINE if abs(x) != 1e-8),
+        _LINE,
     ),
     Case("xσ(x)", lambda m, x: x * m.sigmoid(x), lambda x: x * expit(x), _LINE),
     Case("x/(1 + exp(−x))", lambda m, x: x / (1 + m.exp(-x)), lambda x: x * expit(x), _LINE),
@@ -401,7 +406,7 @@ CASES: tuple[Case, ...] = (
     Case("log(exp(−x²/2)/√(2π))", _gaussian, lambda x: -(x * x) / 2 - log(2 * mpmath.pi) / 2, _LINE),
     Case("log(½ exp(−|x|))", lambda m, x: m.log(0.5 * m.exp(-m.abs(x))), lambda x: -absolute(x) - log(2), _LINE),
     # several numbers
-    Case("log(softmax(z))", lambda m, z: m.log(m.softmax(z)), log_softmax, _ROWS),
+    Case("log(softmax(z))", lambda m, z: m.log(m.softmax(z)), log_softmax, (*_ROWS, *_ONE_LEADS)),
     Case("log(sum(exp(z)))", lambda m, z: m.log(m.sum(m.exp(z))), lse, _ROWS),
     Case("log(mean(exp(z)))", lambda m, z: m.log(m.mean(m.exp(z))), lambda z: lse(z) - log(3), _ROWS),
     Case("exp(z)/sum(exp(z))", lambda m, z: m.exp(z) / m.sum(m.exp(z)), softmax, _ROWS),
@@ -413,13 +418,19 @@ CASES: tuple[Case, ...] = (
         "sum(p log(p/q)), p = softmax(z), q = ¼",
         _divergence,
         lambda z: total([exp(p) * (p + log(4)) for p in log_softmax(z)]),
-        _ROWS,
+        (*_ROWS, *_NEARLY_EQUAL, *_ONE_LEADS),
+    ),
+    Case(
+        "sum(p log(3p)), p = softmax(z)",
+        _divergence_from_uniform,
+        lambda z: total([exp(p) * (p + log(3)) for p in log_softmax(z)]),
+        (*_ROWS, *_ONE_LEADS),
     ),
     Case(
         "−sum(p log(p)), p = softmax(z)",
         _softmax_entropy,
         lambda z: -total([exp(p) * p for p in log_softmax(z)]),
-        _UNEVEN_ROWS,
+        (*_ROWS, *_NEARLY_EQUAL, *_ONE_LEADS),
     ),
     Case(
         "log(prod(σ(z)))", lambda m, z: m.log(m.prod(m.sigmoid(z))), lambda z: -total([softplus(-x) for x in z]), _ROWS
@@ -767,11 +778,10 @@ point (what is below 1e-300 may be any number as small, what is too large for a 
 point at least. In each framework the spelling is written with its own functions (sigmoid, softmax, norm … where it has
 them), differentiated twice, and compiled where that is usual.
 
-Not asked for, because symbackprop is not right there either: the gradient of the softmax's entropy where all numbers
-are equal, which is 0 and comes out as 1e-16; that of H(σ(x)) at ±1e-8; and the limits at ±∞ of products and differences
-of infinities: xσ(x), x/(1 + exp(−x)), x tanh(log(1 + exp(x))), H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)),
-exp(x) exp(1 − x), x log(x), and those with √(1 + x²), some of which are NaN there; so is the second derivative of
-1 − erf(x)."""
+Not asked for, because symbackprop is not right there either: the value of sum(p log(3p)) where all numbers are nearly
+equal, and it is the square of something small; and the limits at ±∞ of products and differences of infinities: xσ(x),
+x/(1 + exp(−x)), x tanh(log(1 + exp(x))), H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)), exp(x) exp(1 − x), x log(x)
+and those with √(1 + x²), some of which are NaN there; so is the second derivative of 1 − erf(x)."""
 
 
 def table() -> str:
