@@ -8,6 +8,7 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.errors import GraphError, ShapeError
+from symbackprop.ops.elementwise import SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.pipeline import run
 from tests.values import obeying
@@ -31,7 +32,8 @@ def names() -> dict[str, sb.Expr]:
 
 
 def expr_of(text: str) -> sb.Expr:
-    return eval(text, {"sb": sb, "np": np, "inv": sb.linalg.inv, **names()})  # noqa: S307  (the texts stand below)
+    slopes = {"SIGMOID_SLOPE": SIGMOID_SLOPE, "TANH_SLOPE": TANH_SLOPE}
+    return eval(text, {"sb": sb, "np": np, "inv": sb.linalg.inv, **slopes, **names()})  # noqa: S307  (the texts stand below)
 
 
 SYMMETRIC = {"symmetric"}
@@ -88,6 +90,14 @@ INFERRED = [
     ("sb.maximum(x, 0)", NONNEGATIVE),
     ("sb.sum(sb.square(x))", NONNEGATIVE),
     ("sb.softmax(x)[1:]", POSITIVE),
+    ("sb.cosh(x) + SIGMOID_SLOPE(x) + TANH_SLOPE(x)", POSITIVE),
+    ("sb.where(x > 0, p, n)", NONNEGATIVE),
+    ("sb.where(x > 0, p, x)", set()),
+    ("x + (1 - x)", NONNEGATIVE),
+    ("(p - x) + x", NONNEGATIVE),
+    ("(t - x) + x", set()),
+    ("y + (1 - x)", set()),
+    ("x + (x - 1)", set()),
     ("sb.linalg.det(P)", POSITIVE),
     ("sb.linalg.det(S)", set()),
 ]

@@ -15,7 +15,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, SIZE, Op
 from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
-from symbackprop.ops.elementwise import RELU
+from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.linalg import EIGENVECTORS, MATRIX_POWER, NORM, cosm, det, expm, inv, sinm
@@ -46,7 +46,9 @@ def _in_one(below: Sequence[Facts]) -> Facts:
 
 _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     **dict.fromkeys((ops.exp, ops.sigmoid, ops.softplus, SOFTMAX), lambda _: ("positive",)),
+    **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, ops.cosh), lambda _: ("positive",)),
     **dict.fromkeys((ops.abs, RELU, NORM), lambda _: ("nonnegative",)),
+    ops.where: lambda below: _in_all(below[1:]),
     **dict.fromkeys((ops.sqrt, ops.power), lambda below: below[0] & _ELEMENTS),
     **dict.fromkeys((ops.multiply, ops.divide, ops.minimum), _in_all),
     **dict.fromkeys((SUM, MEAN, MAX, MIN, PROD, DIAGONAL, TRACE), _in_all),
@@ -104,6 +106,8 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     below = [found[number] for number in node.inputs]
     signs = _SIGNS.get(node.op) if node.dtype.kind == "f" else None  # integers wrap around
     facts = declared | (set(signs(below)) if signs else set())
+    if node.op is ops.add and node.dtype.kind == "f" and _is_rest(expr, lambda operand: found[operand.number]):
+        facts.add("nonnegative")
     if is_square(expr):
         facts |= _of_matrix(expr, below, lambda operand: found[operand.number])
     return facts
@@ -175,6 +179,14 @@ def _of_elementwise(expr: Expr, below: Sequence[Facts]) -> set[str]:
         if all("nonnegative" in facts for facts in scale):
             return set(shared - {"positive_definite"})
     return set(shared & {"symmetric"})
+
+
+def _is_rest(expr: Expr, look: Callable[[Expr], Facts]) -> bool:
+    """Tell whether this is ``x + (c − x)`` for a c that is not negative; it is not negative either when rounded."""
+    return any(
+        rest.op is ops.subtract and rest.inputs[1] is x and "nonnegative" in look(rest.inputs[0])
+        for x, rest in (expr.inputs, expr.inputs[::-1])
+    )
 
 
 def _opposite(left: Expr, right: Expr) -> bool:

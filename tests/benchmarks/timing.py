@@ -31,6 +31,7 @@ def in_turns(
     rounds: int = 25,
     turn: float = 0.005,
     limit: float = 0.6,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Give the median seconds of a call for contenders of very different speed, measured in turns.
 
@@ -40,20 +41,21 @@ def in_turns(
         rounds: how many rounds there are.
         turn: the seconds that a contender repeats its call for in a round, at least once.
         limit: the seconds after which a contender that is not kept leaves; it has had one round then.
+        clock: tells the seconds.
     """
     calls: dict[str, int] = {}
     for name, contender in contenders.items():
         contender()
-        start = time.perf_counter()
+        start = clock()
         contender()
-        calls[name] = 1 + int(turn / (time.perf_counter() - start))
+        calls[name] = 1 + int(turn / max(clock() - start, 1e-7))
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             if name not in kept and sum(times[name]) * calls[name] > limit:
                 continue
-            start = time.perf_counter()
+            start = clock()
             for _ in range(calls[name]):
                 contender()
-            times[name].append((time.perf_counter() - start) / calls[name])
+            times[name].append((clock() - start) / calls[name])
     return {name: statistics.median(found) for name, found in times.items()}
