@@ -1,5 +1,6 @@
 """The formulas of the scoreboard: golden text, values against differences and formulas by hand, lengths, reading."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop.dims import bind
 from tests.round_trip import check_round_trip
 from tests.scoreboards import formulas
 from tests.scoreboards.formulas import ROWS, Built, Row, build, length, printed, scored
@@ -27,7 +29,7 @@ def values_of(built: Built) -> dict[sb.Expr, np.ndarray]:
     rng = np.random.default_rng(3)
     values = {}
     for symbol in built.symbols:
-        shape = tuple(SIZES[size.name] for size in symbol.shape)
+        shape = bind(symbol.shape, SIZES)
         drawn = rng.uniform(0.2, 1.2, shape)
         square = len(shape) == 2 and shape[0] == shape[1]
         values[symbol] = obeying(symbol, drawn + 4 * np.eye(*shape) if square else drawn)
@@ -76,6 +78,15 @@ def test_formulas_are_no_longer_than_the_best_by_hand() -> None:
     assert len(found) >= 100
     assert np.mean([each.ratio for each in found]) <= 1
     assert [(each.row.z, each.ratio) for each in found if each.ratio > 1.5] == []
+
+
+def test_every_equation_of_the_cookbook_on_derivatives_has_a_row_or_a_reason() -> None:
+    """Chapter 2 has the equations 33 to 144."""
+    numbers = [re.findall(r"(?<![\d.])\d+(?![\d.])", row.source) for row in formulas.COOKBOOK]  # but not of sections
+    with_rows = {int(number) for each in numbers for number in each}
+    without = {number for equations in formulas.NO_ROWS for number in equations}
+    assert with_rows & without == set()
+    assert with_rows | without == set(range(33, 145))
 
 
 def test_the_table_beside_the_scoreboard_is_the_one_of_today() -> None:

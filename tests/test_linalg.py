@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 
 import symbackprop as sb
 from symbackprop.errors import DtypeError, ShapeError
@@ -211,6 +212,17 @@ def test_the_derivative_of_a_function_of_a_matrix_does_not_feel_the_size_of_the_
     for scale in (1e-200, 1e200):
         np.testing.assert_allclose(pulled(A33, scale * cotangent), scale * plain, rtol=1e-13)
     np.testing.assert_array_equal(pulled(A33, 0 * cotangent), np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_toeplitz_matrices_are_those_of_scipy(rows):
+    c, r = np.arange(1.0, rows + 1), np.arange(10.0, 14.0)
+    column, row = sb.symbol("c", rows), sb.symbol("r", 4)
+    found = sb.evaluate(sb.linalg.toeplitz(column, row), {column: c, row: r})
+    np.testing.assert_array_equal(found, scipy.linalg.toeplitz(c, r))
+    np.testing.assert_array_equal(sb.evaluate(sb.linalg.toeplitz(row), {row: r}), scipy.linalg.toeplitz(r))
+    with pytest.raises(ShapeError, match="toeplitz: needs two vectors"):
+        sb.linalg.toeplitz(column[0], row)
 
 
 def test_the_exponent_of_a_power_is_a_whole_number():

@@ -86,6 +86,11 @@ def _of_matrices(function: Callable[..., Any]) -> Callable[..., Any]:
     return _in_double(reference)
 
 
+def _toeplitz(c: Any, r: Any) -> Any:
+    at = np.arange(c.shape[-1])[:, None] - np.arange(r.shape[-1])
+    return np.where(at >= 0, c[..., np.maximum(at, 0)], r[..., np.maximum(-at, 0)])
+
+
 def _along(part: Callable[..., Any]) -> Callable[..., Any]:
     """Give the derivative of cos or sin of a matrix along another one, as a part of that of exp(ia)."""
     return _of_matrices(lambda a, e: part(scipy.linalg.expm_frechet(1j * a, 1j * e, compute_expm=False)))
@@ -111,6 +116,9 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "cholesky": np.linalg.cholesky,
     "det": np.linalg.det,
     "diag": lambda x: np.where(np.eye(x.shape[-1], dtype=bool), x[..., None], np.zeros((), x.dtype)),
+    "diagonal_sums": lambda x: np.stack(
+        [np.trace(x, -k, axis1=-2, axis2=-1) for k in range(1 - x.shape[-1], x.shape[-2])], -1
+    ),
     "diagonal": lambda x: np.diagonal(x, axis1=-2, axis2=-1),
     "eigenvectors": lambda x: np.linalg.eigh(_symmetric_part(x))[1],
     "eigvalsh": lambda x: np.linalg.eigvalsh(_symmetric_part(x)),
@@ -154,6 +162,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "step": _in_double(lambda x, at_zero: np.select([x > 0, x < 0], [1.0, 0.0], at_zero)),
     "tanh_slope": _in_double(lambda x: 1 / np.cosh(x) ** 2),
+    "toeplitz": _toeplitz,
     "trace": lambda x: np.trace(x, axis1=-2, axis2=-1),
     "transpose": lambda x, axes: np.transpose(x, axes=axes),
     "unit": _in_double(lambda x, axes: x / np.sqrt((x * x).sum(axes, keepdims=True))),

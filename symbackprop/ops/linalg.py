@@ -27,10 +27,10 @@ from symbackprop.op import ATOM, MULTIPLY, POWER, Case, Dtype, Form, Notation, O
 from symbackprop.ops.contract import DIAG, matmul
 from symbackprop.ops.elementwise import abs as abs_
 from symbackprop.ops.elementwise import equal, real, where
-from symbackprop.ops.index import concatenate
+from symbackprop.ops.index import UNSLICE, Run, concatenate
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, matrix_transpose, squeeze, zeros_like
 from symbackprop.ops.leaf import as_expr
-from symbackprop.ops.reduce import SUM, Axis, reduced, spread
+from symbackprop.ops.reduce import SUM, Axis, accumulated, reduced, spread
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import min as min_
 from symbackprop.ops.reduce import sum as sum_
@@ -48,6 +48,7 @@ __all__ = [
     "sinm",
     "slogdet",
     "solve",
+    "toeplitz",
 ]
 
 
@@ -598,8 +599,8 @@ INVERSE_GAPS = Op(
 
 def _eigenvectors_vjp(g: Expr, y: Expr, a: Expr) -> Expr:
     turned = matrix_transpose(y)
-    inner = apply(INVERSE_GAPS, eigvalsh(a)) * matmul(turned, g)
-    return matmul(matmul(y, (inner + matrix_transpose(inner)) / 2), turned)
+    found = matmul(matmul(y, apply(INVERSE_GAPS, eigvalsh(a)) * matmul(turned, g)), turned)
+    return 0.5 * (found + matrix_transpose(found))
 
 
 EIGENVECTORS = Op(
@@ -678,6 +679,101 @@ def eigh(a: Operand) -> EighResult:
     """
     expr = as_expr(a)
     return EighResult(eigvalsh(expr), apply(EIGENVECTORS, expr))
+
+
+# --- Toeplitz matrices ----------------------------------------------------------------------------------------
+
+_TOEPLITZ = '''
+def toeplitz(c, r):
+    """The matrix with c as its first column and r as its first row, constant along diagonals; r[0] is not read."""
+    lead = np.broadcast_shapes(c.shape[:-1], r.shape[:-1])
+    parts = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in (r[..., :0:-1], c)]
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate(parts, axis=-1), r.shape[-1], axis=-1)
+    return windows[..., ::-1].copy()
+'''
+_DIAGONAL_SUMS = '''
+def diagonal_sums(x):
+    """The sums along the diagonals, from the upper right to the lower left: of the rows, each shifted by one more."""
+    (m, n), lead = x.shape[-2:], x.shape[:-2]
+    rows = np.concatenate([x[..., ::-1], np.zeros((*lead, m, m), x.dtype)], axis=-1)
+    shifted = rows.reshape(*lead, m * (m + n))[..., : m * (m + n - 1)].reshape(*lead, m, m + n - 1)
+    return shifted.sum(axis=-2)
+'''
+
+
+def _toeplitz_shape(c: Shape, r: Shape) -> Shape:
+    if not c or not r:
+        msg = "needs two vectors"
+        raise ShapeError(msg)
+    return (*dims.broadcast(c[:-1], r[:-1]), c[-1], r[-1])
+
+
+def _first_row_vjp(g: Expr, _y: Expr, c: Expr, r: Expr) -> Expr:
+    m, n = c.shape[-1], r.shape[-1]
+    above = apply(DIAGONAL_SUMS, matrix_transpose(g))[..., m:]
+    return apply(UNSLICE, above, runs=(Run(1, n - 1, 1),), into=(n,))
+
+
+TOEPLITZ: Op = Op(
+    name="toeplitz",
+    doc="Give the matrix with a first column and a first row that is constant along its diagonals.",
+    shape=_toeplitz_shape,
+    dtype=np.result_type,
+    vjps=(lambda g, _y, _c, r: apply(DIAGONAL_SUMS, g)[..., r.shape[-1] - 1 :], _first_row_vjp),
+    numpy=Form("toeplitz($0, $1)"),
+    text=Form("toeplitz($0, $1)"),
+    latex=Form(r"\operatorname{toeplitz}\left($0, $1\right)"),
+    helper=_TOEPLITZ,
+    cost=lambda _xs, _y, _params: 0,
+    cases=tuple(Case(shapes) for shapes in [((3,), (3,)), ((3,), (2,)), ((2,), (1,)), ((4, 2), (3,))]),
+)
+
+
+def _diagonal_sums_vjp(g: Expr, _y: Expr, x: Expr) -> Expr:
+    n = x.shape[-1]
+    return apply(TOEPLITZ, g[..., n - 1 :], g[..., :n][..., ::-1])
+
+
+def _diagonal_sums_shape(x: Shape) -> Shape:
+    if len(x) < 2:
+        msg = "needs a matrix"
+        raise ShapeError(msg)
+    return (*x[:-2], x[-2] + x[-1] - 1)
+
+
+DIAGONAL_SUMS: Op = Op(
+    name="diagonal_sums",
+    doc="Give the sums along the diagonals of a matrix, from the one at the upper right to that at the lower left.",
+    shape=_diagonal_sums_shape,
+    dtype=accumulated,
+    vjps=(_diagonal_sums_vjp,),
+    numpy=Form("diagonal_sums($0)"),
+    text=Form("diagonal_sums($0)"),
+    latex=Form(r"\alpha\left($0\right)"),
+    helper=_DIAGONAL_SUMS,
+    cost=lambda xs, _y, _params: dims.product(xs[0]),
+    cases=tuple(Case((shape,)) for shape in [(3, 3), (2, 3), (3, 1), (4, 2, 2)]),
+)
+
+
+def toeplitz(c: Operand, r: Operand | None = None) -> Expr:
+    """Give the Toeplitz matrix of a first column and a first row: ``Tᵢⱼ = cᵢ₋ⱼ`` for i ≥ j, else ``rⱼ₋ᵢ``.
+
+    The derivative sums along the diagonals (Matrix Cookbook, 2012, section 2.8.4).
+
+    Args:
+        c: the first column.
+        r: the first row, whose first element is not read; the column unless told, so that the matrix is symmetric.
+
+    Raises:
+        ShapeError: an operand is a scalar.
+
+    >>> import symbackprop as sb
+    >>> A, c, r = sb.symbols("A[N,N] c[N] r[N]")
+    >>> print(sb.grad(sb.trace(A @ sb.linalg.toeplitz(c, r)), c))
+    diagonal_sums(Aᵀ)[N - 1:]
+    """
+    return apply(TOEPLITZ, as_expr(c), as_expr(c if r is None else r))
 
 
 # --- norms ----------------------------------------------------------------------------------------------------

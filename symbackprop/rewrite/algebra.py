@@ -177,6 +177,9 @@ def _algebra() -> tuple[Rule, ...]:
             where="s is a scalar but no number, x is an array",
             arrays="x",
         ),
+        equation(
+            "numbers_before_scalar", c * ((d * s) * x), ((c * d) * s) * x, REAL, when=_scalar, where="s is a scalar"
+        ),
         equation("times_reciprocal", (1 / s) * x, x / s, REAL, when=_scalar, where="s is a scalar"),
         equation("collect_scalar_divisors", (x / s) / y, x / (s * y), REAL, when=_scalars, where="s, y are scalars"),
         equation(

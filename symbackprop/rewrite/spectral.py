@@ -28,7 +28,7 @@ from symbackprop.ops import (
 )
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.contract import DIAG
+from symbackprop.ops.contract import DIAG, EYE
 from symbackprop.ops.index import SLICE, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, SQUEEZE, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import SYMBOL
@@ -175,21 +175,64 @@ def _around_diagonal(expr: Expr) -> tuple[Expr, Expr, Expr] | None:
     return found if fits and all(each.dtype == expr.dtype for each in found) else None
 
 
-def _few_columns(expr: Expr) -> Expr | None:
+def _rows(matrix: Expr, run: Run) -> Expr:
+    """Take rows; of a transpose the columns of what is turned."""
+    turned = transposed(matrix)
+    if turned is not None:
+        return matrix_transpose(apply(SLICE, turned, runs=(run,)))
+    return apply(SLICE, matrix, runs=(run, Run(0, matrix.shape[1], 1)))
+
+
+def _few_elements(expr: Expr) -> Expr | None:
     """Multiply the columns and the rows alone that meet the elements of a diagonal which are not zero."""
     parts = _around_diagonal(expr)
     if parts is None or parts[1].op is not UNSLICE:
         return None
     a, d, b = parts
     (run,) = d.params["runs"]
-    turned = transposed(b)
-    columns = apply(SLICE, a, runs=(run,))
-    if turned is None:
-        rows = apply(SLICE, b, runs=(run, Run(0, b.shape[1], 1)))
-    else:
-        rows = matrix_transpose(apply(SLICE, turned, runs=(run,)))
-    (d,) = d.inputs
+    columns, rows, (d,) = apply(SLICE, a, runs=(run,)), _rows(b, run), d.inputs
     return squeeze(d, 0) * (columns @ rows) if run.length == 1 else columns @ (diag_(d) @ rows)
+
+
+def _columns(expr: Expr) -> Run | None:
+    """Give the columns that are set where the others are zero."""
+    if expr.op is not UNSLICE:
+        return None
+    *rows, run = expr.params["runs"]
+    return run if rows in ([], [Run(0, expr.shape[0], 1)]) else None
+
+
+def _put(columns: Expr, like: Expr, run: Run) -> Expr:
+    return apply(UNSLICE, columns, runs=(run,), into=like.shape[1:])
+
+
+def _few_columns(expr: Expr) -> Expr | None:
+    """Multiply the columns alone that are not zero."""
+    if any(operand.ndim != 2 or operand.dtype != expr.dtype for operand in expr.inputs):
+        return None
+    return _few_columns_elementwise(expr) if expr.op is multiply else _few_columns_of_product(*expr.inputs)
+
+
+def _few_columns_elementwise(expr: Expr) -> Expr | None:
+    for one, other in (expr.inputs, expr.inputs[::-1]):
+        run = _columns(one)
+        if run is not None and other.shape == expr.shape:
+            return _put(apply(SLICE, other, runs=(run,)) * one.inputs[0], one, run)
+    return None
+
+
+def _few_columns_of_product(left: Expr, right: Expr) -> Expr | None:
+    run = _columns(right)
+    if run is not None:
+        return _put(left @ right.inputs[0], right, run)
+    run = _columns(left)
+    if run is not None:
+        return left.inputs[0] @ _rows(right, run)
+    turned = transposed(right)
+    run = None if turned is None else _columns(turned)
+    if turned is None or run is None:
+        return None
+    return apply(SLICE, left, runs=(run,)) @ matrix_transpose(turned.inputs[0])
 
 
 def _function_of(d: Expr, values: Expr, a: Expr) -> Expr | None:
@@ -225,7 +268,7 @@ def _spectral(expr: Expr) -> Expr | None:
     return None if found is None else reduce(lambda x, s: s * x, reversed(scalars), found)
 
 
-# --- slices of transposes -------------------------------------------------------------------------------------
+# --- transposes, in part ------------------------------------------------------------------------------------------
 
 
 def _row_of_transpose(expr: Expr) -> Expr | None:
@@ -238,6 +281,14 @@ def _row_of_transpose(expr: Expr) -> Expr | None:
     rows, columns = runs if len(runs) == 2 else (Run(0, cut.shape[0], 1), *runs)
     (axis,) = expr.params["axes"]
     return apply(SQUEEZE, apply(SLICE, inner, runs=(columns, rows)), axes=(-3 - axis,))
+
+
+def _diagonal_turned(expr: Expr) -> Expr | None:
+    for one, identity in (expr.inputs, expr.inputs[::-1]):
+        inner = transposed(one)
+        if inner is not None and identity.op is EYE and inner.shape == identity.shape == expr.shape:
+            return inner * identity
+    return None
 
 
 def _symmetric() -> Expr:
@@ -336,15 +387,31 @@ def _shorter() -> tuple[Rule, ...]:
             roots=(MATRIX_POWER,),
         ),
         matrix_rule(
-            "few_columns",
+            "few_elements",
             "A diag(put(d, n, i)) B = A[:, i] diag(d) B[i], where i is a slice",
-            _few_columns,
+            _few_elements,
             lambda: [
                 _square() @ diag_(put(symbol("s", 1), slice(1))) @ _square("B"),
                 _square() @ (diag_(put(symbol("s", 2), slice(-2, None))) @ _square("B").T),
             ],
             roots=(matmul,),
             below=(matmul,),
+            strength=FINITE,
+        ),
+        matrix_rule(
+            "few_columns",
+            "A put(X) = put(AX), A put(X)ᵀ = A[:, i] Xᵀ, put(X) A = XA[i], A ⊙ put(X) = put(A[:, i] ⊙ X), "
+            "where put sets the columns i",
+            _few_columns,
+            lambda: [
+                _square() @ put(symbol("X", ("N", 1)), slice(1)),
+                put(symbol("X", ("N", 1)), slice(-1, None)) @ _square(),
+                put(symbol("X", ("N", 2)), slice(2)) @ _square().T,
+                _square() @ put(symbol("X", ("N", 1)), slice(-1, None)).T,
+                _square() * put(symbol("X", ("N", 2)), slice(2)),
+            ],
+            roots=(matmul, multiply),
+            below=(UNSLICE, TRANSPOSE),
             strength=FINITE,
         ),
         matrix_rule(
@@ -363,6 +430,15 @@ def _shorter() -> tuple[Rule, ...]:
             lambda: [getitem(_square().T, 1), getitem(_square().T, (slice(1, None), 1))],
             roots=(SQUEEZE,),
             below=(SLICE,),
+            strength=EXACT,
+        ),
+        matrix_rule(
+            "diagonal_turned",
+            "Aᵀ ⊙ I = A ⊙ I",
+            _diagonal_turned,
+            lambda: [_square().T * eye("N")],
+            roots=(multiply,),
+            below=(EYE,),
             strength=EXACT,
         ),
     )
