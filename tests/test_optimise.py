@@ -224,6 +224,49 @@ def test_bounds_that_say_nothing_sensible():
         sb.minimize(f, [x, y], bounds={x: 3})
 
 
+# --- what is assumed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", BOUNDED)
+def test_what_is_assumed_nonnegative_stays_so(method):
+    """Nonnegative least squares, against SciPy's own."""
+    A, b = sb.symbols("A[N,D] b[N]")
+    x = sb.assume(sb.symbol("x_nonnegative", "D"), nonnegative=True)
+    rng = np.random.default_rng(3)
+    Av, bv = rng.normal(size=(12, 5)), rng.normal(size=12)
+    best, norm = scipy.optimize.nnls(Av, bv)
+    assert (best == 0).any()
+    found = sb.minimize(sb.sum((A @ x - b) ** 2), x, {A: Av, b: bv}, method=method)
+    assert found.success, found.reason
+    np.testing.assert_allclose(found.x, best, atol=1e-5)
+    assert found.value == pytest.approx(norm**2, abs=1e-5)
+    assert (found.x >= 0).all()
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_search_never_asks_for_what_is_assumed_not_to_be(method):
+    """A formula may hold for positive s alone, as log(s²) = 2 log(s) does: then nothing may be made of s < 0."""
+    s = sb.assume(sb.symbol("s_positive"), positive=True)
+    y = sb.symbol("y", "N")
+    yv = np.array([0.1, -0.2, 0.05])
+    f = sb.sum(y**2 / (2 * s**2) + sb.log(s**2) / 2)  # the likelihood of a normal distribution with deviation s
+    found = sb.minimize(f, s, {y: yv}, method=method, start=5.0)
+    assert found.success, found.reason
+    assert found.x == pytest.approx(np.sqrt(np.mean(yv**2)), rel=1e-4)
+    assert sb.scipy_problem(f, s, {y: yv}).x0 == 1
+    with pytest.raises(ValueError, match="the start does not keep to what is assumed"):
+        sb.minimize(f, s, {y: yv}, start=0.0)
+
+
+def test_what_is_assumed_of_matrices_is_not_kept():
+    S = sb.assume(sb.symbol("S_symmetric", (2, 2)), symmetric=True)
+    P = sb.assume(sb.symbol("P_rows", (2, 2)), rows_sum_to=1)
+    with pytest.raises(ArgumentError, match="is assumed to be symmetric, which a search over its elements"):
+        sb.minimize(sb.sum(S**2), S)
+    with pytest.raises(ArgumentError, match="is assumed to be rows sum to"):
+        sb.minimize(sb.sum(P**2), P)
+
+
 # --- reasons to stop ----------------------------------------------------------------------------------------------
 
 

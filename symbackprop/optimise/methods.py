@@ -26,6 +26,7 @@ class Method:
         tolerances: the options that get the tolerance.
         fixed: other options, which let the tolerance alone decide.
         settles: whether its own word that it has converged is to be believed.
+        interior: whether it must begin off the bounds, or it leaves them.
     """
 
     scipy: str | Callable[..., Any]
@@ -34,6 +35,7 @@ class Method:
     tolerances: tuple[str, ...] = ("gtol",)
     fixed: tuple[tuple[str, object], ...] = ()
     settles: bool = True
+    interior: bool = False
 
     def options(self, tol: float, max_iter: int | None) -> dict[str, object]:
         """Give SciPy's options for a tolerance and a number of iterations."""
@@ -56,7 +58,13 @@ METHODS: Mapping[str, Method] = {
     "trust-exact": Method("trust-exact", ("full",)),
     # With bounds it would stop at its barrier, before it comes near to them.
     "trust-constr": Method(
-        "trust-constr", _EITHER, bounds=True, tolerances=(), fixed=(("gtol", 1e-14), ("barrier_tol", 1e-14))
+        "trust-constr",
+        _EITHER,
+        bounds=True,
+        tolerances=(),
+        fixed=(("gtol", 0.0), ("barrier_tol", 0.0), ("xtol", 1e-14)),
+        settles=False,
+        interior=True,
     ),
 }
 _SPELLINGS = {"l-bfgs-b": "l-bfgs", "lbfgs": "l-bfgs"}

@@ -57,9 +57,10 @@ def minimize(
             from.
         data: an array for each other symbol of f.
         method: one of the names above.
-        start: where to begin, in the structure of x or by symbol; zeros where nothing is said, and a number stands for
-            an array of it.
-        bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound.
+        start: where to begin, in the structure of x or by symbol; zeros where nothing is said, or ones if the symbol is
+            assumed positive, and a number stands for an array of it.
+        bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound. What is
+            assumed positive or nonnegative stays so without.
         sizes: numbers for named sizes that no array tells.
         hessian: ``"full"`` or ``"product"``, for methods that can use either.
         tol: the largest slope at which to stop; 1e-6 unless told, 1e-3 with parameters of float32.
@@ -113,10 +114,10 @@ def minimize(
     return search.run(
         lambda: optimize.minimize(
             guarded.fun,
-            problem.x0,
+            problem.parameters.inside() if chosen.interior else problem.x0,
             method=chosen.scipy,
             jac=guarded.jac,
-            bounds=problem.bounds,
+            bounds=problem.bounds if chosen.bounds else None,
             callback=lambda intermediate_result: search.iterated(intermediate_result.x),
             options=settings,
             **derivatives[curvature],

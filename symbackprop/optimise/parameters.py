@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Params: TypeAlias = "Expr | Sequence[Expr] | Mapping[Expr, Any] | Mapping[str, Expr]"
 Sizes: TypeAlias = Mapping[str, int]
 
+_OF_ELEMENTS = frozenset({"positive", "nonnegative"})  # what a search can keep to that is assumed of a parameter
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -59,6 +61,12 @@ class Structure:
         seen: set[Expr] = set()
         for symbol in given:
             caller.check_symbol("the parameters are symbols", symbol)
+            lost = [fact for fact in symbol.node.facts if fact not in _OF_ELEMENTS]
+            if lost:
+                raise ArgumentError(
+                    f"{caller.name}: {symbol.describe()} is assumed to be {lost[0].replace('_', ' ')}, which a search "
+                    "over its elements would not keep: write it by what is free in it, such as L @ L.T"
+                )
             if symbol in seen:
                 raise ArgumentError(f"{caller.name}: the parameter {symbol.describe()} is given twice")
             seen.add(symbol)
@@ -146,8 +154,12 @@ class Parameters:
         self.slices = [slice(*pair) for pair in pairwise(ends)]
         self.size: int = ends[-1]
         self._made = [self._maker(*each) for each in zip(self.symbols, self.slices, self.shapes, strict=True)]
-        self.start = self.pack({symbol: starts.get(symbol, 0.0) for symbol in self.symbols}, "start")
+        self._positive, self._nonnegative = self._assumed("positive"), self._assumed("nonnegative")
+        somewhere = {symbol: 1.0 if "positive" in symbol.node.facts else 0.0 for symbol in self.symbols}
+        self.start = self.pack({**somewhere, **starts}, "start")
         self.bounds = self._bounds(bounds, starts)
+        if not self.keeps_assumptions(self.start):
+            raise ValueError(f"{caller.name}: the start does not keep to what is assumed of its sign")
 
     def _bound(self, arrays: Mapping[Expr, Array], sizes: Sizes) -> dict[str, int]:
         try:
@@ -219,13 +231,33 @@ class Parameters:
         """Give the arrays by symbol, each its own copy."""
         return {symbol: np.array(array) for symbol, array in zip(self.symbols, self.arrays(vector), strict=True)}
 
+    def inside(self) -> Array:
+        """Give the start, moved off the bounds by a hundredth, or to the middle where there is less room."""
+        if self.bounds is None:
+            return self.start.copy()
+        low, high = self.bounds
+        room = np.minimum(0.01, (high - low) / 2)
+        return np.clip(self.start, low + room, high - room)
+
+    def keeps_assumptions(self, vector: Array) -> bool:
+        """Tell whether what is assumed of the signs of the parameters holds."""
+        return bool((vector[self._positive] > 0).all() and (vector[self._nonnegative] >= 0).all())
+
+    def _assumed(self, fact: str) -> Array:
+        """Mark the elements of the parameters of which a fact is assumed."""
+        found = np.zeros(self.size, bool)
+        for symbol, part in zip(self.symbols, self.slices, strict=True):
+            found[part] = fact in symbol.node.facts
+        return found
+
     def _bounds(self, given: object, chosen: Collection[Expr]) -> tuple[Array, Array] | None:
         """Give the lowest and the highest values, and move between them what was not chosen of the start."""
-        if given is None:
+        signed = self._positive | self._nonnegative
+        if given is None and not signed.any():
             return None
         name = self._caller.name
-        low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
-        read = self.structure.read("bounds", given, self._caller)
+        low, high = np.where(signed, 0.0, -np.inf), np.full(self.size, np.inf)
+        read = {} if given is None else self.structure.read("bounds", given, self._caller)
         for symbol, part, shape in zip(self.symbols, self.slices, self.shapes, strict=True):
             pair = read.get(symbol, (None, None))
             if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -233,15 +265,9 @@ class Parameters:
                     f"{name}: bounds: {symbol.describe()} wants a pair (low, high) of numbers, arrays or None, "
                     f"not {pair!r}"
                 )
-            for side, value in zip((low, high), pair, strict=True):
-                if value is not None:
-                    try:
-                        side[part] = np.broadcast_to(np.asarray(value, float), shape).ravel()
-                    except ValueError:
-                        raise ShapeError(
-                            f"{name}: bounds: {symbol.describe()} has the shape {shape} here, the bound "
-                            f"{np.shape(value)}"
-                        ) from None
+            sides = [self._side(symbol, shape, value) for value in pair]
+            low[part] = np.maximum(low[part], -np.inf if sides[0] is None else sides[0])
+            high[part] = np.inf if sides[1] is None else sides[1]
             if (low[part] > high[part]).any():
                 raise ValueError(f"{name}: bounds: a lower bound of {symbol.describe()} is above its upper bound")
             inside = np.clip(self.start[part], low[part], high[part])
@@ -249,3 +275,14 @@ class Parameters:
                 raise ValueError(f"{name}: the start of {symbol.describe()} is outside its bounds")
             self.start[part] = inside
         return low, high
+
+    def _side(self, symbol: Expr, shape: tuple[int, ...], value: Any) -> Array | None:
+        if value is None:
+            return None
+        try:
+            return np.broadcast_to(np.asarray(value, float), shape).ravel()
+        except ValueError:
+            raise ShapeError(
+                f"{self._caller.name}: bounds: {symbol.describe()} has the shape {shape} here, the bound "
+                f"{np.shape(value)}"
+            ) from None

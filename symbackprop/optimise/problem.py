@@ -69,7 +69,8 @@ class Objective:
         """The bounds as `scipy.optimize.Bounds`, or None."""
         if self.parameters.bounds is None:
             return None
-        return scipy_optimize().Bounds(*self.parameters.bounds)
+        low, high = self.parameters.bounds
+        return scipy_optimize().Bounds(low, high, keep_feasible=low < high)
 
     def pack(self, params: Any) -> Array:
         """Give the vector of arrays, given in the structure of the parameters or by symbol.
@@ -136,17 +137,24 @@ class ScipyProblem(Objective):
         if self._hessian is not None:
             return self._hessian
         self.hessians += 1
-        blocks = iter(self._called(self.hessian_function, x))
+        H = self._assembled(self._called(self.hessian_function, x))
+        if self._is_constant(self._blocks):
+            H.flags.writeable = False
+            self._hessian = H
+        return H
+
+    def _assembled(self, blocks: Sequence[Array]) -> Array:
+        """Put the blocks on and above the diagonal together; one alone is the matrix, and is not copied."""
+        if len(blocks) == 1:
+            return np.reshape(blocks[0], (self.size, self.size)).astype(float, copy=False)
         H = np.empty((self.size, self.size))
+        rest = iter(blocks)
         slices = self.parameters.slices
         for i, rows in enumerate(slices):
             for columns in slices[i:]:
                 block = H[rows, columns]
-                block[...] = np.reshape(next(blocks), block.shape)
+                block[...] = np.reshape(next(rest), block.shape)
                 H[columns, rows] = block.T
-        if self._is_constant(self._blocks):
-            H.flags.writeable = False
-            self._hessian = H
         return H
 
     def hessp(self, x: Array, p: Array) -> Array:
@@ -231,9 +239,10 @@ def scipy_problem(
         params: the symbols to be found, of any shapes: one, a list, a dict by name, or a dict of arrays by symbol to
             start from.
         data: an array for each other symbol of f.
-        start: where to begin, in the structure of the parameters or by symbol; zeros where nothing is said, and a
-            number stands for an array of it.
-        bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound.
+        start: where to begin, in the structure of the parameters or by symbol; zeros where nothing is said, or ones if
+            the symbol is assumed positive, and a number stands for an array of it.
+        bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound. What is
+            assumed positive or nonnegative is bounded by 0.
         sizes: numbers for named sizes that no array tells.
 
     Returns:

@@ -220,9 +220,11 @@ class Search:
         """Tell whether the search succeeded, and why it ended."""
         slope = f"the largest slope is {self.slope:.2g}"
         if self.is_done and self._end not in {"callback", "unbounded"}:
-            start = " at the start" * (self._end == "start")
-            saddle = " (it may be a saddle point: try another start)" * (self._end == "start" and not self.slope)
-            return True, f"{slope}{start}, at most tol = {self.tol:g}{saddle}"
+            if self._end == "start":
+                slope += " at the start"
+            level = self._end == "start" and not self.at.gradient.any()
+            hint = " (it may be a saddle point: try another start)" if level else ""
+            return True, f"{slope}, at most tol = {self.tol:g}{hint}"
         f, steps = self._problem.caller.objective, len(self.values) - 1
         reasons = {
             "callback": "stopped by the callback",
@@ -273,6 +275,8 @@ class Guarded:
         return finite(self._problem.hessp(x, p)) if self._measured(x).is_finite else p
 
     def _measured(self, x: Array) -> Point:
+        if not self._problem.parameters.keeps_assumptions(x):
+            return Point(x, math.nan, np.full_like(x, math.nan))
         return Point(x, self._problem.fun(x), self._problem.jac(x))
 
     def _point(self, x: Array) -> Point:
