@@ -361,6 +361,26 @@ BUILD = """
 """
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (lambda X, w, y: -(X * w), "X * -w"),
+        (lambda X, w, y: -(sb.exp(w) * X), "-np.exp(w) * X"),
+        (lambda X, w, y: -sb.outer(y, w), "-y[:, None] * w[None]"),
+        (lambda X, w, y: -(w * sb.exp(w)), "-(w * np.exp(w))"),
+        (lambda X, w, y: -(2.0 * X), "-2.0 * X"),
+    ],
+)
+def test_a_sign_is_changed_where_there_is_least_to_change(value, written):
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    function = sb.compile([X, w, y], value(X, w, y))
+    assert f"result = {written}\n" in function.source
+    arrays = [np.arange(6.0).reshape(2, 3), np.array([1.0, -2.0, 0.5]), np.array([3.0, -1.0])]
+    np.testing.assert_array_equal(
+        function(*arrays), sb.evaluate(value(X, w, y), dict(zip((X, w, y), arrays, strict=True)))
+    )
+
+
 def test_the_source_is_the_same_bytes_in_every_process():
     first, second = (run_python(BUILD, seed=seed) for seed in ("1", "2"))
     assert first.count("def f(") == 9

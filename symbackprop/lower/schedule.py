@@ -30,7 +30,7 @@ from symbackprop.lower.program import (
     run_requirements,
 )
 from symbackprop.op import CONSTANT, SIZE, Op
-from symbackprop.ops import add, divide, multiply, subtract
+from symbackprop.ops import add, divide, multiply, negative, subtract
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
@@ -189,9 +189,24 @@ class _Lowering:
 
     def _call(self, number: int) -> Call:
         node = self.nodes[number]
+        if node.op is negative and (signed := self._sign_inside(number)):
+            return signed
         params = {name: renamed(param, self.renamed) for name, param in node.params.items()}
         shape = renamed(node.shape, self.renamed)
         return Call(node.op, params, tuple(self._term(operand) for operand in node.inputs), shape, node.dtype)
+
+    def _sign_inside(self, number: int) -> Call | None:
+        """Let an operand that is smaller than a product change its sign in the place of the product: ``(−x)yᵀ``."""
+        (product,) = self.nodes[number].inputs
+        shape, operands = self.nodes[product].shape, self.nodes[product].inputs
+        if self.nodes[product].op is not multiply or product in self.refs:
+            return None
+        for place, operand in enumerate(operands):
+            if self.nodes[operand].shape != shape:
+                value, whole = self._term(operand), self._call(product)
+                sign = Call(negative, {}, (value,), value.shape, value.dtype)
+                return whole._replace(args=(*whole.args[:place], sign, *whole.args[place + 1 :]))
+        return None
 
     def program(self) -> Program:
         """Write the program down."""

@@ -11,7 +11,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, apply, literal, scalar_value
 from symbackprop.ops import TABLE
 from symbackprop.ops.contract import EYE
-from symbackprop.ops.elementwise import astype, multiply
+from symbackprop.ops.elementwise import astype, divide, multiply
 from symbackprop.ops.layout import (
     BROADCAST_TO,
     EXPAND_DIMS,
@@ -20,7 +20,6 @@ from symbackprop.ops.layout import (
     TRANSPOSE,
     broadcast_to,
     expand_dims,
-    full_like,
     permute,
     reshape,
     squeeze,
@@ -31,6 +30,7 @@ from symbackprop.rewrite.engine import Rule, Strength
 
 _LARGEST = 4096  # elements of a folded constant: a larger one is dearer to carry than to compute
 _LEAVES = {CONSTANT, SYMBOL, SIZE, ARANGE, EYE}
+_MOST_SCALES = 4  # that are looked through for a sum that was declared
 
 
 def _fold(expr: Expr) -> Expr | None:
@@ -140,13 +140,33 @@ def _sum_of_none(expr: Expr) -> Expr | None:
 
 
 def _declared_sum(expr: Expr) -> Expr | None:
-    total = expr.inputs[0].node.facts.get("rows_sum_to")
-    return None if total is None or expr.params["axes"] != (-1,) else full_like(expr, total)
+    """Give the sum that was declared, times and over the scalars by which the rows are scaled."""
+    if expr.params["axes"] != (-1,):
+        return None
+    rows, scales = expr.inputs[0], []
+    while rows.op in {multiply, divide} and len(scales) < _MOST_SCALES:
+        left, right = rows.inputs
+        if rows.op is multiply and not left.shape:
+            left, right = right, left
+        if right.shape:
+            return None
+        scales.append((rows.op, right))
+        rows = left
+    total = rows.node.facts.get("rows_sum_to")
+    if total is None or rows.dtype != expr.dtype:
+        return None
+    scaled = literal(total, expr.dtype, graph=expr.graph)
+    for op, scale in reversed(scales):
+        scaled = apply(op, scaled, scale)
+    return scaled
 
 
 def _declared() -> Sequence[Expr]:
     Y = assume(_x("N", "K"), rows_sum_to=1)
-    return [apply(SUM, Y, axes=(-1,), keepdims=True)]
+    return [
+        apply(SUM, Y, axes=(-1,), keepdims=True),
+        apply(SUM, 2 * Y / symbol("s"), axes=(-1,), keepdims=False),
+    ]
 
 
 def _x(*shape: str | int) -> Expr:
@@ -272,6 +292,6 @@ FOLD: tuple[Rule, ...] = (
         roots=(SUM,),
         rewrite=_declared_sum,
         examples=_declared,
-        fits=lambda ops: ops == (SYMBOL,),
+        fits=lambda ops: ops[0] in {SYMBOL, multiply, divide},
     ),
 )

@@ -16,6 +16,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ class Problem(NamedTuple):
         casadi: the same for CasADi, which knows matrices alone and does not broadcast; None if it cannot do it.
         dense: its Hessian as a careful person writes it; None if that is to fill in the structure.
         structure: the parts of the Hessian, where it has a structure.
+        facts: what is declared of arguments.
         data: makes those arguments that are no normal random numbers, of a generator and the sizes.
     """
 
@@ -66,6 +68,7 @@ class Problem(NamedTuple):
     casadi: Callable[..., Any] | None
     dense: Callable[..., Array] | None = None
     structure: Structure | None = None
+    facts: Mapping[str, Mapping[str, float]] = MappingProxyType({})
     data: Callable[[np.random.Generator, Mapping[str, int]], Values] = lambda rng, sizes: {}
 
     def shapes(self) -> dict[str, tuple[str, ...]]:
@@ -87,6 +90,8 @@ class Problem(NamedTuple):
     def expressions(self) -> tuple[list[sb.Expr], sb.Expr]:
         """Give the symbols and the Hessian."""
         symbols = dict(zip(self.shapes(), sb.symbols(self.dims), strict=True))
+        for name, facts in self.facts.items():
+            sb.assume(symbols[name], **facts)
         return list(symbols.values()), sb.hessian(self.value(FUNCTIONS, **symbols), symbols[self.wrt])
 
     def by_hand(self, values: Values) -> Array:
@@ -498,6 +503,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem(
         name="softmax regression", dims="X[N,D] W[D,K] Y[N,K]", wrt="W", sizes={"N": 1000, "D": 30, "K": 10},
         small={"N": 12, "D": 4, "K": 3}, value=softmax, casadi=softmax_for_casadi, dense=softmax_by_hand, data=_classes,
+        facts={"Y": {"rows_sum_to": 1}},
     ),
     *(
         Problem(name="factorisation", wrt=wrt, sizes={"N": n, "M": n, "K": 5}, structure=structure, **_FACTORS)
