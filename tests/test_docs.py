@@ -15,7 +15,8 @@ from symbackprop.ops import TABLE
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
 HIDDEN = {  # what derivatives, functions of other names and rewritten formulas are made of
-    "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice", "unit", "unslice",
+    "add_where_equal", "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice",
+    "spread", "unit", "unslice",
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
     "bose", "hypot1", "isru", "log1mexp", "logcosh", "sigmoid_entropy", "sigmoid_slope", "softmax_centred",
     "tanh_slope", "xlog1py", "xlogy",

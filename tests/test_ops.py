@@ -101,6 +101,21 @@ def _inverse_gaps(w: Any) -> Any:
     return np.divide(1, gaps, out=np.zeros_like(gaps), where=gaps != 0)
 
 
+def _spread(block: Any, pattern: str, shape: tuple[int, ...]) -> Any:
+    out = np.zeros(shape, block.dtype)
+    for index in np.ndindex(shape):
+        at = dict(zip(pattern, index, strict=True))
+        if all(at[letter] == place for letter, place in zip(pattern, index, strict=True)):
+            out[index] = np.broadcast_to(block, [shape[pattern.index(letter)] for letter in at])[tuple(at.values())]
+    return out
+
+
+def _add_where_equal(y: Any, block: Any, pattern: str, **_: bool) -> Any:
+    if np.result_type(y, block) != y.dtype:
+        raise TypeError
+    return y + _spread(block, pattern, y.shape)
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     function = getattr(np, name)
     return lambda x, axes, keepdims: function(x, axis=axes, keepdims=keepdims)
@@ -108,6 +123,7 @@ def _reduction(name: str) -> Callable[..., Any]:
 
 REFERENCE: dict[str, Callable[..., Any]] = {
     **{name: _reduction(name) for name in ("sum", "mean", "max", "min", "prod")},
+    "add_where_equal": _add_where_equal,
     "astype": lambda x, dtype: x.astype(dtype),
     "broadcast_to": np.broadcast_to,
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
@@ -158,6 +174,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     ),
     "signdet": lambda x: np.linalg.slogdet(x)[0],
     "softplus": _in_double(lambda x: -scipy.special.log_expit(-x)),
+    "spread": _spread,
     "squeeze": lambda x, axes: np.squeeze(x, axis=axes),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "step": _in_double(lambda x, at_zero: np.select([x > 0, x < 0], [1.0, 0.0], at_zero)),

@@ -38,6 +38,7 @@ from symbackprop.spelling import Names, renamed, safe_sizes
 
 _LEAVES = {SYMBOL, CONSTANT, SIZE}
 _VIEWS = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO}
+_WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
 _LIGHT = {TRANSPOSE, EXPAND_DIMS}  # views so cheap that they are written again at each use
 _IN_PLACE = {add, subtract, multiply, divide}
 _COMMUTATIVE = {add, multiply}
@@ -79,6 +80,8 @@ class _Lowering:
         self.updates = {symbol.number: value.number for symbol, value in request.updates.items()}
         self.order = self.graph.reachable([*self.results, *self.updates.values()])
         self.base = self._bases()
+        self.uses = Counter(operand for number in self.order for operand in self.nodes[number].inputs)
+        self.uses.update([*self.results, *self.updates.values()])
         self.roots = self._choose_roots()
         self.names = Names(request.reserved)
         self.renamed = safe_sizes(self._sizes(), self.names)
@@ -115,7 +118,6 @@ class _Lowering:
 
     def _choose_roots(self) -> set[int]:
         """Give the nodes that get a statement of their own; the others are written where they are used."""
-        uses = Counter(operand for number in self.order for operand in self.nodes[number].inputs)
         roots = {*self.results, *self.updates.values()}
         length: dict[int, int] = {}
         for number in self.order:
@@ -134,7 +136,7 @@ class _Lowering:
                 total -= length[longest]
                 inlined = [operand for operand in inlined if operand != longest]
             light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op is SYMBOL or node.inputs[0] in roots)
-            if node.label or (uses[number] > 1 and not light):
+            if node.label or (self.uses[number] > 1 and not light):
                 roots.add(number)
             length[number] = total
         return roots
@@ -192,6 +194,8 @@ class _Lowering:
         if node.op is negative and (signed := self._sign_inside(number)):
             return signed
         params = {name: renamed(param, self.renamed) for name, param in node.params.items()}
+        if "owned" in params:
+            params["owned"] = self._dies(node.inputs[0])
         shape = renamed(node.shape, self.renamed)
         return Call(node.op, params, tuple(self._term(operand) for operand in node.inputs), shape, node.dtype)
 
@@ -207,6 +211,13 @@ class _Lowering:
                 sign = Call(negative, {}, (value,), value.shape, value.dtype)
                 return whole._replace(args=(*whole.args[:place], sign, *whole.args[place + 1 :]))
         return None
+
+    def _dies(self, number: int) -> bool:
+        """Tell whether a value has memory of its own that is free once it has been used."""
+        while self.nodes[number].op in _WHOLE and self.uses[number] == 1:
+            (number,) = self.nodes[number].inputs
+        fresh = self.base[number] == number and self.nodes[number].op not in _LEAVES
+        return fresh and self.uses[number] == 1
 
     def program(self) -> Program:
         """Write the program down."""

@@ -11,10 +11,25 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size, SizeLike
-from symbackprop.errors import ShapeError
+from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand, common_graph
 from symbackprop.graph import Graph, current_graph
-from symbackprop.op import MINUS, MULTIPLY, Case, Form, Notation, Op, Params, apply, check_dtype, new_expr
+from symbackprop.op import (
+    ADD,
+    ATOM,
+    LOWEST,
+    MINUS,
+    MULTIPLY,
+    Case,
+    Dtype,
+    Form,
+    Notation,
+    Op,
+    Params,
+    apply,
+    check_dtype,
+    new_expr,
+)
 from symbackprop.ops.elementwise import multiply, promoted
 from symbackprop.ops.index import UNSLICE, Run
 from symbackprop.ops.layout import (
@@ -25,6 +40,7 @@ from symbackprop.ops.layout import (
     matrix_transpose,
     permute,
     reshape,
+    shape_text,
     squeeze,
 )
 from symbackprop.ops.leaf import as_expr
@@ -655,6 +671,135 @@ def tensordot(a: Operand, b: Operand, axes: int | Sequence[int | Sequence[int]] 
     out = [label for axis, label in enumerate(mine) if axis not in ours]
     out += [label for axis, label in enumerate(yours) if axis not in theirs]
     return apply(EINSUM, left, right, subscripts=f"{''.join(mine)},{''.join(yours)}->{''.join(out)}")
+
+
+# --- blocks where indices are equal ---------------------------------------------------------------------------
+
+_SPREAD = '''
+def spread(block, subscripts, shape):
+    """Zeros of a shape, with a block where the indices with the same letter are equal."""
+    out = np.zeros(shape, block.dtype)
+    np.einsum(subscripts, out)[...] = block
+    return out
+'''
+
+_ADD_WHERE_EQUAL = '''
+def add_where_equal(y, subscripts, block):
+    """Add a block to the elements of y whose indices with the same letter are equal."""
+    np.einsum(subscripts, y)[...] += block
+    return y
+'''
+
+
+def _shape_where_equal(shape: Shape, pattern: str) -> Shape:
+    """Give the shape of the elements whose indices with the same letter are equal.
+
+    Raises:
+        ShapeError: axes with the same letter have different sizes, or there are fewer axes than letters.
+    """
+    if len(shape) != len(pattern):
+        msg = f"{len(shape)} axes do not fit the pattern {pattern!r}"
+        raise ShapeError(msg)
+    return tuple(label_sizes([pattern], [shape])[label] for label in dict.fromkeys(pattern))
+
+
+def _spread_shape(block: Shape, *, pattern: str, shape: Shape) -> Shape:
+    whole = _shape_where_equal(shape, pattern)
+    if dims.broadcast(block, whole) != whole:
+        msg = f"the block does not broadcast to {shape_text(whole)}"
+        raise ShapeError(msg)
+    return shape
+
+
+def _view(pattern: str) -> str:
+    return f'"{pattern}->{"".join(dict.fromkeys(pattern))}"'
+
+
+def _elements(g: Expr, pattern: str) -> Expr:
+    """Give the elements of a cotangent whose indices with the same letter are equal."""
+    extra = "".join(_unused(pattern, g.ndim - len(pattern)))
+    return apply(EINSUM, g, subscripts=f"{extra}{pattern}->{extra}{''.join(dict.fromkeys(pattern))}")
+
+
+def _spread_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    return Form(f"spread($0, {_view(params['pattern'])}, {shape_text(params['shape'])})")
+
+
+def _with_identities(block: Shape, shape: Shape, pattern: str, place: str) -> str:
+    """Write a block among zeros as a product with identities, in the words of formulas."""
+    if not pattern or len(set(pattern)) == len(pattern):
+        return place
+    fresh = iter(_unused(pattern, len(pattern)))
+    known: set[str] = set()
+    axes, identities, names = "", [], []
+    for label, size in zip(pattern, shape, strict=True):
+        other = next(fresh) if label in known else label
+        known.add(label)
+        axes += other
+        if other != label:
+            identities.append(f"eye({size})")
+            names.append(label + other)
+    whole = _shape_where_equal(shape, pattern)
+    inner = place if block == whole else f"broadcast_to({place}, {shape_text(whole)})"
+    return f'einsum("{",".join([*names, "".join(dict.fromkeys(pattern))])}->{axes}", {", ".join([*identities, inner])})'
+
+
+SPREAD = Op(
+    name="spread",
+    doc="Put a block where the indices of axes with the same letter are equal, among zeros.",
+    shape=_spread_shape,
+    dtype=kept_dtype,
+    vjps=(lambda g, _y, _block, *, pattern, **_: _elements(g, pattern),),
+    numpy=_spread_numpy,
+    text=lambda params, shapes: Form(_with_identities(shapes[0], params["shape"], params["pattern"], "$0")),
+    latex=lambda params, _shapes: Form(rf"\operatorname{{spread}}_{{{params['pattern']}}}\left($0\right)"),
+    helper=_SPREAD,
+    cost=lambda xs, _y, _params: dims.product(xs[0]),
+    cases=(
+        Case(((2, 3, 3),), {"pattern": "ijik", "shape": (2, 3, 2, 3)}),
+        Case(((1,),), {"pattern": "ii", "shape": (3, 3)}),
+        Case(((),), {"pattern": "ii", "shape": (2, 2)}),
+    ),
+    options={"pattern": "", "shape": ()},
+)
+
+
+def _sum_shape(y: Shape, block: Shape, *, pattern: str, **_: Any) -> Shape:
+    return _spread_shape(block, pattern=pattern, shape=y)
+
+
+def _sum_dtype(y: Any, block: Any, **_: Any) -> Dtype:
+    dtype = kept_dtype(y)
+    if promoted(y, block) != dtype:
+        msg = f"what is added to {dtype} must fit into it"
+        raise DtypeError(msg)
+    return dtype
+
+
+ADD_WHERE_EQUAL = Op(
+    name="add_where_equal",
+    doc="Add a block to the elements whose indices on axes with the same letter are equal.",
+    shape=_sum_shape,
+    dtype=_sum_dtype,
+    vjps=(lambda g, *_, **__: g, lambda g, _y, _dense, _block, *, pattern, **_: _elements(g, pattern)),
+    numpy=lambda params, _shapes: Form(
+        f"add_where_equal($0{'' if params['owned'] else '.copy()'}, {_view(params['pattern'])}, $1)",
+        ATOM,
+        (LOWEST if params["owned"] else ATOM,),
+    ),
+    text=lambda params, shapes: Form(
+        f"$0 + {_with_identities(shapes[1], shapes[0], params['pattern'], '$1')}", ADD, (ADD, LOWEST)
+    ),
+    latex=lambda params, _shapes: Form(rf"\operatorname{{add}}_{{{params['pattern']}}}\left($0, $1\right)"),
+    helper=_ADD_WHERE_EQUAL,
+    cost=lambda xs, _y, _params: dims.product(xs[1]),
+    cases=(
+        Case(((2, 3, 2, 3), (2, 3, 3)), {"pattern": "ijik", "owned": False}),
+        Case(((3, 3), (1,)), {"pattern": "ii", "owned": False}),
+    ),
+    options={"pattern": "", "owned": False},
+)
+"""The sum of a tensor and a block on one of its diagonals; where it is `owned`, the tensor's memory is the sum's."""
 
 
 # --- Kronecker product ----------------------------------------------------------------------------------------

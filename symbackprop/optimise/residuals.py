@@ -71,7 +71,9 @@ class Residuals(Objective):
         """Give what is minimised, half the sum of squares unless there is a loss, and its gradient ``Jᵀ r``."""
         r = self.fun(x)
         z = (r / self._scale) ** 2
-        return float(0.5 * self._scale**2 * self._rho(z).sum()), (self._slope(z) * r) @ self.jac(x)
+        jac = self.jac(x)
+        with np.errstate(invalid="ignore"):  # what is not finite is reported by the search
+            return float(0.5 * self._scale**2 * self._rho(z).sum()), (self._slope(z) * r) @ jac
 
     def _kept(self, what: str, x: Array, computed: Callable[[Array], Array]) -> Array:
         x = np.asarray(x, float)

@@ -22,6 +22,7 @@ from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
+from symbackprop.rewrite.tensor import rebuild_closed
 from symbackprop.rewrite.tidy import TIDY
 
 
@@ -52,6 +53,7 @@ _ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MA
 PIPELINE: tuple[Pass, ...] = (
     *_FIRST,
     Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
+    Pass("tensor", "identities cancel: Jacobians and Hessians get their closed form", rebuild=rebuild_closed),
     _ALGEBRA,
     Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
     Pass("gather", "scalars are multiplied before they meet an array", gather),

@@ -1,0 +1,185 @@
+"""The pass that closes Jacobians and Hessians: what is made of identities becomes sums of products without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from symbackprop.expr import Expr
+from symbackprop.graph import Node, attributed
+from symbackprop.op import Op, scalar_value
+from symbackprop.ops import add, divide, logical_not, matmul, multiply, negative, subtract, where
+from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE
+from symbackprop.ops.index import SLICE, UNSLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.linalg import inv, solve
+from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.rewrite.engine import Rewritten, rebuild
+from symbackprop.rewrite.terms import Tensors, Term, Terms, Unfit
+
+_NO_SIZES: Mapping[str, int] = MappingProxyType({})
+_BOOL = np.dtype(bool)
+_SOURCES = {EYE, DIAG}
+
+
+def rebuild_closed(outputs: Sequence[Expr], target: Rewritten, sizes: Mapping[str, int] = _NO_SIZES) -> list[Expr]:
+    """Copy what the outputs are computed from into another graph, what is made of identities in closed form."""
+    if not outputs:
+        return []
+    nodes = outputs[0].graph.nodes
+    order = outputs[0].graph.reachable([expr.number for expr in outputs])
+    if not any(nodes[number].op in _SOURCES for number in order):
+        return rebuild(outputs, target)
+    closing = _Closing(nodes, target, sizes)
+    for number in order:
+        closing.place(number)
+    return [closing.expr(output.number) for output in outputs]
+
+
+class _Closing:
+    """The nodes of the copy: expressions, or sums of products that are written when they are needed as expressions."""
+
+    def __init__(self, nodes: Mapping[int, Node], target: Rewritten, sizes: Mapping[str, int]) -> None:
+        self.nodes, self.target = nodes, target
+        self.tensors = Tensors(target, sizes)
+        self.placed: dict[int, Expr] = {}
+        self.terms: dict[int, Terms] = {}
+
+    def place(self, number: int) -> None:
+        """Copy a node whose operands have been copied."""
+        node = self.nodes[number]
+        with attributed(node.origin()):
+            try:
+                terms = self._as_terms(node)
+            except Unfit:
+                terms = None
+            if terms is not None:
+                self.terms[number] = terms
+                return
+            operands = tuple([self.expr(operand).number for operand in node.inputs])
+            self.placed[number] = Expr(self.target, self.target.copy_in(node.copied(operands), number, settled=False))
+
+    def expr(self, number: int) -> Expr:
+        """Give a node as an expression."""
+        found = self.placed.get(number)
+        if found is None:
+            node = self.nodes[number]
+            self.tensors.dtype = node.dtype
+            with attributed(node.origin()):
+                found = self.placed[number] = self.tensors.written(self.terms[number], node.shape)
+            if found.op is not SYMBOL:
+                found.node.label = found.node.label or node.label
+                found.node.hint = found.node.hint or node.hint
+        return found
+
+    def _operand(self, number: int) -> Terms:
+        return self.terms.get(number) or [self.tensors.atom(self.expr(number))]
+
+    def _as_terms(self, node: Node) -> Terms | None:
+        """Give a node as a sum of products, if it is made of an identity by what is linear in it.
+
+        Raises:
+            Unfit: labels cannot say what the node does.
+        """
+        self.tensors.dtype = node.dtype
+        special = {EYE: self._identity, where: self._masked, divide: self._divided, solve: self._solved}.get(node.op)
+        lifted = any(operand in self.terms for operand in node.inputs) or node.op in _SOURCES
+        kinds = {self.nodes[operand].dtype for operand in node.inputs}
+        if not lifted or node.dtype.kind != "f" or not kinds <= {node.dtype, _BOOL}:
+            return None
+        if special is not None:
+            return special(node)
+        make = _LINEAR.get(node.op)
+        return None if make is None else make(self.tensors, self, node, *map(self._operand, node.inputs))
+
+    def _identity(self, node: Node) -> Terms | None:
+        rows, columns = node.shape
+        axis = self.tensors.axis(rows)
+        return [Term((axis, axis))] if rows == columns else None
+
+    def _divided(self, node: Node) -> Terms | None:
+        one, other = node.inputs
+        if other in self.terms:
+            return None
+        return self.tensors.multiply(self._operand(one), [self.tensors.atom(divide(1.0, self.expr(other)))])
+
+    def _solved(self, node: Node) -> Terms | None:
+        matrix, side = node.inputs
+        if matrix in self.terms:
+            return None
+        return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self._operand(side))
+
+    def _masked(self, node: Node) -> Terms | None:
+        condition, one, other = node.inputs
+        if condition in self.terms or (one in self.terms) == (other in self.terms):
+            return None
+        kept, gone = (one, other) if one in self.terms else (other, one)
+        if not _is_zero(self.expr(gone)):
+            return None
+        holds = self.expr(condition)
+        return self.tensors.masked(self.terms[kept], holds if kept == one else logical_not(holds), node.shape)
+
+
+def _is_zero(expr: Expr) -> bool:
+    while expr.op is BROADCAST_TO:
+        (expr,) = expr.inputs
+    return scalar_value(expr) == 0
+
+
+def _negative(terms: Terms) -> Terms:
+    return [term._replace(scale=-term.scale) for term in terms]
+
+
+def _summed(tensors: Tensors, _: _Closing, node: Node, terms: Terms) -> Terms:
+    params = node.params
+    return tensors.sum(terms, params["axes"], keepdims=params["keepdims"], mean=node.op is MEAN)
+
+
+def _transposed(_: Tensors, __: _Closing, node: Node, terms: Terms) -> Terms:
+    turned = node.params["axes"]
+    return [
+        term._replace(axes=term.axes[: len(term.axes) - len(turned)] + tuple(term.axes[axis] for axis in turned))
+        for term in terms
+    ]
+
+
+def _expanded(_: Tensors, __: _Closing, node: Node, terms: Terms) -> Terms:
+    new = {axis + len(node.shape) for axis in node.params["axes"]}
+    found = []
+    for term in terms:
+        given = iter(term.axes)
+        found.append(term._replace(axes=tuple(() if at in new else next(given) for at in range(len(node.shape)))))
+    return found
+
+
+def _squeezed(_: Tensors, __: _Closing, node: Node, terms: Terms) -> Terms:
+    gone = {axis + len(terms[0].axes) for axis in node.params["axes"]} if terms else ()
+    return [term._replace(axes=tuple(axis for at, axis in enumerate(term.axes) if at not in gone)) for term in terms]
+
+
+_LINEAR: Mapping[Op, Callable[..., Terms]] = {
+    multiply: lambda tensors, _, __, one, other: tensors.multiply(one, other),
+    matmul: lambda tensors, _, __, one, other: tensors.matmul(one, other),
+    add: lambda tensors, _, node, one, other: tensors.add([*one, *other], node.shape),
+    subtract: lambda tensors, _, node, one, other: tensors.add([*one, *_negative(other)], node.shape),
+    negative: lambda _, __, ___, terms: _negative(terms),
+    BROADCAST_TO: lambda tensors, _, node, terms: [tensors.widened(term, node.shape) for term in terms],
+    SUM: _summed,
+    MEAN: _summed,
+    TRANSPOSE: _transposed,
+    EXPAND_DIMS: _expanded,
+    SQUEEZE: _squeezed,
+    RESHAPE: lambda tensors, closing, node, terms: tensors.reshape(
+        terms, closing.nodes[node.inputs[0]].shape, node.shape
+    ),
+    SLICE: lambda tensors, _, node, terms: tensors.cut(terms, node.params["runs"], node.shape, SLICE),
+    UNSLICE: lambda tensors, _, node, terms: tensors.cut(terms, node.params["runs"], node.shape, UNSLICE),
+    EINSUM: lambda tensors, _, node, *operands: tensors.einsum(node.params["subscripts"], *operands),
+    DIAG: lambda _, __, ___, terms: [term._replace(axes=term.axes + term.axes[-1:]) for term in terms],
+    DIAGONAL: lambda tensors, _, __, terms: tensors.diagonal(terms),
+    TRACE: lambda tensors, _, __, terms: tensors.diagonal(terms, summed=True),
+}
+"""What is linear in the operands that are sums of products; `multiply` and `matmul` take them on either side."""

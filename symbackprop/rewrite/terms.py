@@ -1,0 +1,597 @@
+"""Sums of products over labelled axes, in which an identity is two axes with one label.
+
+What a Jacobian or a Hessian is made of, kept without being filled in: factors with labelled axes, and for each axis of
+the whole the labels that it runs over. Identities cancel by being renamed; what is left at the end are products of the
+factors, put where labels are equal.
+
+S. Laue, M. Mitterreiter, J. Giesen, *Computing higher order derivatives of matrix and tensor expressions* (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import chain, count
+from string import ascii_letters
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Dim, Shape, Size
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr
+from symbackprop.graph import Graph
+from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
+from symbackprop.ops import add, astype, divide, expand_dims, eye, multiply, negative, reshape, squeeze, where
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
+from symbackprop.ops.index import UNSLICE, Run
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
+from symbackprop.ops.leaf import SYMBOL, size_of
+from symbackprop.rewrite.order import contracted
+
+Label: TypeAlias = int
+Axis: TypeAlias = tuple[Label, ...]
+"""The labels that an axis runs over, the last one fastest; none if it has size 1."""
+
+_MOST_TERMS = 8  # of a sum, before those of one pattern are put together
+_MOST_FACTORS = 16
+
+
+class Unfit(Exception):  # noqa: N818  (no error: what cannot be said by labels is computed as written)
+    """Labels cannot say what an operation does."""
+
+
+class Factor(NamedTuple):
+    """An array with a label for each axis; a mask tells where the product is zero whatever the other factors are."""
+
+    labels: tuple[Label, ...]
+    array: Expr
+    is_mask: bool = False
+
+
+class Term(NamedTuple):
+    """A product of factors, summed over the labels that the axes lack.
+
+    Where two axes have one label only elements with equal indices are not zero; along a label that no factor has the
+    product repeats.
+    """
+
+    axes: tuple[Axis, ...]
+    factors: tuple[Factor, ...] = ()
+    scale: float = 1.0
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels of the axes, one after another."""
+        return tuple(chain.from_iterable(self.axes))
+
+    def renamed(self, names: Mapping[Label, Label]) -> Term:
+        """Give the term with other labels for some."""
+        axes = tuple(tuple(names.get(label, label) for label in axis) for axis in self.axes)
+        factors = tuple(
+            factor._replace(labels=tuple(names.get(label, label) for label in factor.labels)) for factor in self.factors
+        )
+        return Term(axes, factors, self.scale)
+
+
+Terms: TypeAlias = "list[Term]"
+
+
+class Tensors:
+    """Labels, their sizes, and what operations make of sums of products.
+
+    Attributes:
+        graph: where factors are made.
+        sizes: numbers for the named sizes, as far as they are known.
+        dtype: the dtype of what is made.
+    """
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+        """Start without labels."""
+        self.graph = graph
+        self.sizes = sizes
+        self.dtype = np.dtype(np.float64)
+        self._extent: dict[Label, Size] = {}
+        self._unused = count()
+
+    # --- labels -----------------------------------------------------------------------------------------------
+
+    def axis(self, size: Size) -> Axis:
+        """Give a new axis."""
+        if size == 1:
+            return ()
+        label = next(self._unused)
+        self._extent[label] = size
+        return (label,)
+
+    def extents(self, axis: Iterable[Label]) -> list[Size]:
+        """Give the sizes of labels."""
+        return [self._extent[label] for label in axis]
+
+    def _fresh(self, term: Term) -> Term:
+        """Give a term with labels of its own."""
+        own = dict.fromkeys(chain(term.labels, *(factor.labels for factor in term.factors)))
+        return term.renamed({label: self.axis(self._extent[label])[0] for label in own})
+
+    def split(self, term: Term, label: Label, extents: Sequence[Size]) -> Term:
+        """Let several labels stand for one."""
+        new = tuple(chain.from_iterable(map(self.axis, extents)))
+        axes = tuple(tuple(chain.from_iterable(new if x == label else (x,) for x in axis)) for axis in term.axes)
+        factors = []
+        for factor in term.factors:
+            if label in factor.labels:
+                labels = tuple(chain.from_iterable(new if x == label else (x,) for x in factor.labels))
+                factors.append(Factor(labels, reshape(factor.array, self.extents(labels)), factor.is_mask))
+            else:
+                factors.append(factor)
+        return Term(axes, tuple(factors), term.scale)
+
+    def _equated(self, term: Term, one: int, other: int) -> Term:
+        """Give two axes the same labels, unless one of them has size 1.
+
+        Raises:
+            Unfit: both have several labels, of different sizes.
+        """
+        ours, theirs = term.axes[one], term.axes[other]
+        if not ours or not theirs:
+            return term
+        if self.extents(ours) != self.extents(theirs):
+            if len(ours) == 1:
+                term = self.split(term, ours[0], self.extents(theirs))
+            elif len(theirs) == 1:
+                term = self.split(term, theirs[0], self.extents(ours))
+            else:
+                raise Unfit
+        for at in range(len(term.axes[one])):
+            term = term.renamed({term.axes[other][at]: term.axes[one][at]})
+        return term
+
+    def _closed(self, term: Term, axes: Sequence[Axis]) -> Term:
+        """Keep some axes: what the others ran over is summed, as often as a label counts that no factor has."""
+        left = term._replace(axes=tuple(axes))
+        held = set(left.labels).union(*(factor.labels for factor in term.factors))
+        for label in dict.fromkeys(term.labels):
+            if label not in held:
+                left = self._times(left, self._extent[label])
+        return left
+
+    def _times(self, term: Term, size: Size, *, inverse: bool = False) -> Term:
+        if not isinstance(size, Dim):
+            return term._replace(scale=term.scale / size if inverse else term.scale * size)
+        number = size_of(size, self.dtype, graph=self.graph)
+        return term._replace(factors=(*term.factors, Factor((), divide(1.0, number) if inverse else number)))
+
+    # --- arrays -----------------------------------------------------------------------------------------------
+
+    def atom(self, array: Expr) -> Term:
+        """Give an array as a product of factors: what is transposed, repeated or multiplied is taken apart."""
+        axes = tuple(map(self.axis, array.shape))
+        return self.of(axes, axes, array)
+
+    def of(self, axes: tuple[Axis, ...], own: Sequence[Axis], array: Expr) -> Term:
+        """Give the term with these axes that is an array with its own axes."""
+        factors: list[Factor] = []
+        scale = 1.0
+        waiting = [(tuple(own), array)]
+        while waiting:
+            labels, expr = waiting.pop()
+            number = scalar_value(expr) if expr.dtype.kind == "f" else None
+            if number is not None:
+                scale *= number
+            elif expr.op is TRANSPOSE:
+                turned = expr.params["axes"]
+                first = labels[: len(labels) - len(turned)]
+                below = dict(zip(turned, labels[len(first) :], strict=True))
+                waiting.append((first + tuple(below[axis] for axis in range(-len(turned), 0)), expr.inputs[0]))
+            elif expr.op is EXPAND_DIMS:
+                new = {axis + expr.ndim for axis in expr.params["axes"]}
+                waiting.append((tuple(axis for at, axis in enumerate(labels) if at not in new), expr.inputs[0]))
+            elif expr.op is negative:
+                scale = -scale
+                waiting.append((labels, expr.inputs[0]))
+            elif expr.op is BROADCAST_TO or (expr.op is multiply and _is_spread(expr)):
+                waiting += [(_aligned(labels, operand.shape), operand) for operand in reversed(expr.inputs)]
+            elif expr.op is divide and not expr.inputs[1].shape and scalar_value(expr.inputs[0]) != 1:
+                waiting += [((), divide(1.0, expr.inputs[1])), (labels, expr.inputs[0])]
+            else:
+                factors.append(_factor(labels, expr))
+        return Term(axes, tuple(factors), scale)
+
+    # --- operations -------------------------------------------------------------------------------------------
+
+    def _combined(
+        self, left: Terms, right: Terms, equal: Sequence[tuple[int, int]], kept: Sequence[tuple[int, ...]]
+    ) -> Terms:
+        """Multiply sums of products.
+
+        Args:
+            left: a sum of products.
+            right: another.
+            equal: pairs of axes that are one; the right side's axes are counted behind the left side's.
+            kept: for each axis of the result where it comes from: from the first that has not size 1.
+        """
+        found = []
+        for one in left:
+            for other in map(self._fresh, right):
+                both = Term(one.axes + other.axes, one.factors + other.factors, one.scale * other.scale)
+                for pair in equal:
+                    both = self._equated(both, *pair)
+                axes = [next((both.axes[at] for at in places if both.axes[at]), ()) for places in kept]
+                found.append(self._closed(both, axes))
+        return self._condensed_if_many(found)
+
+    def multiply(self, left: Terms, right: Terms) -> Terms:
+        """Multiply elementwise."""
+        ours, theirs = len(left[0].axes), len(right[0].axes)
+        rank = max(ours, theirs)
+        pairs = [(at - rank + ours, at - rank + ours + theirs) for at in range(rank)]
+        kept = [tuple(place for place, least in zip(pair, (0, ours), strict=True) if place >= least) for pair in pairs]
+        return self._combined(left, right, [pair for pair in kept if len(pair) == 2], kept)
+
+    def matmul(self, left: Terms, right: Terms) -> Terms:
+        """Multiply matrices as NumPy does: a vector is a row left, a column right."""
+        ours, theirs = len(left[0].axes), len(right[0].axes)
+        ends = [(ours - 2,)] * (ours > 1) + [(ours + theirs - 1,)] * (theirs > 1)
+        inner = (ours - 1, ours + max(theirs - 2, 0))
+        rank = max(ours, theirs) - 2
+        pairs = [(at - rank + ours - 2, at - rank + ours + theirs - 2) for at in range(rank)]
+        batch = [tuple(place for place, least in zip(pair, (0, ours), strict=True) if place >= least) for pair in pairs]
+        return self._combined(left, right, [inner, *(pair for pair in batch if len(pair) == 2)], [*batch, *ends])
+
+    def einsum(self, subscripts: str, *operands: Terms) -> Terms:
+        """Sum products over the labels that the result lacks."""
+        inputs, _, out = subscripts.partition("->")
+        found: Terms = [Term(())]
+        known = ""
+        for letters, terms in zip(inputs.split(","), operands, strict=True):
+            whole = known + letters
+            equal = [(whole.index(letter), at) for at, letter in enumerate(whole) if whole.index(letter) < at]
+            kept = [(at,) for at in range(len(whole))]
+            found = self._combined(found, terms, [pair for pair in equal if pair[1] >= len(known)], kept)
+            known = whole
+        places = [known.index(letter) for letter in out]
+        return [self._closed(term, [term.axes[at] for at in places]) for term in found]
+
+    def diagonal(self, terms: Terms, *, summed: bool = False) -> Terms:
+        """Give the diagonal of the last two axes, or its sum."""
+        rank = len(terms[0].axes)
+        kept = [(at,) for at in range(rank - 2)] + [(rank - 2, rank - 1)] * (not summed)
+        return self._combined(terms, [Term(())], [(rank - 2, rank - 1)], kept)
+
+    def add(self, terms: Terms, shape: Shape) -> Terms:
+        """Add terms whose axes broadcast to a shape."""
+        return self._condensed_if_many(self._collected([self.widened(term, shape) for term in terms]))
+
+    def widened(self, term: Term, shape: Shape) -> Term:
+        """Repeat along new axes and axes of size 1."""
+        axes = ((),) * (len(shape) - len(term.axes)) + term.axes
+        return term._replace(axes=tuple(axis or self.axis(size) for axis, size in zip(axes, shape, strict=True)))
+
+    def sum(self, terms: Terms, axes: Iterable[int], *, keepdims: bool, mean: bool) -> Terms:
+        """Sum or average over axes, counted from the right."""
+        found = []
+        for term in terms:
+            gone = {axis + len(term.axes) for axis in axes}
+            kept = [() if at in gone else axis for at, axis in enumerate(term.axes) if keepdims or at not in gone]
+            left = self._closed(term, kept)
+            if mean:
+                for label in chain.from_iterable(term.axes[at] for at in sorted(gone)):
+                    left = self._times(left, self._extent[label], inverse=True)
+            found.append(left)
+        return found
+
+    def reshape(self, terms: Terms, before: Shape, shape: Shape) -> Terms:
+        """Give the same elements in another shape.
+
+        Raises:
+            Unfit: an axis would have to be cut inside of a label.
+        """
+        return [self._reshaped(term, before, shape) for term in terms]
+
+    def _reshaped(self, term: Term, before: Shape, shape: Shape) -> Term:
+        place = 0
+        for taken, sizes in _groups(before, shape):
+            whole = tuple(chain.from_iterable(term.axes[place : place + taken]))
+            new = (whole,) if sizes else ()
+            term = term._replace(axes=(*term.axes[:place], *new, *term.axes[place + taken :]))
+            for size in sizes[:-1]:
+                term = self._parted(term, place, size)
+                place += 1
+            place += len(new)
+        return term
+
+    def _parted(self, term: Term, place: int, size: Size) -> Term:
+        """Make two axes of one, the first of them of a size; a label that is too large for it is split."""
+        left, taken = size, 0
+        while left != 1:
+            axis = term.axes[place]
+            if taken == len(axis):
+                raise Unfit
+            extent = self._extent[axis[taken]]
+            rest, more = _quotient(left, extent), _quotient(extent, left)
+            if rest is not None:
+                left, taken = rest, taken + 1
+            elif more is not None:
+                term = self.split(term, axis[taken], [left, more])
+            else:
+                raise Unfit
+        axis = term.axes[place]
+        return term._replace(axes=(*term.axes[:place], axis[:taken], axis[taken:], *term.axes[place + 1 :]))
+
+    def cut(self, terms: Terms, runs: Sequence[Run], shape: Shape, op: Op) -> Terms:
+        """Slice the last axes, or put them into zeros: a factor at a time.
+
+        Raises:
+            Unfit: an axis has several labels, or is one side of an identity.
+        """
+        return [self._cut(term, runs, shape, op) for term in terms]
+
+    def _cut(self, term: Term, runs: Sequence[Run], shape: Shape, op: Op) -> Term:
+        axes = list(term.axes)
+        new: dict[Label, tuple[Axis, Run, Size]] = {}
+        for at, run in enumerate(runs, len(shape) - len(runs)):
+            before = dims.product(self.extents(axes[at]))
+            if (run.start, run.step) == (0, 1) and before == shape[at]:
+                continue
+            if len(axes[at]) != 1 or term.labels.count(axes[at][0]) > 1:
+                raise Unfit
+            label = axes[at][0]
+            axes[at] = self.axis(shape[at])
+            new[label] = (axes[at], run, shape[at])
+        held = set(chain.from_iterable(factor.labels for factor in term.factors))
+        factors = [*term.factors]
+        if op is UNSLICE:
+            one = literal(1.0, self.dtype, graph=self.graph)
+            factors += [Factor((x,), broadcast_to(one, (self._extent[x],))) for x in new.keys() - held]
+        return Term(tuple(axes), tuple([self._factor_cut(factor, new, op) for factor in factors]), term.scale)
+
+    @staticmethod
+    def _factor_cut(factor: Factor, new: Mapping[Label, tuple[Axis, Run, Size]], op: Op) -> Factor:
+        if not new.keys() & set(factor.labels):
+            return factor
+        found = [
+            new.get(label, ((label,), Run(0, size, 1), size))
+            for label, size in zip(factor.labels, factor.array.shape, strict=True)
+        ]
+        runs, into = tuple(run for _, run, _ in found), tuple(size for _, _, size in found)
+        params = {"runs": runs, "into": into} if op is UNSLICE else {"runs": runs}
+        return _factor([axis for axis, _, _ in found], apply(op, factor.array, **params), is_mask=factor.is_mask)
+
+    def masked(self, terms: Terms, condition: Expr, shape: Shape) -> Terms:
+        """Let terms be zero where a condition does not hold."""
+        axes = tuple(map(self.axis, condition.shape))
+        mask = Term(axes, (_factor(axes, condition, is_mask=True),))
+        return self.multiply([self.widened(term, shape) for term in terms], [mask])
+
+    # --- sums of terms ----------------------------------------------------------------------------------------
+
+    def alike(self, terms: Terms) -> Terms:
+        """Split labels so that each axis has labels of the same sizes in all terms.
+
+        Raises:
+            Unfit: two terms have several labels on an axis, of different sizes.
+        """
+        found = [*terms]
+        for at in range(len(found[0].axes)) if found else ():
+            finest = max((self.extents(term.axes[at]) for term in found), key=len)
+            for place, term in enumerate(found):
+                if self.extents(term.axes[at]) != finest:
+                    if len(term.axes[at]) != 1:
+                        raise Unfit
+                    found[place] = self.split(term, term.axes[at][0], finest)
+        return found
+
+    def _collected(self, terms: Terms) -> Terms:
+        """Put terms together that differ by a number or by one factor."""
+        kept: Terms = []
+        for term in self.alike(terms):
+            for at, other in enumerate(kept):
+                together = self._together(other, term)
+                if together is not None:
+                    kept[at] = together
+                    break
+            else:
+                kept.append(term)
+        return [term for term in kept if term.scale]
+
+    def _together(self, one: Term, other: Term) -> Term | None:
+        """Write two products as one: Σ C R + Σ C S = Σ C (R + S)."""
+        if pattern_of(one) != pattern_of(other):
+            return None
+        other = self._fresh(other)  # or a label that one sums over could be an axis of the other
+        names = dict(zip(_in_order(other), _in_order(one), strict=False))
+        if any(self._extent[theirs] != self._extent[ours] for theirs, ours in names.items()):
+            return None
+        other = other.renamed(names)
+        rest = list(other.factors)
+        common: list[Factor] = []
+        left: list[Factor] = []
+        for factor in one.factors:
+            if factor in rest:
+                rest.remove(factor)
+                common.append(factor)
+            else:
+                left.append(factor)
+        if not left and not rest:
+            return one._replace(scale=one.scale + other.scale)
+        outside = set(chain.from_iterable(factor.labels for factor in common))
+        if not outside:
+            return None
+        outside.update(one.labels)
+        ours, theirs = (outside.intersection(*[chain.from_iterable(x.labels for x in xs)]) for xs in (left, rest))
+        if left and rest and ours != theirs:
+            return None
+        axes = tuple((label,) for label in sorted(ours | theirs))
+        total = add(self.block(Term(axes, tuple(left), one.scale)), self.block(Term(axes, tuple(rest), other.scale)))
+        return Term(one.axes, (*common, _factor(_aligned(axes, total.shape), total)))
+
+    def _condensed_if_many(self, terms: Terms) -> Terms:
+        many = len(terms) > _MOST_TERMS or any(len(term.factors) > _MOST_FACTORS for term in terms)
+        return self._condensed(terms) if many else terms
+
+    def _condensed(self, terms: Terms) -> Terms:
+        """Compute the terms of each pattern, and give their sum as one factor."""
+        found = []
+        for group in _grouped(self.alike(terms)).values():
+            total = reduce(add, map(self.block, group))
+            axes = [(label,) for label in dict.fromkeys(group[0].labels)]
+            found.append(self.of(group[0].axes, _aligned(axes, total.shape), total))
+        return found
+
+    # --- values -----------------------------------------------------------------------------------------------
+
+    def block(self, term: Term) -> Expr:
+        """Compute a product with one axis for each label of its axes, as far as broadcasting needs it."""
+        labels = tuple(dict.fromkeys(term.labels))
+        factors = self._multiplied(term.factors)
+        held = set(chain.from_iterable(factor.labels for factor in factors))
+        letters = dict(zip(dict.fromkeys([*labels, *sorted(held)]), ascii_letters, strict=False))
+        spelled = [("".join(letters[label] for label in factor.labels), factor.array) for factor in factors]
+        if term.scale != 1 or not spelled:
+            spelled.append(("", literal(term.scale, self.dtype, graph=self.graph)))
+        present = [at for at, label in enumerate(labels) if label in held]
+        out = "".join(letters[labels[at]] for at in present)
+        missing = [at - len(labels) for at in range(min(present, default=0), len(labels)) if at not in present]
+        return expand_dims(contracted(spelled, out, self.sizes), missing if present else ())
+
+    def _multiplied(self, factors: Iterable[Factor]) -> list[Factor]:
+        """Multiply the factors that have the same labels, and put zeros where masks say so."""
+        found: dict[frozenset[Label], Factor] = {}
+        masks: dict[Factor, None] = {}
+        for factor in map(self._diagonal_of, factors):
+            key = frozenset(factor.labels)
+            if factor.is_mask:
+                masks[factor] = None
+            elif key in found:
+                labels, array, _ = found[key]
+                found[key] = Factor(labels, multiply(array, _turned(factor, labels)))
+            else:
+                found[key] = factor
+        left = [factor._replace(array=astype(factor.array, self.dtype)) for factor in found.values()]
+        return reduce(self._under, masks, left)
+
+    def _diagonal_of(self, factor: Factor) -> Factor:
+        """Take the diagonal of an array that has a label twice."""
+        labels = tuple(dict.fromkeys(factor.labels))
+        if len(labels) == len(factor.labels):
+            return factor
+        letters = dict(zip(labels, ascii_letters, strict=False))
+        spelled = "".join(letters[label] for label in factor.labels)
+        array = contracted([(spelled, factor.array)], "".join(letters.values()), self.sizes)
+        return factor._replace(labels=labels, array=array)
+
+    def _under(self, factors: list[Factor], mask: Factor) -> list[Factor]:
+        """Put zeros into all that could be infinite or NaN where the mask does not hold."""
+        found, hidden = [], False
+        for factor in factors:
+            inside = set(mask.labels) <= set(factor.labels)
+            if inside and (len(mask.labels) == len(factor.labels) or factor.array.op is not SYMBOL):
+                hidden = True
+                found.append(factor._replace(array=where(_turned(mask, factor.labels), factor.array, 0.0)))
+            else:
+                found.append(factor)
+        return found if hidden else [*found, Factor(mask.labels, astype(mask.array, self.dtype))]
+
+    def written(self, terms: Terms, shape: Shape) -> Expr:
+        """Compute a sum of terms: what has no equal indices first, the rest is added on its diagonals."""
+        terms = self._collected(terms)
+        if not terms:
+            return broadcast_to(literal(0.0, self.dtype, graph=self.graph), shape)
+        flat = tuple(self.extents(terms[0].labels))
+        total: Expr | None = None
+        for pattern, group in sorted(_grouped(terms).items(), key=lambda item: -len(set(item[0]))):
+            block = reduce(add, map(self.block, group))
+            letters = dict(zip(dict.fromkeys(pattern), ascii_letters, strict=False))
+            spelled = "".join(letters[each] for each in pattern)
+            if len(letters) == len(pattern):
+                total = broadcast_to(block, flat)
+            elif total is None:
+                total = self._spread(block, spelled, flat)
+            else:
+                total = apply(ADD_WHERE_EQUAL, total, block, pattern=spelled, owned=False)
+        assert total is not None  # noqa: S101  (there is a term)
+        if flat == shape:
+            return total
+        single = [at - len(shape) for at, size in enumerate(shape) if size == 1]
+        return expand_dims(total, single) if len(flat) + len(single) == len(shape) else reshape(total, shape)
+
+    def _spread(self, block: Expr, pattern: str, shape: Shape) -> Expr:
+        if pattern == "aa" and block.shape == shape[:1]:
+            return apply(DIAG, block)
+        if pattern == "aa" and block.op is CONSTANT and scalar_value(block) == 1:
+            return eye(shape[0], dtype=self.dtype, graph=self.graph)
+        return apply(SPREAD, block, pattern=pattern, shape=shape)
+
+
+def _factor(axes: Sequence[Axis], array: Expr, *, is_mask: bool = False) -> Factor:
+    """Give an array as a factor, without its axes of size 1."""
+    single = [at for at, axis in enumerate(axes) if not axis]
+    return Factor(tuple(chain.from_iterable(axes)), squeeze(array, single) if single else array, is_mask)
+
+
+def _turned(factor: Factor, labels: Sequence[Label]) -> Expr:
+    """Give an array with its axes in the order of these labels, of size 1 where it lacks one."""
+    own = [label for label in labels if label in factor.labels]
+    turned = permute(factor.array, tuple(factor.labels.index(label) - len(own) for label in own))
+    return expand_dims(turned, [at - len(labels) for at, label in enumerate(labels) if label not in own])
+
+
+def _is_spread(expr: Expr) -> bool:
+    """Tell whether a product has an operand that is smaller than it."""
+    return any(operand.shape != expr.shape for operand in expr.inputs)
+
+
+def _aligned(axes: Sequence[Axis], shape: Shape) -> tuple[Axis, ...]:
+    """Give the axes of an operand that broadcasts to these."""
+    own = axes[len(axes) - len(shape) :]
+    return tuple(() if size == 1 else axis for axis, size in zip(own, shape, strict=True))
+
+
+def _quotient(size: Size, divisor: Size) -> Size | None:
+    """Divide, or give None where that leaves a rest."""
+    try:
+        found = size // divisor
+    except (ShapeError, ZeroDivisionError):
+        return None
+    return found if found * divisor == size else None
+
+
+def _groups(before: Shape, after: Shape) -> Iterator[tuple[int, list[Size]]]:
+    """Give how many axes of a shape become which sizes of another, as few at a time as can be."""
+    left, right = ([dims.product(shape[:at]) for at in range(len(shape) + 1)] for shape in (before, after))
+    ends = [(i, j) for i in range(len(left)) for j in range(len(right)) if left[i] == right[j]]
+    i = j = 0
+    while (i, j) != (len(before), len(after)):
+        later = [end for end in ends if end != (i, j) and end[0] >= i and end[1] >= j]
+        first, second = i, j
+        i, j = min(later, key=sum)
+        yield i - first, list(after[second:j])
+
+
+def _in_order(term: Term) -> list[Label]:
+    """Give the labels in an order that is the same for the same product."""
+    order = list(dict.fromkeys(term.labels))
+    waiting = list(term.factors)
+    while waiting:
+        places = {label: at for at, label in enumerate(order)}
+        nearest = min(
+            waiting, key=lambda factor: (factor.array.number, [places.get(x, len(places)) for x in factor.labels])
+        )
+        waiting.remove(nearest)
+        order += [label for label in dict.fromkeys(nearest.labels) if label not in places]
+    return order
+
+
+def pattern_of(term: Term) -> tuple[int, ...]:
+    """Give for each label of the axes the first place where it stands."""
+    labels = term.labels
+    return tuple(map(labels.index, labels))
+
+
+def _grouped(terms: Iterable[Term]) -> dict[tuple[int, ...], Terms]:
+    """Put terms together whose axes have equal indices at the same places."""
+    found: dict[tuple[int, ...], Terms] = {}
+    for term in terms:
+        found.setdefault(pattern_of(term), []).append(term)
+    return found

@@ -1,0 +1,228 @@
+"""Jacobians and Hessians in closed form: the same values as with identities written out, and no identity left."""
+
+import numpy as np
+import pytest
+
+import symbackprop as sb
+from symbackprop import dims
+
+SIZES = {"N": 5, "D": 3, "K": 2, "M": 4, "H": 6}
+
+
+def arrays_for(inputs, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=dims.bind(each.shape, SIZES)) for each in inputs]
+
+
+def quadratic():
+    A, x = sb.symbols("A[N,N] x[N]")
+    return [A, x], x @ A @ x, x
+
+
+def least_squares():
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    return [X, w, y], sb.sum((X @ w - y) ** 2), w
+
+
+def logistic():
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    p = sb.sigmoid(X @ w)
+    return [X, w, y], -sb.mean(y * sb.log(p) + (1 - y) * sb.log(1 - p)), w
+
+
+def poisson():
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    return [X, w, y], sb.sum(sb.exp(X @ w) - y * (X @ w)), w
+
+
+def softmax():
+    X, W, Y = sb.symbols("X[N,D] W[D,K] Y[N,K]")
+    return [X, W, Y], -sb.mean(sb.sum(Y * sb.log(sb.softmax(X @ W)), axis=-1)), W
+
+
+def factors():
+    T, U, V = sb.symbols("T[M,N] U[M,K] V[N,K]")
+    return [T, U, V], sb.sum((T - U @ V.T) ** 2), U
+
+
+def other_factors():
+    inputs, f, _ = factors()
+    return inputs, f, inputs[2]
+
+
+def distances():
+    X, T = sb.symbols("X[N,D] T[N,N]")
+    squares = sb.sum((X[:, None, :] - X[None, :, :]) ** 2, axis=-1)
+    return [X, T], sb.sum((squares - T) ** 2), X
+
+
+def tanh_network():
+    X, W, b, v, y = sb.symbols("X[N,D] W[D,H] b[H] v[H] y[N]")
+    return [X, W, b, v, y], sb.mean((sb.tanh(X @ W + b) @ v - y) ** 2), W
+
+
+def relu_network():
+    X, W, V, U, y = sb.symbols("X[N,D] W[D,H] V[H,K] U[K] y[N]")
+    return [X, W, V, U, y], sb.mean((sb.relu(sb.relu(X @ W) @ V) @ U - y) ** 2), W
+
+
+def masked_logarithm():
+    x, y = sb.symbols("x[N] y[N]")
+    return [x, y], sb.sum(sb.where(x > 0, sb.log(x), 0) * y), x
+
+
+PROBLEMS = [
+    *(quadratic, least_squares, logistic, poisson, softmax, factors, other_factors),
+    *(distances, tanh_network, relu_network, masked_logarithm),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the branch that is not chosen is computed
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.__name__)
+def test_hessians_are_closed(problem):
+    inputs, f, x = problem()
+    hessian = sb.hessian(f, x)
+    closed = sb.compile(inputs, hessian)
+    assert "np.eye" not in closed.source
+    arrays = arrays_for(inputs)
+    plain = sb.compile(inputs, hessian, skip=["tensor"])(*arrays)
+    np.testing.assert_allclose(closed(*arrays), plain, rtol=1e-12, atol=1e-12 * np.abs(plain).max())
+
+
+def test_what_is_put_among_zeros_says_so():
+    T, U, V = sb.symbols("T[M,N] U[M,K] V[N,K]")
+    f = sb.compile([T, U, V], sb.hessian(sb.sum((T - U @ V.T) ** 2), U))
+    assert 'spread(2.0 * (V.T @ V), "abac->abc", (M, K, M, K))' in f.source
+
+
+def test_a_product_with_a_hessian_never_fills_it_in():
+    T, U, V, S = sb.symbols("T[M,N] U[M,K] V[N,K] S[M,K]")
+    hessian = sb.hessian(sb.sum((T - U @ V.T) ** 2), U)
+    f = sb.compile([T, U, V, S], sb.tensordot(hessian, S, 2))
+    assert "spread" not in f.source
+    arrays = arrays_for(f.inputs)
+    np.testing.assert_allclose(f(*arrays), 2 * arrays[3] @ arrays[2].T @ arrays[2], rtol=1e-12)
+
+
+def test_traces_and_diagonals_of_hessians_are_small():
+    x, a = sb.symbols("x[N] a[N]")
+    hessian = sb.hessian(sb.sum(a * sb.exp(x)) + sb.sum(x) ** 4, x)
+    values = arrays_for([x, a])
+    for part, numpy in [(sb.diag(hessian), np.diagonal), (sb.trace(hessian), np.trace)]:
+        f = sb.compile([x, a], part)
+        assert "[:, None]" not in f.source
+        assert "spread" not in f.source
+        np.testing.assert_allclose(f(*values), numpy(sb.evaluate(hessian, dict(zip([x, a], values, strict=True)))))
+
+
+def test_the_sum_of_a_matrix_and_an_identity_is_made_in_place_only_where_that_is_safe():
+    A = sb.symbol("A", ("N", "N"))
+    shifted = A + 3 * sb.eye("N")
+    product = A @ A + sb.eye("N")
+    f = sb.compile([A], [shifted, product, A @ A])
+    (array,) = arrays_for([A])
+    before = array.copy()
+    one, other, square = f(array)
+    np.testing.assert_array_equal(array, before)
+    np.testing.assert_allclose(one, before + 3 * np.eye(5))
+    np.testing.assert_allclose(other, before @ before + np.eye(5))
+    np.testing.assert_allclose(square, before @ before)
+    assert "copy()" not in sb.compile([A], product).source
+
+
+# --- random walks from an identity ----------------------------------------------------------------------------
+
+
+class Walk:
+    """Linear operations at random, with symbols that are made as they are needed."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.inputs = []
+
+    def array(self, *shape):
+        self.inputs.append(sb.symbol(f"a{len(self.inputs)}", shape))
+        return self.inputs[-1]
+
+    def like(self, x):
+        """Make an array that broadcasts to another."""
+        shape = x.shape[int(self.rng.integers(0, x.ndim + 1)) :]
+        return self.array(*(size if self.rng.random() < 0.7 else 1 for size in shape))
+
+    def axis(self, x):
+        return int(self.rng.integers(x.ndim))
+
+    def start(self):
+        kinds = [lambda: sb.eye(3), lambda: sb.reshape(sb.eye(6), (2, 3, 2, 3)), lambda: sb.diag(self.array(4))]
+        return kinds[int(self.rng.integers(3))]()
+
+    def step(self, x):
+        steps = STEPS[min(x.ndim, 2)]
+        return steps[int(self.rng.integers(len(steps)))](self, x)
+
+
+def sliced(walk, x):
+    axis = walk.axis(x)
+    return x[(slice(None),) * axis + (slice(int(walk.rng.integers(0, 2)), None),)] if x.shape[axis] > 1 else x
+
+
+def solved(walk, x):
+    size = x.shape[-2]
+    return sb.linalg.solve(walk.array(size, size) + 5 * sb.constant(np.eye(size)), x)
+
+
+def relabelled(walk, x):
+    letters = "abcdefg"[: x.ndim]
+    return sb.einsum(f"{letters},{letters[0]}z->z{letters[1:]}", x, walk.array(x.shape[0], 2))
+
+
+def of_square(function):
+    return lambda _, x: function(x) if x.shape[0] == x.shape[1] else x
+
+
+ANY_RANK = [
+    lambda walk, x: x * float(walk.rng.normal()),
+    lambda walk, x: x * walk.like(x),
+    lambda walk, x: x / (2 + walk.like(x) ** 2),
+    lambda walk, x: x + x * walk.like(x),
+    lambda walk, x: walk.like(x) - x,
+]
+WITH_AXES = [
+    *ANY_RANK,
+    lambda walk, x: sb.sum(x, axis=walk.axis(x)),
+    lambda walk, x: x - sb.sum(x, axis=walk.axis(x), keepdims=True),
+    lambda walk, x: sb.mean(x, axis=walk.axis(x)),
+    lambda walk, x: sb.transpose(x, walk.rng.permutation(x.ndim).tolist()),
+    lambda walk, x: x @ walk.array(x.shape[-1], 3),
+    sliced,
+    lambda walk, x: sb.where(walk.like(x) > 0, x, 0),
+    lambda walk, x: sb.expand_dims(x, walk.axis(x)) if x.ndim < 6 else x,
+    lambda _, x: sb.reshape(x, -1),
+    lambda _, x: sb.reshape(x, (*x.shape[:-1], 1, x.shape[-1])),
+    lambda _, x: sb.reshape(x, (x.shape[0] * x.shape[1], -1)) if x.ndim > 2 else x,
+]
+MATRICES = [
+    *WITH_AXES,
+    lambda walk, x: walk.array(2, x.shape[-2]) @ x,
+    relabelled,
+    of_square(sb.diagonal),
+    of_square(sb.trace),
+    lambda _, x: sb.einsum("...ij,...kj->...ik", x, x) if x.shape[-2] < 30 else x,
+    solved,
+]
+STEPS = [ANY_RANK, WITH_AXES, MATRICES]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("seed", range(200))
+def test_linear_operations_on_identities_keep_their_values(seed):
+    with sb.Graph():
+        walk = Walk(seed)
+        x = walk.start()
+        for _ in range(int(walk.rng.integers(1, 7))):
+            x = walk.step(x)
+        arrays = [walk.rng.normal(size=each.shape) for each in walk.inputs]
+        plain = sb.evaluate(x, dict(zip(walk.inputs, arrays, strict=True)))
+        closed = sb.compile(walk.inputs, x)(*arrays)
+        assert closed.shape == plain.shape
+        np.testing.assert_allclose(closed, plain, rtol=1e-9, atol=1e-10 * np.abs(plain).max(initial=1))
