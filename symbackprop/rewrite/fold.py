@@ -8,7 +8,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, SIZE, apply, literal, scalar_value
+from symbackprop.op import CONSTANT, SIZE, Op, apply, literal, scalar_value
 from symbackprop.ops import TABLE
 from symbackprop.ops.contract import EYE
 from symbackprop.ops.elementwise import astype, divide, multiply
@@ -143,7 +143,7 @@ def _declared_sum(expr: Expr) -> Expr | None:
     """Give the sum that was declared, times and over the scalars by which the rows are scaled."""
     if expr.params["axes"] != (-1,):
         return None
-    rows, scales = expr.inputs[0], []
+    rows, scales = expr.inputs[0], list[tuple[Op, Expr]]()
     while rows.op in {multiply, divide} and len(scales) < _MOST_SCALES:
         left, right = rows.inputs
         if rows.op is multiply and not left.shape:
