@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from symbackprop.dims import Shape
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, apply, literal, scalar_value
+from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
 from symbackprop.ops import (
     abs,
     add,
@@ -200,11 +201,19 @@ def _softmax_slope(expr: Expr) -> Expr | None:
     return None
 
 
+def _has_factor(expr: Expr, position: int, op: Op) -> bool:
+    """Tell whether an op makes one of the operands of an operand; most products have none, and cost nothing."""
+    nodes = expr.graph.nodes
+    return any(nodes[factor].op is op for factor in nodes[expr.node.inputs[position]].inputs)
+
+
 def _share(expr: Expr) -> tuple[Expr, Expr | None] | None:
     """Give p, and x less its average, where an expression is p ⊙ x − p ⊙ sum(p ⊙ x)."""
+    if not _has_factor(expr, 1, SOFTMAX):
+        return None
     product, share = expr.inputs
     for p, other in (share.inputs, share.inputs[::-1]):
-        total = _total(other)
+        total = _total(other) if p.op is SOFTMAX else None
         if total is None or total.inputs[0] is not product or product.shape != expr.shape:
             continue
         number, factors = _factors(product)
@@ -216,6 +225,15 @@ def _share(expr: Expr) -> tuple[Expr, Expr | None] | None:
                 x = x / part if divides else x * part
             return p, _less_average(x, p, expr.shape)
     return None
+
+
+def _of_softplus(rule: Rule) -> Rule:
+    """Try a rule only at sums of multiples of softplus."""
+
+    def rewrite(expr: Expr) -> Expr | None:
+        return rule.rewrite(expr) if all(_has_factor(expr, at, softplus) for at in (0, 1)) else None
+
+    return replace(rule, rewrite=rewrite)
 
 
 def _share_of_even(expr: Expr) -> Expr | None:
@@ -349,7 +367,7 @@ def closed() -> tuple[Rule, ...]:
         equation("logcosh_slope", log(1 - square(tanh(x))), -2 * LOGCOSH(x), REAL),
         equation("logcosh_slope_form", log(TANH_SLOPE(x)), -2 * LOGCOSH(x), REAL),
         # entropies
-        equation("sigmoid_entropy", s * softplus(-x) + (1 - s) * softplus(x), SIGMOID_ENTROPY(x), REAL),
+        _of_softplus(equation("sigmoid_entropy", s * softplus(-x) + (1 - s) * softplus(x), SIGMOID_ENTROPY(x), REAL)),
         equation("sigmoid_entropy_negative", -(s * softplus(-x)) - (1 - s) * softplus(x), -SIGMOID_ENTROPY(x), REAL),
         equation("xlogx", x * log(x), XLOGY(x, x), REAL, when=_free, where="x is no number"),
         equation("xlogx_factor", (y * x) * log(x), y * XLOGY(x, x), REAL, when=_free, where="x is no number"),

@@ -433,6 +433,12 @@ CASES: tuple[Case, ...] = (
         (*_ROWS, *_NEARLY_EQUAL, *_ONE_LEADS),
     ),
     Case(
+        "−sum(p log(q)), p = softmax(z), q = softmax(−z)",
+        lambda m, z: -m.sum(m.softmax(z) * m.log(m.softmax(-z))),
+        lambda z: -total([exp(p) * q for p, q in zip(log_softmax(z), log_softmax([-x for x in z]), strict=True)]),
+        (*_ROWS, *_ONE_LEADS),
+    ),
+    Case(
         "log(prod(σ(z)))", lambda m, z: m.log(m.prod(m.sigmoid(z))), lambda z: -total([softplus(-x) for x in z]), _ROWS
     ),
     Case("log(exp(a) + exp(b))", lambda m, x: m.log(m.exp(m.col(x, 0)) + m.exp(m.col(x, 1))), lse, _PAIRS),
@@ -778,10 +784,12 @@ point (what is below 1e-300 may be any number as small, what is too large for a 
 point at least. In each framework the spelling is written with its own functions (sigmoid, softmax, norm … where it has
 them), differentiated twice, and compiled where that is usual.
 
-Not asked for, because symbackprop is not right there either: the value of sum(p log(3p)) where all numbers are nearly
-equal, and it is the square of something small; and the limits at ±∞ of products and differences of infinities: xσ(x),
-x/(1 + exp(−x)), x tanh(log(1 + exp(x))), H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)), exp(x) exp(1 − x), x log(x)
-and those with √(1 + x²), some of which are NaN there; so is the second derivative of 1 − erf(x)."""
+Not asked for, because symbackprop is not right there either: where all numbers are nearly equal, the value of
+sum(p log(3p)), which is the square of something small, and the gradient of −sum(p log(q)), which has p − q in it; where
+two numbers are 1e-8 above and below a third, the gradient of an entropy by the third, smaller than the others by as
+much; and the limits at ±∞ of products and differences of infinities: xσ(x), x/(1 + exp(−x)), x tanh(log(1 + exp(x))),
+H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)), exp(x) exp(1 − x), x log(x), and those with √(1 + x²), some of which
+are NaN there; so is the second derivative of 1 − erf(x)."""
 
 
 def table() -> str:
