@@ -65,6 +65,40 @@ def test_every_method_finds_the_minimum_of_rosenbrocks_function(method, n):
     assert found.scipy.x.shape == (n,)
 
 
+# Moré, Garbow and Hillstrom, Testing unconstrained optimization software (1981): residuals, the usual start, and the
+# sums of squares at all minima.
+TEST_FUNCTIONS = {
+    "Beale": (lambda x: [y - x[0] * (1 - x[1] ** i) for i, y in [(1, 1.5), (2, 2.25), (3, 2.625)]], [1, 1], [0]),
+    "Freudenstein and Roth": (
+        lambda x: [-13 + x[0] + ((5 - x[1]) * x[1] - 2) * x[1], -29 + x[0] + ((x[1] + 1) * x[1] - 14) * x[1]],
+        [0.5, -2],
+        [0, 48.984253679],
+    ),
+    "Brown, badly scaled": (lambda x: [x[0] - 1e6, x[1] - 2e-6, x[0] * x[1] - 2], [1, 1], [0]),
+    "Powell, singular": (
+        lambda x: [
+            x[0] + 10 * x[1],
+            5**0.5 * (x[2] - x[3]),
+            (x[1] - 2 * x[2]) ** 2,
+            10**0.5 * (x[0] - x[3]) ** 2,
+        ],
+        [3, -1, 0, 1],
+        [0],
+    ),
+    "Himmelblau": (lambda x: [x[0] ** 2 + x[1] - 11, x[0] + x[1] ** 2 - 7], [0, 0], [0]),
+}
+
+
+@pytest.mark.parametrize("name", TEST_FUNCTIONS)
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_every_method_finds_a_minimum_of_functions_made_to_be_hard(method, name):
+    residuals, start, minima = TEST_FUNCTIONS[name]
+    x = sb.symbol("x", len(start))
+    found = sb.minimize(sum(r**2 for r in residuals(x)), x, method=method, start=start)
+    assert found.success, found.reason
+    assert min(abs(found.value - value) for value in minima) < 1e-8
+
+
 @pytest.mark.lecture("A26")
 @pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "gauss-newton"])
 def test_several_parameters_find_what_reweighted_least_squares_find(method):
@@ -462,7 +496,9 @@ SQUARES = {
     "trace": lambda r, w, N: sb.trace(sb.reshape(r, (7, 1)).T @ sb.reshape(r, (7, 1))),
     "broadcast": lambda r, w, N: sb.mean(r**2 + sb.sum(w**2) * 0.1),
     "loss": lambda r, w, N: train.quadratic(r, sb.zeros_like(r)) + 0.3 * train.l2(w),
-    "no residual of w": lambda r, w, N: sb.sum(sb.square(r)) + sb.sum(sb.square(w * 0.0 + 3.0)),
+    "constants": lambda r, w, N: 0 + sb.sum(sb.square(r)) - 3.0 + sb.sum(sb.log(sb.constant([2.0, 5.0]))),
+    "constants inside": lambda r, w, N: sb.mean(r**2 - sb.constant(np.arange(7.0))) + 0.1 * w @ w,
+    "Python's sum": lambda r, w, N: sum(r[i] ** 2 for i in range(7)) / 7,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -44,6 +45,7 @@ class Method:
 
 
 _EITHER: tuple[Curvature, ...] = ("product", "full")
+_FAR = (("max_trust_radius", math.inf),)  # a minimum may be further away than SciPy's thousand at a time
 
 METHODS: Mapping[str, Method] = {
     "bfgs": Method("BFGS"),
@@ -53,9 +55,9 @@ METHODS: Mapping[str, Method] = {
     "newton": Method(newton, ("full",)),
     # It looks at the length of the steps alone, and stays where it is where f has no curvature.
     "newton-cg": Method("Newton-CG", _EITHER, tolerances=(), fixed=(("xtol", 0.0),), settles=False),
-    "trust-ncg": Method("trust-ncg", _EITHER),
-    "trust-krylov": Method("trust-krylov", _EITHER),
-    "trust-exact": Method("trust-exact", ("full",)),
+    "trust-ncg": Method("trust-ncg", _EITHER, fixed=_FAR),
+    "trust-krylov": Method("trust-krylov", _EITHER, fixed=_FAR),
+    "trust-exact": Method("trust-exact", ("full",), fixed=_FAR),
     # With bounds it would stop at its barrier, before it comes near to them.
     "trust-constr": Method(
         "trust-constr",

@@ -96,8 +96,9 @@ def minimize(
     where: dict[str, Any] = {"start": start, "bounds": bounds, "sizes": sizes}
     if str(method).lower() == GAUSS_NEWTON:
         caller.check_scalar("f", f)
-        residuals = residuals_of(f, Structure.of(x, caller).symbols, "minimize")
-        return _squares(Residuals(residuals, x, data, caller, **where), GAUSS_NEWTON, "trf", options, how)
+        residuals, constants = residuals_of(f, Structure.of(x, caller).symbols, "minimize")
+        squares = Residuals(residuals, x, data, caller, constants=constants, **where)
+        return _squares(squares, GAUSS_NEWTON, "trf", options, how)
     chosen = method_named(method)
     curvature = _curvature(method, chosen, hessian)
     if bounds is not None and not chosen.bounds:

@@ -47,12 +47,14 @@ class Residuals(Objective):
         data: Mapping[Expr, Any] | None,
         caller: Caller,
         *,
+        constants: Sequence[Expr] = (),
         loss: str = "linear",
         scale: float = 1.0,
         **where: Any,
     ) -> None:
-        """Check what was given; see `least_squares`."""
-        super().__init__(residuals, params, data, caller, **where)
+        """Check what was given; see `least_squares`. The constants are added to the sum of squares."""
+        super().__init__([*residuals, *constants], params, data, caller, **where)
+        self._constant = sum(map(float, self._called(self._compiled(list(constants), "constants"), self.x0)))
         self.residuals = list(residuals)
         self.evaluations = self.hessians = self.products = 0
         self._rho, self._slope = LOSSES[loss]
@@ -69,11 +71,11 @@ class Residuals(Objective):
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Give what is minimised, half the sum of squares unless there is a loss, and its gradient ``Jᵀ r``."""
-        r = self.fun(x)
-        z = (r / self._scale) ** 2
-        jac = self.jac(x)
-        with np.errstate(invalid="ignore"):  # what is not finite is reported by the search
-            return float(0.5 * self._scale**2 * self._rho(z).sum()), (self._slope(z) * r) @ jac
+        r, J = self.fun(x), self.jac(x)
+        with np.errstate(all="ignore"):  # what is not finite is reported by the search
+            z = (r / self._scale) ** 2
+            value = 0.5 * self._scale**2 * float(self._rho(z).sum()) + self._constant
+            return value, (self._slope(z) * r) @ J
 
     def _kept(self, what: str, x: Array, computed: Callable[[Array], Array]) -> Array:
         x = np.asarray(x, float)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from symbackprop.errors import ArgumentError
 from symbackprop.expr import Expr
 from symbackprop.ops import sqrt, square
+from symbackprop.ops import sum as total
 from symbackprop.ops.leaf import size_of
 from symbackprop.rewrite.engine import rebuild
 from symbackprop.rewrite.pipeline import PIPELINE, run
@@ -19,8 +20,8 @@ _SHARED = PIPELINE[:2]  # equal parts are one node, and what does nothing is gon
 _KEEPING = frozenset({"sum", "expand_dims", "reshape", "squeeze", "transpose"})  # the sum of all elements
 
 
-def residuals_of(f: Expr, params: Sequence[Expr], what: str) -> list[Expr]:
-    """Give residuals r₁, r₂, … with ``f = ½ Σ r₁² + ½ Σ r₂² + …``.
+def residuals_of(f: Expr, params: Sequence[Expr], what: str) -> tuple[list[Expr], list[Expr]]:
+    """Give residuals and constants with ``f = ½ Σ r₁² + ½ Σ r₂² + … + c₁ + c₂ + …``.
 
     Understood are ``r**2``, ``r * r``, ``r @ r``, ``norm(r)**2`` and ``trace(R.T @ R)``, their sums and means over any
     axes, and what they are multiplied with or divided by, where that does not depend on the parameters.
@@ -30,23 +31,29 @@ def residuals_of(f: Expr, params: Sequence[Expr], what: str) -> list[Expr]:
         params: the symbols of the parameters.
         what: the function that was called, for messages.
 
+    Returns:
+        The residuals, of any shapes, and the scalars that do not depend on the parameters.
+
     Raises:
         ArgumentError: f is no such expression.
 
     >>> import symbackprop as sb
     >>> X, w, y, lam = sb.symbols("X[N,D] w[D] y[N] lam")
-    >>> for r in residuals_of(sb.sum((X @ w - y) ** 2) / 2 + lam * w @ w, [w], "minimize"):
-    ...     print(sb.simplify(r))
-    Xw − y
-    √(2·lam)·w
+    >>> residuals, constants = residuals_of(sb.sum((X @ w - y) ** 2) / 2 + lam * w @ w + sb.log(lam), [w], "minimize")
+    >>> print(*sb.simplify(residuals + constants), sep="; ")
+    Xw − y; √(2·lam)·w; log(lam)
     """
     (shared,) = rebuild(run([f], _SHARED), f.graph)
     moving = _moving(shared, params)
     found: list[Expr] = []
+    constants: list[Expr] = []
     # Each part that waits counts in 2f with the sum of its elements, times a factor that broadcasts to it.
     waiting: list[tuple[Expr, Factor]] = [(shared, 2.0)]
     while waiting:
         part, factor = waiting.pop()
+        if part.number not in moving:
+            constants.append(total(0.5 * factor * part).astype(f.dtype))
+            continue
         root, terms = _root(part), _terms(part, factor, moving)
         if isinstance(factor, float) and factor < 0:
             raise ArgumentError(f"{what}: gauss-newton wants a sum of squares, and f has a negative multiple of one")
@@ -60,7 +67,7 @@ def residuals_of(f: Expr, params: Sequence[Expr], what: str) -> list[Expr]:
                 f"{what}: gauss-newton wants a sum of squares, and {part.describe()} in f is none: write sums, means "
                 "and positive multiples of r**2, give the residuals to sb.least_squares, or take another method"
             )
-    return found
+    return found, constants
 
 
 def _moving(f: Expr, params: Sequence[Expr]) -> set[int]:
@@ -95,13 +102,17 @@ def _terms(part: Expr, factor: Factor, moving: set[int]) -> list[tuple[Expr, Fac
     """Take a part apart into what it is the sum of, with their factors; nothing where that cannot be done."""
     name, operands = part.op.name, part.inputs
     plain = not isinstance(factor, Expr) or not factor.ndim
+    if name == "subtract" and operands[1].number not in moving and all(term.shape == part.shape for term in operands):
+        return [(operands[0], factor), (operands[1], -factor)]
     value, weight = _peeled(part, moving)
     if value is not part:
         return [(value, factor * weight)]
     if name == "multiply" or (name == "matmul" and plain and operands[0].ndim == operands[1].ndim == 1):
         (left, a), (right, b) = (_peeled(operand, moving) for operand in operands)
         if left is right and (name == "matmul" or left.shape == part.shape):
-            return [(square(left), factor * a * b)]
+            squared = square(left)
+            moving.add(squared.number)
+            return [(squared, factor * a * b)]
     if name == "add" and (plain or all(term.shape == part.shape for term in operands)):
         return [(term, _shared_out(factor, part, term)) for term in operands]  # what is broadcast counts repeatedly
     if name == "mean" and plain:
