@@ -32,21 +32,16 @@ R_GLM = np.array([[15.0429, -0.2322], [7.3786, 0.1082]])  # coefficients, standa
 LAUNCH = 31.0
 
 
-def log_evidence(minimum: sb.Minimum, H: Any) -> float:
+def log_evidence(minimum: sb.Minimum) -> float:
     """Give Laplace's log ∫ exp(−f) = −f(θ̂) + d/2 log 2π − ½ log det H."""
+    H = minimum.hessian
     return float(-minimum.value + 0.5 * len(H) * math.log(2 * math.pi) - 0.5 * np.linalg.slogdet(H).logabsdet)
 
 
-def hessian_at(minimum: sb.Minimum, f: sb.Expr, data: Any) -> Any:
-    """Give the Hessian at the minimum, by all parameters."""
-    problem = sb.scipy_problem(f, minimum.params, data)
-    return problem.hess(problem.x0)
-
-
-def integrated(minimum: sb.Minimum, f: sb.Expr, data: Any, H: Any, points: int = 60) -> float:
+def integrated(minimum: sb.Minimum, f: sb.Expr, data: Any, points: int = 60) -> float:
     """Give log ∫ exp(−f) over two parameters by Gauss and Hermite's rule, laid out by the Laplace approximation."""
     problem = sb.scipy_problem(f, minimum.params, data)
-    L = np.linalg.inv(np.linalg.cholesky(H)).T
+    L = np.linalg.inv(np.linalg.cholesky(minimum.hessian)).T
     nodes, weights = np.polynomial.hermite_e.hermegauss(points)
     logs = [
         math.log(v * w) + 0.5 * (s * s + t * t) - problem.fun(problem.x0 + L @ [s, t])
@@ -64,7 +59,7 @@ def maximum_likelihood() -> bool:
     found = sb.minimize(f, [a, b], data, method="newton")
     print("1. Maximum likelihood of", f, "\n")
     print(found)
-    ours = np.array([found.x, np.sqrt(np.diag(np.linalg.inv(hessian_at(found, f, data))))])
+    ours = np.array([found.x, np.sqrt(np.diag(np.linalg.inv(found.hessian)))])
     print(f"\n{'':>12} {'estimate':>10} {'error':>8}   R: {'estimate':>9} {'error':>8}")
     for name, mine, theirs in zip(["intercept", "slope"], ours.T, R_GLM.T, strict=True):
         print(f"{name:>12} {mine[0]:10.4f} {mine[1]:8.4f}      {theirs[0]:9.4f} {theirs[1]:8.4f}")
@@ -80,17 +75,16 @@ def bayesian() -> bool:
     mean, deviation = FAHRENHEIT.mean(), FAHRENHEIT.std()
     data = {t: (FAHRENHEIT - mean) / deviation, y: SUFFERED}
     found = sb.minimize(f, theta, data, method="trust-exact")
-    H = hessian_at(found, f, data)
-    ours, true = log_evidence(found, H), integrated(found, f, data, H)
+    ours, true = log_evidence(found), integrated(found, f, data)
     print("\n2. Posterior with a prior N(0, 3²) on both coefficients of the standardised temperature\n")
     print(found)
     print(f"\nlog evidence: Laplace {ours:.4f}, integrated {true:.4f}, difference {ours - true:.4f}")
     # σ(z) under a Gaussian z of mean m and variance v is close to σ(m / √(1 + π v / 8)) (MacKay, 1992).
     x = np.array([1.0, (LAUNCH - mean) / deviation])
-    m, v = float(x @ found.x), float(x @ np.linalg.solve(H, x))
+    m, v = float(x @ found.x), float(x @ np.linalg.solve(found.hessian, x))
     chance = 1 / (1 + math.exp(-m / math.sqrt(1 + math.pi * v / 8)))
     print(f"probability that an O-ring suffers at {LAUNCH:g} °F: {chance:.3f}")
-    finer = integrated(found, f, data, H, points=80)
+    finer = integrated(found, f, data, points=80)
     return abs(ours - true) < 0.1 and abs(true - finer) < 1e-6
 
 
@@ -105,7 +99,7 @@ def gaussian() -> bool:
     f = f + 0.5 * math.log(2 * math.pi) * (30 + 4) + 30 * math.log(sigma) + 4 * math.log(tau)
     data = {X: Xv, y: yv}
     found = sb.minimize(f, [w, b], data, method="trust-exact")
-    ours = log_evidence(found, hessian_at(found, f, data))
+    ours = log_evidence(found)
     A = np.column_stack([Xv, np.ones(30)])
     true = float(multivariate_normal(np.zeros(30), sigma**2 * np.eye(30) + tau**2 * A @ A.T).logpdf(yv))
     print("\n3. Linear regression, whose posterior is Gaussian")

@@ -527,6 +527,17 @@ def test_what_is_no_sum_of_squares():
         sb.minimize(sb.sum(-2.0 * x**2), x, method="gauss-newton")
 
 
+def test_the_hessian_at_the_minimum():
+    f, params, data = logistic()
+    np.testing.assert_allclose(sb.minimize(f, params, data, method="cg").hessian, by_reweighting()[2], rtol=1e-5)
+    r, params, data = decay(noise=0.1)
+    found = sb.least_squares(r, params, data)
+    np.testing.assert_allclose(found.hessian, found.scipy.jac.T @ found.scipy.jac, rtol=1e-12)
+    # What SciPy's curve_fit gives as standard deviations.
+    theirs = scipy.optimize.curve_fit(lambda t, a, k: a * np.exp(-k * t), *data.values(), absolute_sigma=True)[1]
+    np.testing.assert_allclose(np.linalg.inv(found.hessian), theirs, rtol=1e-5)
+
+
 # --- for those who call SciPy themselves --------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,14 @@ class Minimum:
     method: str
     problem: Objective
     scipy: Any
+
+    @cached_property
+    def hessian(self) -> Array:
+        """The Hessian there by all elements of the parameters, one after the other; of least squares ``Jᵀ J``.
+
+        Where f is a negative log-likelihood, its inverse has the variances of the parameters on its diagonal.
+        """
+        return self.problem.hess(self.problem.pack(self.params))
 
     def __repr__(self) -> str:
         """Tell the value, the reason, the work and the parameters, a line each."""

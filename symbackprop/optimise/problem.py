@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _KEPT = 2  # a line search goes back to the point before the last one
 
 
-class Objective:
+class Objective(ABC):
     """Parameters, data, and what is compiled of both: what a scalar objective and residuals have in common.
 
     Attributes:
@@ -53,6 +54,10 @@ class Objective:
         self.parameters = Parameters(structure, self.data, caller, **where)
         # A compiled function takes a scalar as it is, and an array without axes after a conversion.
         self._constants = [array if array.ndim else array[()] for array in self.data.values()]
+
+    @abstractmethod
+    def hess(self, x: Array) -> Array:
+        """Give the second derivative at a point, ``[size, size]``."""
 
     @property
     def x0(self) -> Array:

@@ -77,6 +77,12 @@ class Residuals(Objective):
             value = 0.5 * self._scale**2 * float(self._rho(z).sum()) + self._constant
             return value, (self._slope(z) * r) @ J
 
+    def hess(self, x: Array) -> Array:
+        """Give ``Jᵀ J``, the Hessian of what is minimised without the curvature of the residuals."""
+        z = (self.fun(x) / self._scale) ** 2
+        J = self.jac(x)
+        return (J * self._slope(z)[:, None]).T @ J
+
     def _kept(self, what: str, x: Array, computed: Callable[[Array], Array]) -> Array:
         x = np.asarray(x, float)
         known = self._last.get(what)
