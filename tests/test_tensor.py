@@ -130,6 +130,103 @@ def test_the_sum_of_a_matrix_and_an_identity_is_made_in_place_only_where_that_is
     assert "copy()" not in sb.compile([A], product).source
 
 
+# --- matrices with structure ----------------------------------------------------------------------------------
+
+
+def by_factors():
+    T, U, V, G = sb.symbols("T[M,N] U[M,K] V[N,K] G[M,K]")
+    f = sb.sum((T - U @ V.T) ** 2)
+    return [T, U, V, G], sb.reshape(sb.hessian(f, U), (U.size, U.size)), sb.reshape(G, -1)
+
+
+def by_other_factors():
+    T, U, V, G = sb.symbols("T[M,N] U[M,K] V[N,K] G[N,K]")
+    f = sb.sum((T - U @ V.T) ** 2)
+    return [T, U, V, G], sb.reshape(sb.hessian(f, V), (V.size, V.size)), sb.reshape(G, -1)
+
+
+def by_rows():
+    X, G = sb.symbols("X[M,K] G[M,K]")
+    f = sb.sum(sb.logsumexp(X, axis=1) + sb.sum(X**2, axis=1))
+    return [X, G], sb.reshape(sb.hessian(f, X), (X.size, X.size)), sb.reshape(G, -1)
+
+
+def diagonal():
+    x, b = sb.symbols("x[N] b[N]")
+    return [x, b], sb.hessian(sb.sum(sb.exp(x)), x), b
+
+
+def number_times_identity():
+    x, b, c = sb.symbols("x[N] b[N] c")
+    return [x, b, c], sb.hessian(c * sb.sum(x**2), x), b
+
+
+def diagonal_and_outer_product():
+    x, u, b = sb.symbols("x[N] u[N] b[N]")
+    return [x, u, b], sb.diag(sb.exp(x)) + sb.outer(u, u), b
+
+
+def diagonal_and_ones():
+    x, b = sb.symbols("x[N] b[N]")
+    return [x, b], sb.hessian(sb.sum(sb.exp(x)) + sb.sum(x) ** 2, x), b
+
+
+def diagonal_and_low_rank():
+    X, B = sb.symbols("X[9,2] B[9,3]")
+    return [X, B], X @ X.T + 0.5 * sb.eye(9), B
+
+
+def several_right_sides():
+    x, B = sb.symbols("x[N] B[N,K]")
+    return [x, B], sb.diag(sb.exp(x)) + sb.outer(x, x), B
+
+
+STRUCTURED = [
+    *(by_factors, by_other_factors, by_rows, diagonal, number_times_identity, diagonal_and_outer_product),
+    *(diagonal_and_ones, diagonal_and_low_rank, several_right_sides),
+]
+
+
+@pytest.mark.parametrize("problem", STRUCTURED, ids=lambda problem: problem.__name__)
+def test_systems_with_structure_are_solved_by_it(problem):
+    inputs, matrix, side = problem()
+    solution = sb.linalg.solve(matrix, side)
+    f = sb.compile(inputs, solution)
+    assert "spread(" not in f.source
+    assert "np.eye" not in f.source
+    arrays = arrays_for(inputs)
+    expected = sb.evaluate(solution, dict(zip(inputs, arrays, strict=True)))
+    np.testing.assert_allclose(f(*arrays), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("problem", STRUCTURED, ids=lambda problem: problem.__name__)
+def test_inverses_and_determinants_of_matrices_with_structure(problem):
+    inputs, matrix, _ = problem()
+    arrays = arrays_for(inputs)
+    values = dict(zip(inputs, arrays, strict=True))
+    size = sb.linalg.slogdet(matrix).logabsdet
+    f = sb.compile(inputs, size)
+    assert "spread(" not in f.source
+    np.testing.assert_allclose(f(*arrays), sb.evaluate(size, values), rtol=1e-9, atol=1e-10)
+    inverse = sb.linalg.inv(matrix)
+    np.testing.assert_allclose(
+        sb.compile(inputs, inverse)(*arrays), sb.evaluate(inverse, values), rtol=1e-8, atol=1e-10
+    )
+
+
+def test_a_diagonal_that_may_be_zero_is_not_divided_by():
+    d, u, b = sb.symbols("d[N] u[N] b[N]")
+    x = sb.compile([d, u, b], sb.linalg.solve(sb.diag(d) + sb.outer(u, u), b))
+    values = np.array([0.0, 1, 1, 1, 1]), np.array([1.0, 1, 1, 1, 1]), np.arange(5.0)
+    np.testing.assert_allclose(x(*values), np.linalg.solve(np.diag(values[0]) + 1, values[2]), atol=1e-12)
+
+
+def test_a_step_of_newton_in_a_kronecker_hessian_solves_its_block():
+    inputs, matrix, side = by_factors()
+    source = sb.compile(inputs, sb.reshape(sb.linalg.solve(matrix, side), inputs[3].shape)).source
+    assert "np.linalg.solve(2.0 * (V.T @ V), G.T).T" in source
+
+
 # --- random walks from an identity ----------------------------------------------------------------------------
 
 

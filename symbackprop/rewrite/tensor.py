@@ -9,15 +9,16 @@ import numpy as np
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
-from symbackprop.op import Op, scalar_value
+from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import add, divide, logical_not, matmul, multiply, negative, subtract, where
 from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE
 from symbackprop.ops.index import SLICE, UNSLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
-from symbackprop.ops.linalg import inv, solve
-from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.ops.linalg import LOGABSDET, inv, solve
+from symbackprop.ops.reduce import MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
+from symbackprop.rewrite.structure import inverse, log_determinant, solution
 from symbackprop.rewrite.terms import Tensors, Term, Terms, Unfit
 
 _NO_SIZES: Mapping[str, int] = MappingProxyType({})
@@ -47,6 +48,15 @@ class _Closing:
         self.tensors = Tensors(target, sizes)
         self.placed: dict[int, Expr] = {}
         self.terms: dict[int, Terms] = {}
+        self.special: Mapping[Op, Callable[[Node], Terms | Expr | None]] = {
+            EYE: self._identity,
+            where: self._masked,
+            divide: self._divided,
+            solve: self._solved,
+            SOFTMAX_CENTRED: self._centred,
+            inv: lambda node: inverse(self.tensors, self.terms[node.inputs[0]]),
+            LOGABSDET: lambda node: log_determinant(self.tensors, self.terms[node.inputs[0]]),
+        }
 
     def place(self, number: int) -> None:
         """Copy a node whose operands have been copied."""
@@ -56,6 +66,9 @@ class _Closing:
                 terms = self._as_terms(node)
             except Unfit:
                 terms = None
+            if isinstance(terms, Expr):
+                self.placed[number] = terms
+                return
             if terms is not None:
                 self.terms[number] = terms
                 return
@@ -78,14 +91,16 @@ class _Closing:
     def _operand(self, number: int) -> Terms:
         return self.terms.get(number) or [self.tensors.atom(self.expr(number))]
 
-    def _as_terms(self, node: Node) -> Terms | None:
+    def _as_terms(self, node: Node) -> Terms | Expr | None:
         """Give a node as a sum of products, if it is made of an identity by what is linear in it.
+
+        What is computed of a matrix with structure is an expression.
 
         Raises:
             Unfit: labels cannot say what the node does.
         """
         self.tensors.dtype = node.dtype
-        special = {EYE: self._identity, where: self._masked, divide: self._divided, solve: self._solved}.get(node.op)
+        special = self.special.get(node.op)
         lifted = any(operand in self.terms for operand in node.inputs) or node.op in _SOURCES
         kinds = {self.nodes[operand].dtype for operand in node.inputs}
         if not lifted or node.dtype.kind != "f" or not kinds <= {node.dtype, _BOOL}:
@@ -106,10 +121,21 @@ class _Closing:
             return None
         return self.tensors.multiply(self._operand(one), [self.tensors.atom(divide(1.0, self.expr(other)))])
 
-    def _solved(self, node: Node) -> Terms | None:
+    def _centred(self, node: Node) -> Terms | None:
+        x, z = node.inputs
+        if z in self.terms:
+            return None
+        axes = node.params["axes"]
+        share = self.tensors.atom(apply(SOFTMAX, self.expr(z), axes=axes))
+        mean = self.tensors.sum(self.tensors.multiply(self.terms[x], [share]), axes, keepdims=True, mean=False)
+        return self.tensors.add([*self.terms[x], *_negative(mean)], node.shape)
+
+    def _solved(self, node: Node) -> Terms | Expr | None:
         matrix, side = node.inputs
         if matrix in self.terms:
-            return None
+            if side not in self.terms:
+                return solution(self.tensors, self.terms[matrix], self.expr(side))
+            return self.tensors.matmul(inverse(self.tensors, self.terms[matrix]), self.terms[side])
         return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self._operand(side))
 
     def _masked(self, node: Node) -> Terms | None:
