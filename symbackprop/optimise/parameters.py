@@ -32,6 +32,7 @@ class Structure:
         symbols: in their order in the vector.
         keys: the names under which they were given; None where they were given without.
         single: one symbol was given by itself.
+        by_symbol: they were given as a dict of arrays by symbol.
         starts: the arrays that came with them, where they were given as a dict of arrays.
     """
 
@@ -81,10 +82,11 @@ class Structure:
             ArgumentError: it has another structure.
         """
         if isinstance(values, Mapping):
+            mine = set(self.symbols)
             names: dict[Any, Any] = dict(zip(self.keys or (), self.symbols, strict=False))
             found: dict[Any, Any] = {names.get(key, key): value for key, value in values.items()}
             for key in found:
-                if key not in self.symbols:
+                if key not in mine:
                     shown = key.describe() if isinstance(key, Expr) else repr(key)
                     known = ", ".join(symbol.describe() for symbol in self.symbols)
                     raise ArgumentError(f"{caller.name}: {what} has {shown}, which is none of the parameters {known}")

@@ -103,9 +103,6 @@ class Objective(ABC):
         with np.errstate(all="ignore"):
             return function(*self.parameters.arrays(x), *more, *self._constants)
 
-    def _is_constant(self, exprs: Sequence[Expr]) -> bool:
-        return not set(self.parameters.symbols) & set(free_symbols(exprs))
-
 
 class ScipyProblem(Objective):
     """A scalar objective of one vector, for `scipy.optimize`: made by `scipy_problem`.
@@ -143,7 +140,7 @@ class ScipyProblem(Objective):
             return self._hessian
         self.hessians += 1
         H = self._assembled(self._called(self.hessian_function, x))
-        if self._is_constant(self._blocks):
+        if self._is_quadratic:
             H.flags.writeable = False
             self._hessian = H
         return H
@@ -202,6 +199,11 @@ class ScipyProblem(Objective):
         """The blocks of the Hessian on and above its diagonal, by rows."""
         rows = hessian(self.f, self.parameters.symbols, mode="auto")
         return [block for i, row in enumerate(rows) for block in row[i:]]
+
+    @cached_property
+    def _is_quadratic(self) -> bool:
+        """Whether the Hessian is the same everywhere."""
+        return not set(self.parameters.symbols) & set(free_symbols(self._blocks))
 
     @cached_property
     def hessian_function(self) -> Function:

@@ -29,7 +29,7 @@ _FIT = Caller("fit", "the loss", "the loss or a metric", unused="neither the los
 
 
 class DivergedError(SymbackpropError, FloatingPointError):
-    """The loss became NaN or infinite while a model was trained."""
+    """What is to be minimised became NaN or infinite while a model was trained, or is so where a search begins."""
 
 
 @dataclass(frozen=True)
