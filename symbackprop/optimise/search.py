@@ -126,7 +126,8 @@ class Search:
         """The largest slope that does not lead out of the bounds: ``‖x − P(x − ∇f)‖∞``."""
         limits, gradient = self._problem.parameters.bounds, self.at.gradient
         if limits is not None:
-            gradient = self.at.x - np.clip(self.at.x - gradient, *limits)
+            low, high = limits
+            gradient = np.clip(gradient, self.at.x - high, self.at.x - low)
         return float(np.abs(gradient).max(initial=0.0))
 
     @property
