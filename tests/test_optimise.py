@@ -638,26 +638,29 @@ def test_newton_solves_with_a_hessian_that_knows_how():
             self.d = d
 
         def solve(self, b):
+            if (self.d <= 0).any():
+                raise np.linalg.LinAlgError
             Diagonal.calls += 1
             return b / self.d
 
-        def toarray(self):
+        def __array__(self, dtype=None, copy=None):
             return np.diag(self.d)
 
-    def run(c):
+    def run(c, start):
         return scipy.optimize.minimize(
             lambda x: float(np.sum(x**4 / 4 + c * x**2 / 2)) - x[0],
-            np.array([2.0, 3.0]),
+            np.full(2, start),
             jac=lambda x: x**3 + c * x - [1.0, 0.0],
             hess=lambda x: Diagonal(3 * x**2 + c),
             method=newton,
         )
 
-    found = run(1.0)
+    found = run(1.0, 2.0)
     assert found.success
     assert Diagonal.calls == found.nit
     assert abs(found.x[0] ** 3 + found.x[0] - 1) < 1e-6
-    assert run(-1.0).success, "where it is not positive definite"
+    assert run(-4.0, 0.1).success  # between two minima, where it is not positive definite
+    assert (3 * run(-4.0, 0.1).x ** 2 > 4).all()
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------

@@ -31,27 +31,25 @@ def newton_step(hessian: Any, gradient: Array) -> Array:
 
     A positive definite Hessian is taken as it is. Of another, eigenvalues are replaced by their absolute values
     (Paternain, Mokhtari and Ribeiro, *A Newton-based method for nonconvex optimization with fast evasion of saddle
-    points*, 2019), so that every step leads downhill and away from saddle points. A Hessian that knows how to solve
-    with itself does: anything with a method ``solve``, whose step is taken if it leads downhill.
+    points*, 2019), so that every step leads downhill and away from saddle points.
 
     Args:
-        hessian: a symmetric matrix, or an object with ``solve`` and ``toarray``.
+        hessian: a symmetric matrix; or an object that knows a better way to solve with itself: its ``solve`` gives
+            ``H⁻¹ b`` and raises `numpy.linalg.LinAlgError` where H is not positive definite, and `numpy.asarray`
+            fills it in.
         gradient: ∇f.
 
     >>> newton_step(np.array([[2.0, 0.0], [0.0, -4.0]]), np.array([2.0, 4.0]))
     array([-1., -1.])
     """
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh  # noqa: PLC0415  (an extra)
+    from scipy.linalg import cho_factor, cho_solve, eigh  # noqa: PLC0415  (an extra)
 
-    if hasattr(hessian, "solve"):
-        step: Array = -hessian.solve(gradient)
-        if np.isfinite(step).all() and step @ gradient < 0:
-            return step
-        hessian = hessian.toarray()
     try:
+        if hasattr(hessian, "solve"):
+            return -hessian.solve(gradient)  # type: ignore[no-any-return]
         return -cho_solve(cho_factor(hessian), gradient)
-    except LinAlgError:
-        values, vectors = eigh(hessian)
+    except np.linalg.LinAlgError:
+        values, vectors = eigh(np.asarray(hessian))
         values = np.abs(values)
         least = max(values.max(), 1.0) * 1e-8
         return -vectors @ ((vectors.T @ gradient) / np.maximum(values, least))  # type: ignore[no-any-return]
