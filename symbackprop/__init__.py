@@ -32,7 +32,7 @@ from symbackprop.autodiff import (
 )
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
-from symbackprop.lower import Function, compile
+from symbackprop.lower import Function, Structured, compile
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
 from symbackprop.printing import latex, numpy_code, text
@@ -56,6 +56,7 @@ __all__ = [
     "Minimum",
     "Module",
     "ScipyProblem",
+    "Structured",
     "backprop",
     "backprop_table",
     "check_grad",

@@ -6,7 +6,7 @@ import builtins
 import linecache
 import re
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -20,6 +20,7 @@ from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.numpy_source import source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.schedule import Request, lower
+from symbackprop.lower.structured import Layout, taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
 from symbackprop.rewrite.pipeline import run
@@ -52,7 +53,12 @@ class Function:
     """
 
     def __init__(
-        self, program: Program, inputs: Sequence[Expr], outputs: Sequence[Expr], skip: Collection[str]
+        self,
+        program: Program,
+        inputs: Sequence[Expr],
+        outputs: Sequence[Expr],
+        skip: Collection[str],
+        structure: tuple[Nest, Sequence[Layout]] = (None, ()),
     ) -> None:
         """Generate and load the code; made by `compile`."""
         self.name = program.name
@@ -61,6 +67,7 @@ class Function:
         self.source = source(program)
         self._outputs = tuple(outputs)
         self._skip = frozenset(skip)
+        self._structure = structure
         self._positions = {expr.params["name"]: position for position, expr in enumerate(inputs)}
         self._wanted = [
             (np.ndarray if each.shape or each.updated else each.dtype.type, each.dtype, each.updated)
@@ -88,10 +95,26 @@ class Function:
         if self._updates and len({*map(id, arrays)}) < len(arrays):
             self._check_apart(arrays)
         try:
-            return self._kernel(*arrays)
+            found = self._kernel(*arrays)
+            return self._assembled(found, arrays) if self._structure[1] else found
         except ValueError:
             self._explain_shapes(arrays)
             raise
+
+    def _assembled(self, found: Any, arrays: Sequence[Any]) -> Any:
+        """Put the parts of structured outputs together."""
+        form, layouts = self._structure
+        sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
+        waiting = iter(layouts)
+
+        def filled(form: Nest, given: Any) -> Any:
+            if form is None:
+                return next(waiting).filled(given, sizes)
+            if isinstance(form, dict):
+                return {name: filled(each, given[name]) for name, each in form.items()}
+            return type(form)([filled(*pair) for pair in zip(form, given, strict=True)])
+
+        return filled(form, found)
 
     def _arranged(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         names = list(self._positions)
@@ -216,6 +239,7 @@ def compile(
     updates: Mapping[Expr, Expr] | None = None,
     name: str = "f",
     skip: Collection[str] = (),
+    structured: bool = False,
 ) -> Function:
     """Compile expressions to a function of NumPy arrays.
 
@@ -226,6 +250,7 @@ def compile(
             computed from the old values.
         name: the name of the generated function.
         skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "gather", or a rule.
+        structured: give outputs that have a structure, as most Hessians, as the `Structured` sum of their parts.
 
     Raises:
         GraphError: an input is no symbol, one is missing, two different symbols have one name, or the function's name
@@ -256,17 +281,28 @@ def compile(
     rewritten = run([*inputs, *new, *values], skip=skip)
     symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
     results = rewritten[len(inputs) + len(new) :]
+    parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
+    layouts = [layout for layout, _ in parts if layout is not None]
     request = Request(
         name=name,
         inputs=symbols,
-        outputs=results[: len(flat)],
-        keys=keys,
-        form=form,
+        outputs=[array for _, arrays in parts for array in arrays],
+        keys=[key if len(arrays) == 1 else None for key, (_, arrays) in zip(keys, parts, strict=True) for _ in arrays],
+        form=_with_parts(form, iter([len(arrays) for _, arrays in parts])) if structured else form,
         updates=dict(zip(targets, results[len(flat) :], strict=True)),
         reserved=_RESERVED | {name},
         notes=_formulas(flat, keys, results),
     )
-    return Function(lower(request), inputs, values, skip)
+    return Function(lower(request), inputs, values, skip, (form, layouts))
+
+
+def _with_parts(form: Nest, counts: Iterator[int]) -> Nest:
+    """Give the nest of outputs with a tuple of parts in the place of each."""
+    if form is None:
+        return (None,) * next(counts)
+    if isinstance(form, dict):
+        return {name: _with_parts(each, counts) for name, each in form.items()}
+    return type(form)([_with_parts(each, counts) for each in form])
 
 
 def _formulas(outputs: Sequence[Expr], keys: Sequence[str | None], results: Sequence[Expr]) -> list[str]:

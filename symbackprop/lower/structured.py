@@ -1,0 +1,314 @@
+"""Arrays that are kept as their parts: diagonals, blocks on diagonals, products of a vector with a vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_lowercase
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from symbackprop import dims
+from symbackprop.dims import Shape
+from symbackprop.errors import ShapeError
+from symbackprop.expr import Expr
+from symbackprop.op import literal
+from symbackprop.ops import multiply, negative, squeeze
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EYE, SPREAD
+from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, TRANSPOSE
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+class Part(NamedTuple):
+    """A product of arrays that stands where indices are equal.
+
+    Attributes:
+        subscripts: as of `numpy.einsum`, but what is to the right of the arrow may have a letter several times: only
+            elements whose indices are equal there are not zero. A letter that is only there repeats the product.
+        arrays: the factors.
+    """
+
+    subscripts: str
+    arrays: tuple[Any, ...]
+
+    @property
+    def result(self) -> str:
+        """The letters of the result's axes."""
+        return self.subscripts.partition("->")[2]
+
+
+class Structured:
+    """An array as the sum of parts, none of which is filled in.
+
+    ``A @ v`` is a product over the last axes, `diagonal` and `trace` read the square array of the first half of the
+    axes by the second, `dense` fills it in, `sparse` gives SciPy's matrix of the elements that are not zero by
+    structure. What `numpy.asarray` gives is `dense`.
+
+    Attributes:
+        shape: the shape of the whole.
+        parts: what it is the sum of.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> hessian = sb.compile([x], sb.hessian(sb.sum(x**3), x), structured=True)([1.0, 2.0, 3.0])
+    >>> hessian
+    <Structured (3, 3): a->aa, 3 numbers for 9>
+    >>> hessian @ np.ones(3)
+    array([ 6., 12., 18.])
+    """
+
+    def __init__(self, shape: Sequence[int], parts: Sequence[Part], inner: Sequence[int]) -> None:
+        """Take the parts of an array of shape `inner`, whose elements in order are those of the whole."""
+        self.shape = tuple(shape)
+        self.parts = tuple(parts)
+        self._inner = tuple(inner)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the whole."""
+        return np.result_type(*(array for part in self.parts for array in part.arrays))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the parts, in bytes."""
+        return sum(np.asarray(array).nbytes for part in self.parts for array in part.arrays)
+
+    def __repr__(self) -> str:
+        """Say what the parts are, and how many numbers stand for how many."""
+        held = sum(np.size(array) for part in self.parts for array in part.arrays)
+        parts = " + ".join(part.subscripts for part in self.parts)
+        return f"<Structured {self.shape}: {parts}, {held} numbers for {math.prod(self.shape)}>"
+
+    def dense(self) -> Array:
+        """Fill the array in."""
+        out = np.zeros(self._inner, self.dtype)
+        for part in self.parts:
+            _add(out, part, part.result)
+        return out.reshape(self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001  (NumPy says how)
+        """Fill the array in, for NumPy."""
+        if copy is False:
+            msg = "an array that is kept as its parts cannot be had without filling it in"
+            raise ValueError(msg)
+        return self.dense().astype(dtype or self.dtype, copy=False)
+
+    def __matmul__(self, other: Any) -> Array:
+        """Multiply with an array over its axes: the last ones here.
+
+        Raises:
+            ShapeError: the last axes have other sizes than the array.
+        """
+        vector = np.asarray(other)
+        kept = self.ndim - vector.ndim
+        if kept < 0 or self.shape[kept:] != vector.shape:
+            msg = f"the last axes of {self.shape} are not {vector.shape}"
+            raise ShapeError(msg)
+        cut = self._cut(kept)
+        out = np.zeros(self._inner[:cut], np.result_type(self.dtype, vector))
+        for part in self.parts:
+            rows, columns = part.result[:cut], part.result[cut:]
+            given = part.subscripts.partition("->")[0]
+            factors = (*part.arrays, vector.reshape(self._inner[cut:]))
+            _add(out, Part(f"{given},{columns}->{rows}", factors), rows)
+        return out.reshape(self.shape[:kept])
+
+    def diagonal(self) -> Array:
+        """Give the elements whose first half of indices is the second half.
+
+        Raises:
+            ShapeError: the first half of the axes has other sizes than the second.
+        """
+        half = self._square()
+        cut = self._cut(half)
+        out = np.zeros(self._inner[:cut], self.dtype)
+        for part in self.parts:
+            names = _united(zip(part.result[:cut], part.result[cut:], strict=True))
+            given, _, result = "".join(names.get(letter, letter) for letter in part.subscripts).partition("->")
+            _add(out, Part(f"{given}->{result[:cut]}", part.arrays), result[:cut])
+        return out.reshape(self.shape[:half])
+
+    def trace(self) -> Any:
+        """Give the sum of the diagonal.
+
+        Raises:
+            ShapeError: the first half of the axes has other sizes than the second.
+        """
+        return self.diagonal().sum()
+
+    def sparse(self, rows: int | None = None) -> Any:
+        """Give a sparse matrix: SciPy's `coo_array` of the elements that the parts do not leave zero.
+
+        Args:
+            rows: how many of the first axes are its rows; half of them unless told.
+
+        Raises:
+            ShapeError: the parts have another number of axes.
+            ImportError: there is no SciPy.
+        """
+        from scipy.sparse import coo_array  # noqa: PLC0415  (an extra)
+
+        cut = self._cut(self.ndim // 2 if rows is None else rows)
+        strides = [math.prod(self._inner[at + 1 :]) for at in range(len(self._inner))]
+        places, values = [], []
+        for part in self.parts:
+            letters = "".join(dict.fromkeys(part.result))
+            sizes = [self._inner[part.result.index(letter)] for letter in letters]
+            index = np.zeros(sizes, np.intp)
+            for at, letter in enumerate(part.result):
+                steps = np.arange(0, self._inner[at] * strides[at], strides[at])
+                index += steps.reshape([-1 if other == letter else 1 for other in letters])
+            places.append(index.ravel())
+            values.append(np.broadcast_to(_value(part, letters), sizes).ravel())
+        flat, width = np.concatenate(places), math.prod(self._inner[cut:])
+        found = coo_array((np.concatenate(values), np.divmod(flat, width)), (math.prod(self._inner[:cut]), width))
+        found.sum_duplicates()
+        return found
+
+    def _square(self) -> int:
+        half = self.ndim // 2
+        if self.shape[:half] != self.shape[half:]:
+            msg = f"an array of shape {self.shape} is not square"
+            raise ShapeError(msg)
+        return half
+
+    def _cut(self, axes: int) -> int:
+        """Give how many axes of the parts the first axes of the whole are."""
+        wanted = math.prod(self.shape[:axes])
+        for at in range(len(self._inner) + 1):
+            if math.prod(self._inner[:at]) == wanted:
+                return at
+        msg = f"the parts of shape {self._inner} have no axis that ends where axis {axes} of {self.shape} begins"
+        raise ShapeError(msg)
+
+
+def _united(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Give one letter for those that are to be equal."""
+    names: dict[str, str] = {}
+
+    def find(letter: str) -> str:
+        while letter in names:
+            letter = names[letter]
+        return letter
+
+    for one, other in pairs:
+        if find(one) != find(other):
+            names[find(other)] = find(one)
+    return {letter: find(letter) for letter in names}
+
+
+def _value(part: Part, letters: str) -> Any:
+    """Compute a part with one axis for each of these letters, of size 1 where no factor has it."""
+    given = part.subscripts.partition("->")[0]
+    held = "".join(letter for letter in letters if letter in given)
+    value = np.einsum(f"{given}->{held}", *part.arrays, optimize=len(part.arrays) > 2)
+    return value[tuple(slice(None) if letter in held else None for letter in letters)]
+
+
+def _add(out: Array, part: Part, letters: str) -> None:
+    """Add a part where the indices of the axes with the same letter are equal."""
+    distinct = "".join(dict.fromkeys(letters))
+    view = np.einsum(f"{letters}->{distinct}", out)
+    view[...] += _value(part, distinct)
+
+
+# --- from expressions -----------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """What is known of a structured output before it is computed.
+
+    Attributes:
+        shape: the shape of the whole.
+        inner: the shape of the sum of the parts.
+        subscripts: of each part.
+        counts: how many arrays each part has.
+    """
+
+    shape: Shape
+    inner: Shape
+    subscripts: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    def filled(self, arrays: Sequence[Any], sizes: Mapping[str, int]) -> Any:
+        """Put the arrays into their parts; what has no structure is an array."""
+        given, _, result = self.subscripts[0].partition("->")
+        if len(arrays) == 1 and sorted(given) == sorted(result):
+            return np.einsum(self.subscripts[0], arrays[0]).reshape(dims.bind(self.shape, sizes))
+        waiting = iter(arrays)
+        parts = [
+            Part(subscripts, tuple([next(waiting) for _ in range(count)]))
+            for subscripts, count in zip(self.subscripts, self.counts, strict=True)
+        ]
+        return Structured(dims.bind(self.shape, sizes), parts, dims.bind(self.inner, sizes))
+
+
+def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
+    """Give the parts of an expression, and how they are put together."""
+    whole = expr
+    while expr.op is RESHAPE:
+        (expr,) = expr.inputs
+    inner = expr.shape
+    found: list[tuple[str, list[Expr]]] = []
+    while expr.op is ADD_WHERE_EQUAL:
+        found.append(_on(expr.params["pattern"], expr.inputs[1], inner))
+        expr = expr.inputs[0]
+    if expr.op is SPREAD:
+        found.append(_on(expr.params["pattern"], expr.inputs[0], inner))
+    elif expr.op is DIAG and expr.ndim == 2:
+        found.append(_on("aa", expr.inputs[0], inner))
+    elif expr.op is EYE and inner[0] == inner[1]:
+        found.append(_on("aa", literal(1.0, expr.dtype, graph=expr.graph), inner))
+    elif expr.ndim <= len(ascii_lowercase):
+        found.append(_dense(expr))
+    layout = Layout(
+        whole.shape,
+        inner,
+        tuple(subscripts for subscripts, _ in found),
+        tuple(len(arrays) for _, arrays in found),
+    )
+    return layout, [array for _, arrays in found for array in arrays]
+
+
+def _on(pattern: str, block: Expr, shape: Shape) -> tuple[str, list[Expr]]:
+    """Give the part with a block on a diagonal; axes along which it repeats have no letter."""
+    letters = list(dict.fromkeys(pattern))
+    own = letters[len(letters) - block.ndim :]
+    single = [at for at, letter in enumerate(own) if block.shape[at] == 1 and shape[pattern.index(letter)] != 1]
+    kept = "".join(letter for at, letter in enumerate(own) if at not in single)
+    return f"{kept}->{pattern}", [squeeze(block, single) if single else block]
+
+
+def _dense(expr: Expr) -> tuple[str, list[Expr]]:
+    """Give the part without equal indices: the factors, if the axes of the result are shared out among them."""
+    letters = ascii_lowercase[: expr.ndim]
+    factors: list[tuple[str, Expr]] = []
+    waiting = [(letters, expr)]
+    while waiting:
+        own, each = waiting.pop()
+        if each.op is TRANSPOSE:
+            turned = each.params["axes"]
+            first = len(own) - len(turned)
+            below = dict(zip(turned, own[first:], strict=True))
+            waiting.append((own[:first] + "".join(below[axis] for axis in range(-len(turned), 0)), each.inputs[0]))
+        elif each.op is EXPAND_DIMS:
+            new = {axis + each.ndim for axis in each.params["axes"]}
+            waiting.append(("".join(x for at, x in enumerate(own) if at not in new), each.inputs[0]))
+        elif each.op is multiply and all(operand.shape != each.shape for operand in each.inputs):
+            for operand in reversed(each.inputs):
+                mine = own[len(own) - operand.ndim :]
+                waiting.append((mine, operand))
+        elif each.op is negative:
+            waiting.append((own, each.inputs[0]))
+            factors.append(("", literal(-1.0, each.dtype, graph=each.graph)))
+        else:
+            single = [at for at, size in enumerate(each.shape) if size == 1]
+            factors.append(("".join(x for at, x in enumerate(own) if at not in single), squeeze(each, single)))
+    return f"{','.join(labels for labels, _ in factors)}->{letters}", [array for _, array in factors]

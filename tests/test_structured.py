@@ -1,0 +1,103 @@
+"""Results that are kept as their parts: the same numbers as the dense array, and far fewer of them."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import symbackprop as sb
+from symbackprop import dims
+from symbackprop.errors import ShapeError
+from tests.test_tensor import PROBLEMS, SIZES, STRUCTURED, arrays_for
+
+
+def both(problem):
+    inputs, f, x = problem()
+    hessian = sb.hessian(f, x)
+    arrays = arrays_for(inputs)
+    kept = sb.compile(inputs, hessian, structured=True)(*arrays)
+    return kept, sb.compile(inputs, hessian)(*arrays), dims.bind(x.shape, SIZES)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the branch that is not chosen is computed
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.__name__)
+def test_the_parts_are_the_dense_hessian(problem):
+    kept, dense, shape = both(problem)
+    assert kept.shape == dense.shape
+    assert kept.dtype == dense.dtype
+    np.testing.assert_allclose(np.asarray(kept), dense, rtol=1e-12, atol=1e-12)
+    if isinstance(kept, np.ndarray):
+        return
+    vector = np.random.default_rng(1).normal(size=shape)
+    matrix = dense.reshape(vector.size, vector.size)
+    np.testing.assert_allclose(kept @ vector, np.tensordot(dense, vector, vector.ndim), atol=1e-10)
+    np.testing.assert_allclose(kept.diagonal().ravel(), np.diag(matrix), atol=1e-10)
+    np.testing.assert_allclose(kept.trace(), np.trace(matrix))
+    sparse = kept.sparse()
+    assert isinstance(sparse, scipy.sparse.coo_array)
+    np.testing.assert_allclose(sparse.toarray(), matrix, atol=1e-10)
+
+
+def test_what_has_structure_is_small():
+    T, U, V = sb.symbols("T[M,N] U[M,K] V[N,K]")
+    hessian = sb.hessian(sb.sum((T - U @ V.T) ** 2), U)
+    arrays = [np.ones((100, 80)), np.ones((100, 5)), np.ones((80, 5))]
+    kept = sb.compile([T, U, V], hessian, structured=True)(*arrays)
+    assert kept.nbytes == 25 * 8
+    assert repr(kept) == "<Structured (100, 5, 100, 5): bc->abac, 25 numbers for 250000>"
+    assert kept.sparse().nnz == 100 * 25
+
+
+def test_a_product_of_vectors_stays_one():
+    x = sb.symbol("x", "N")
+    kept = sb.compile([x], sb.hessian(sb.logsumexp(x), x), structured=True)(np.arange(50.0))
+    assert sum(np.size(array) for part in kept.parts for array in part.arrays) < 4 * 50
+    p = np.exp(np.arange(50.0) - 49)
+    p /= p.sum()
+    np.testing.assert_allclose(kept.dense(), np.diag(p) - np.outer(p, p), atol=1e-15)
+
+
+@pytest.mark.parametrize("problem", STRUCTURED, ids=lambda problem: problem.__name__)
+def test_a_matrix_in_another_shape_keeps_its_parts(problem):
+    inputs, matrix, side = problem()
+    arrays = arrays_for(inputs)
+    kept = sb.compile(inputs, matrix, structured=True)(*arrays)
+    dense = sb.compile(inputs, matrix)(*arrays)
+    values = sb.compile(inputs, side)(*arrays)
+    np.testing.assert_allclose(kept.dense(), dense, atol=1e-12)
+    vector = values if values.ndim == 1 else values[:, 0]
+    np.testing.assert_allclose(kept @ vector, dense @ vector, atol=1e-10)
+    np.testing.assert_allclose(kept.diagonal(), np.diag(dense), atol=1e-12)
+
+
+def test_a_jacobian_of_rows_is_sparse():
+    X = sb.symbol("X", ("N", "D"))
+    y = sb.sum(X**2, axis=1)
+    kept = sb.compile([X], sb.jacobian(y, X), structured=True)(np.arange(12.0).reshape(4, 3))
+    sparse = kept.sparse(rows=1)
+    assert sparse.shape == (4, 12)
+    assert sparse.nnz == 12
+    np.testing.assert_allclose(sparse.toarray()[1, 3:6], [6, 8, 10])
+
+
+def test_outputs_with_and_without_structure_keep_their_places():
+    x = sb.symbol("x", "N")
+    f = sb.sum(x**3)
+    outputs = {"value": f, "derivatives": [sb.grad(f, x), sb.hessian(f, x)]}
+    found = sb.compile([x], outputs, structured=True)(np.array([1.0, 2.0]))
+    assert found["value"] == 9
+    gradient, hessian = found["derivatives"]
+    np.testing.assert_allclose(gradient, [3, 12])
+    np.testing.assert_allclose(hessian.dense(), [[6, 0], [0, 12]])
+
+
+def test_parts_that_do_not_fit_are_said_so():
+    x = sb.symbol("x", "N")
+    kept = sb.compile([x], sb.hessian(sb.sum(x**3), x), structured=True)(np.ones(3))
+    with pytest.raises(ShapeError, match=r"the last axes of \(3, 3\) are not \(4,\)"):
+        kept @ np.ones(4)
+    with pytest.raises(ValueError, match="without filling it in"):
+        np.asarray(kept, copy=False)
+    X = sb.symbol("X", (2, 3))
+    jacobian = sb.compile([X], sb.jacobian(sb.sum(X**2, axis=1), X), structured=True)(np.ones((2, 3)))
+    with pytest.raises(ShapeError, match="is not square"):
+        jacobian.diagonal()
