@@ -178,6 +178,10 @@ class Op:
         """Give the shape and the dtype of the result."""
         return self.shape(*shapes, **params), self.dtype(*dtypes, **params)
 
+    def helpers(self) -> list[str]:
+        """Give the functions that the NumPy source calls, one by one."""
+        return [f"def {function.strip()}" for function in f"\n{self.helper or ''}".split("\ndef ")[1:]]
+
     def form(self, notation: Notation, params: Params, shapes: tuple[Shape, ...]) -> Form:
         """Resolve one of `numpy`, `text`, `latex` for an application."""
         return notation if isinstance(notation, Form) else notation(params, shapes)

@@ -367,7 +367,7 @@ BUILD = """
         (lambda X, w, y: -(X * w), "X * -w"),
         (lambda X, w, y: -(sb.exp(w) * X), "-np.exp(w) * X"),
         (lambda X, w, y: -sb.outer(y, w), "-y[:, None] * w[None]"),
-        (lambda X, w, y: -(w * sb.exp(w)), "-(w * np.exp(w))"),
+        (lambda X, w, y: -(w * sb.cos(w)), "-(w * np.cos(w))"),
         (lambda X, w, y: -(2.0 * X), "-2.0 * X"),
     ],
 )
@@ -596,8 +596,8 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "copy", "exp", "float64", "max", "minimum", "shape", "sigmoid", "sigmoid_slope", "softmax",
-    "square", "squeeze", "sum", "tanh", "tanh_slope",
+    "ValueError", "abs", "any", "copy", "exp", "float64", "max", "minimum", "shape", "shifted", "sigmoid",
+    "sigmoid_slope", "softmax", "square", "squeeze", "sum", "tanh", "tanh_slope", "where", "zeros_like",
 }  # fmt: skip
 
 

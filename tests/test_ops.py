@@ -157,6 +157,8 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "logabsdet": lambda x: np.linalg.slogdet(x)[1],
     "logdet": lambda x: np.log(np.linalg.det(x)),
     "matrix_power": np.linalg.matrix_power,
+    "centred": _in_double(lambda x, axes: x - x.mean(axes, keepdims=True)),
+    "damped": np.multiply,
     "norm": lambda x, axes, keepdims: np.linalg.norm(x, axis=axes if len(axes) > 1 else axes[0], keepdims=keepdims),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
@@ -185,6 +187,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "unit": _in_double(lambda x, axes: x / np.sqrt((x * x).sum(axes, keepdims=True))),
     "unslice": _unslice,
     "xlog1py": _in_floats(lambda x, y: x * np.log1p(y)),
+    "xlogx": _in_floats(lambda x: x * np.log(x)),
     "xlogy": _in_floats(lambda x, y: x * np.log(y)),
 }
 

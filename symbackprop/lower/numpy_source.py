@@ -29,7 +29,7 @@ def source(program: Program) -> str:
         return {"norm": norm}
     <BLANKLINE>
     """
-    helpers = dict.fromkeys(call.op.helper.strip() for call in program.calls() if call.op.helper)
+    helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
     lines = ["import numpy as np", "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]

@@ -616,6 +616,17 @@ LOGCOSH: Op = _function(
     helper=_LOGCOSH, numpy=_called("logcosh"), dtype=real, public=False,
 )  # fmt: skip
 
+_XLOGX = '''
+def xlogx(x):
+    """x * log(x), and 0 where x is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(x == 0, 0.0 * x, x * np.log(x))[()]
+'''
+XLOGX: Op = _function(
+    "xlogx", "Give x*log(x), and 0 where x is 0; d/dx = log(x) + 1.", lambda g, _y, x: g * log(x) + g,
+    helper=_XLOGX, numpy=_called("xlogx"), dtype=real, public=False, domain=[_POSITIVE],
+)  # fmt: skip
+
 _XLOGY = '''
 def xlogy(x, y):
     """x * log(y), and 0 where x is 0 and y is a number."""
@@ -652,18 +663,34 @@ HYPOT1: Op = _function(
 _ISRU = '''
 def isru(x):
     """x / sqrt(1 + x**2) without overflow."""
-    return x / np.hypot(1.0, x)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(x), np.sign(1.0 * x), x / np.hypot(1.0, x))[()]
 '''
 ISRU: Op = _function(
     "isru", "Give x/√(1 + x²); d/dx = (1 + x²)^(-3/2).", lambda g, _y, x: g * power(1 + square(x), -1.5),
     helper=_ISRU, numpy=_called("isru"), dtype=real, public=False,
 )  # fmt: skip
 
+_DAMPED = '''
+def damped(x, y):
+    """x * y where 0 times infinity is 0: the factor that vanishes does so faster than the other grows."""
+    with np.errstate(invalid="ignore"):
+        p = x * y
+    unknown = p != p
+    return np.where(unknown & (x == x) & (y == y), 0.0, p)[()] if np.any(unknown) else p
+'''
+DAMPED: Op = _elementwise(
+    "damped", "Give x*y with 0·∞ = 0, the limit where the factor that vanishes does so faster than the other grows.",
+    lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a, numpy=_called("damped", 2), helper=_DAMPED,
+    text=_product_text("·", " ⊙ "), latex=_product_text(r" \, ", r" \odot "),
+    dtype=_like_ufunc("multiply"), public=False,
+)  # fmt: skip
+
 # --- conversion -----------------------------------------------------------------------------------------------
 
 ASTYPE = _elementwise(
     "astype", "Convert to another dtype.", lambda g, _y, x, *, dtype: astype(g, x.dtype),
-    numpy=lambda params, _shapes: Form(f"np.asarray($0).astype(np.{params['dtype'].name}, copy=False)"),
+    numpy=lambda params, _shapes: Form(f"np.asarray($0).astype(np.{params['dtype'].name})"),
     text=lambda params, _shapes: Form(f"{params['dtype'].name}($0)"),
     latex=lambda params, _shapes: Form(rf"\mathrm{{{params['dtype'].name}}}\left($0\right)"),
     dtype=lambda _kind, *, dtype: dtype, parameters='"float32"', options={"dtype": np.dtype("float64")},

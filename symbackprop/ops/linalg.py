@@ -823,8 +823,11 @@ def norm_of(x, axis=None, keepdims=False):
 '''
 _UNIT = '''
 def unit(x, axis=None):
-    """x / norm(x), and 0 where the norm is 0."""
+    """x / norm(x), and 0 where the norm is 0; beside an infinite number all finite ones are as nothing."""
     n = norm_of(x, axis=axis, keepdims=True)
+    if np.any(np.isinf(n)):
+        x = np.where(np.isinf(n), np.where(np.isinf(x), np.sign(x), np.zeros_like(x)), x)
+        n = norm_of(x, axis=axis, keepdims=True)
     return x / np.where(n == 0, np.inf, n)
 '''
 

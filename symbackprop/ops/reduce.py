@@ -15,7 +15,7 @@ from symbackprop.dims import Shape
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Dtype, Form, Notation, Op, Params, Vjp, apply
-from symbackprop.ops.elementwise import astype, divide, equal, real, where
+from symbackprop.ops.elementwise import DAMPED, astype, divide, equal, real, where
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
 from symbackprop.ops.leaf import arange, as_expr, size_of
 
@@ -247,6 +247,28 @@ def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
     return _public(MIN, x, axis, keepdims=keepdims)
 
 
+_CENTRED = '''
+def centred(x, axis=None):
+    """x - mean(x); an infinite element stays what it is."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(x), x, x - x.mean(axis=axis, keepdims=True))
+'''
+CENTRED: Op = Op(
+    name="centred",
+    doc="Give x - mean(x) over axes; the derivative is centred too.",
+    shape=_same,
+    dtype=real,
+    vjps=(lambda g, _y, _x, *, axes: apply(CENTRED, g, axes=axes),),
+    numpy=_function("centred"),
+    text=_function("centred"),
+    latex=_latex(r"\operatorname{centred}"),
+    helper=_CENTRED,
+    cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,
+    cases=tuple(Case(case.shapes, {"axes": case.params["axes"]}) for case in _ANY_AXES[:-2:2]),
+    options={"axes": (-1,)},
+)
+
+
 # --- product --------------------------------------------------------------------------------------------------
 
 _OTHERS = '''
@@ -326,16 +348,25 @@ def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
 
 # --- softmax and its relatives --------------------------------------------------------------------------------
 
+_SHIFTED = '''
+def shifted(z, axis):
+    """z less its largest element; beside an infinite one every other is -inf."""
+    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
+    if np.any(m == np.inf):
+        z = np.where(m == np.inf, np.where(z < m, -m, np.zeros_like(z)), z)
+        m = np.where(m == np.inf, np.zeros_like(m), m)
+    return z - m
+'''
 _SOFTMAX = '''
 def softmax(z, axis):
     """exp(z) / sum(exp(z)), shifted by the largest element so that nothing overflows."""
-    e = np.exp(z - z.max(axis=axis, keepdims=True, initial=-np.inf))
+    e = np.exp(shifted(z, axis))
     return e / e.sum(axis=axis, keepdims=True)
 '''
 _LOG_SOFTMAX = '''
 def log_softmax(z, axis):
     """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows, and right where that is all."""
-    s = z - z.max(axis=axis, keepdims=True, initial=-np.inf)
+    s = shifted(z, axis)
     e = np.exp(s)
     total = e.sum(axis=axis, keepdims=True)
     alone = total < 1.5
@@ -376,7 +407,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
         numpy=_called(name),
         text=_function(name, last_is_default=True),
         latex=_latex(rf"\operatorname{{{name}}}".replace("_", " "), last_is_default=True),
-        helper=helper,
+        helper=_SHIFTED + "\n" + helper,
         cost=lambda xs, _y, _params: dims.product(xs[0]) * 5,
         cases=tuple(Case(case.shapes, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
         options={"axes": (-1,)},
@@ -394,13 +425,15 @@ def _log_softmax_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Ex
 SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
 LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
 
-_CENTRED = '''
+_SOFTMAX_CENTRED = '''
 def softmax_centred(x, z, axis):
     """x - sum(x * softmax(z)), of differences from the x at the largest z: what all x have in common does not count."""
-    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
-    d = x - np.where(z == m, x, -np.inf).max(axis=axis, keepdims=True, initial=-np.inf)
-    e = np.exp(z - m)
-    return d - (d * (e / e.sum(axis=axis, keepdims=True))).sum(axis=axis, keepdims=True)
+    s = shifted(z, axis)
+    top = np.where(s == 0, x, -np.inf).max(axis=axis, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        d = np.where(x == top, 0.0, x - top)
+    e = np.exp(s)
+    return d - damped(d, e / e.sum(axis=axis, keepdims=True)).sum(axis=axis, keepdims=True)
 '''
 
 
@@ -429,7 +462,7 @@ SOFTMAX_CENTRED = Op(
     numpy=_of_two("softmax_centred"),
     text=_of_two("softmax_centred"),
     latex=_of_two(r"\operatorname{softmax\ centred}"),
-    helper=_CENTRED,
+    helper=f"{_SHIFTED}\n{DAMPED.helper}\n{_SOFTMAX_CENTRED}",
     cost=lambda _xs, y, _params: dims.product(y) * 9,
     cases=(
         *(Case(case.shapes * 2, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),

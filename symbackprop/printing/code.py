@@ -90,7 +90,7 @@ class _Code:
     def helpers(self) -> Iterator[str]:
         """Give the definitions of functions that NumPy lacks."""
         ops = dict.fromkeys(self.nodes[number].op for number in self.order)
-        yield from dict.fromkeys(op.helper.strip() for op in ops if op.helper)
+        yield from dict.fromkeys(helper for op in ops for helper in op.helpers())
 
     def _size_names(self) -> set[str]:
         return {name for number in self.order for size in self._sizes(self.nodes[number]) for name in size.names}

@@ -58,10 +58,11 @@ from symbackprop.ops.elementwise import (
     SIGMOID_SLOPE,
     TANH_SLOPE,
     XLOG1PY,
+    XLOGX,
     XLOGY,
 )
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
-from symbackprop.ops.reduce import LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced
+from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
@@ -270,6 +271,12 @@ def _total_of_differences(expr: Expr) -> Expr | None:
     return full_like(expr, 0) if spread in {reduced(x.shape, axes=expr.params["axes"], keepdims=True), ()} else None
 
 
+def _difference_from_mean(expr: Expr) -> Expr | None:
+    (x,) = expr.inputs
+    axes = expr.params["axes"]
+    return x - spread(apply(MEAN, x, axes=axes, keepdims=False), x, axes=axes, keepdims=False)
+
+
 def _plain_ratio(expr: Expr) -> Expr | None:
     is_zero, zero, ratio = expr.inputs
     number, against = is_zero.inputs
@@ -369,8 +376,8 @@ def closed() -> tuple[Rule, ...]:
         # entropies
         _of_softplus(equation("sigmoid_entropy", s * softplus(-x) + (1 - s) * softplus(x), SIGMOID_ENTROPY(x), REAL)),
         equation("sigmoid_entropy_negative", -(s * softplus(-x)) - (1 - s) * softplus(x), -SIGMOID_ENTROPY(x), REAL),
-        equation("xlogx", x * log(x), XLOGY(x, x), REAL, when=_free, where="x is no number"),
-        equation("xlogx_factor", (y * x) * log(x), y * XLOGY(x, x), REAL, when=_free, where="x is no number"),
+        equation("xlogx", x * log(x), XLOGX(x), REAL, when=_free, where="x is no number"),
+        equation("xlogx_factor", (y * x) * log(x), y * XLOGX(x), REAL, when=_free, where="x is no number"),
         equation("xlogx_ratio", x * log(x / y), XLOGY(x, x / y), REAL, when=_free, where="x is no number"),
         equation("xlog1py", (1 - x) * log(1 - x), XLOG1PY(1 - x, -x), REAL),
         equation("xlog1py_log1p", (1 - x) * log1p(negative(x)), XLOG1PY(1 - x, -x), REAL),
@@ -458,7 +465,7 @@ def computed() -> tuple[Rule, ...]:
     Those for the slopes of sigmoid and tanh cost an exponential more, a third of a training step; the inner derivatives
     of networks, which matrix products add up, do without.
     """
-    x = symbol("x")
+    x, y = symbol("x"), symbol("y")
     s = sigmoid(x)
     return (
         equation("one_minus_sigmoid", 1 - s, sigmoid(-x), REAL, where_summed=False),
@@ -486,9 +493,10 @@ def computed() -> tuple[Rule, ...]:
         equation("hypot1_minus_one", HYPOT1(x) - 1, expm1(0.5 * log1p(square(x))), REAL),
         equation("hypot1_minus", HYPOT1(x) - x, exp(-arcsinh(x)), REAL),
         equation("hypot1_plus", HYPOT1(x) + x, exp(arcsinh(x)), REAL),
-        equation("isru_minus_one", ISRU(x) - 1, -(exp(-arcsinh(x)) / HYPOT1(x)), REAL),
-        equation("isru_plus_one", ISRU(x) + 1, exp(arcsinh(x)) / HYPOT1(x), REAL),
+        equation("isru_minus_one", ISRU(x) - 1, -2 * sigmoid(-2 * arcsinh(x)), REAL),
+        equation("isru_plus_one", ISRU(x) + 1, 2 * sigmoid(2 * arcsinh(x)), REAL),
         equation("one_minus_square", 1 - square(x), (1 - x) * (1 + x), REAL, where_summed=False),
+        equation("exp_of_opposites", exp(x + (y - x)), exp(y), REAL),
     )
 
 
@@ -511,8 +519,20 @@ def textbook() -> tuple[Rule, ...]:
             rewrite=_plain_average,
             examples=lambda: [_of_centred(_rows())],
         ),
+        equation("textbook_xlogx", XLOGX(x), x * log(x), FINITE),
         equation("textbook_xlogy", XLOGY(x, y), x * log(y), FINITE),
         equation("textbook_xlog1py", XLOG1PY(x, y), x * log(1 + y), FINITE),
+        Rule(
+            name="textbook_centred",
+            equation="centred(x) = x − mean(x)",
+            strength=REAL,
+            roots=(CENTRED,),
+            rewrite=_difference_from_mean,
+            examples=lambda: [
+                apply(CENTRED, symbol("x", "N"), axes=(-1,)),
+                apply(CENTRED, symbol("X", ("N", "D")), axes=(-2,)),
+            ],
+        ),
         Rule(
             name="mean_of_differences",
             equation="mean(x − mean(x)) = 0, sum(x − mean(x)) = 0",

@@ -17,6 +17,7 @@ from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
+from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
@@ -57,6 +58,7 @@ PIPELINE: tuple[Pass, ...] = (
     _ALGEBRA,
     Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
     Pass("gather", "scalars are multiplied before they meet an array", gather),
+    Pass("limits", "of a product 0·∞ that is a limit of 0 is 0", lambda: LIMITS),
 )
 """What `compile` runs; every rule is exact or real."""
 

@@ -55,7 +55,7 @@ from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, broadcast_to
 from symbackprop.ops.linalg import NORM
-from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced, spread
+from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 from symbackprop.rewrite.facts import known
 
@@ -387,8 +387,21 @@ def _variance(expr: Expr) -> Expr | None:
     x, axes, keepdims = first
     if second[0].inputs[0] is not x or second[1:] != (axes, keepdims) or x.dtype.kind != "f":
         return None
-    average = spread(squared.inputs[0], x, axes=axes, keepdims=keepdims)
-    return apply(MEAN, square(x - average), axes=axes, keepdims=keepdims)
+    return apply(MEAN, square(apply(CENTRED, x, axes=axes)), axes=axes, keepdims=keepdims)
+
+
+def _centred_again(expr: Expr) -> Expr | None:
+    """Take out of a difference from the mean what scales all its operands alike; they differ from theirs already."""
+    (x,) = expr.inputs
+    axes = expr.params["axes"]
+    if x.op is CENTRED and x.params["axes"] == axes:
+        return x
+    if x.op not in {multiply, divide} or x.dtype != expr.dtype:
+        return None
+    for inner, scale in (x.inputs, x.inputs[::-1])[: 1 + (x.op is multiply)]:
+        if inner.op is CENTRED and inner.params["axes"] == axes and inner.shape == x.shape:
+            return x if _is_constant_along(scale, axes) else None
+    return None
 
 
 def _root_of_squares(expr: Expr) -> Expr | None:
@@ -595,6 +608,19 @@ def _procedures() -> tuple[Rule, ...]:
             rewrite=_variance,
             examples=_variances,
             fits=lambda ops: ops[0] in {MEAN, divide} and ops[1] is square,
+        ),
+        Rule(
+            name="centred_again",
+            equation="centred(s·centred(x)) = s·centred(x) where centred(x) = x − mean(x) and s is constant along x",
+            strength=REAL,
+            roots=(CENTRED,),
+            rewrite=_centred_again,
+            examples=lambda: [
+                apply(CENTRED, apply(CENTRED, _matrix(), axes=(-1,)), axes=(-1,)),
+                apply(CENTRED, 2 * apply(CENTRED, _matrix(), axes=(-1,)), axes=(-1,)),
+                apply(CENTRED, apply(CENTRED, _matrix(), axes=(-1,)) / symbol("s", ("N", 1)), axes=(-1,)),
+            ],
+            fits=lambda ops: ops[0] in {CENTRED, multiply, divide},
         ),
         Rule(
             name="norm",

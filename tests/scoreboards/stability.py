@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import math
+import textwrap
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import mpmath
@@ -76,14 +77,24 @@ def dual(x: Any) -> HyperDual:
     return x if isinstance(x, HyperDual) else HyperDual(x)
 
 
+_exp = lru_cache(4096)(mpmath.exp)  # all truth has one precision, and meets the same numbers again and again
+_log = lru_cache(4096)(mpmath.log)
+
+
 def exp(x: HyperDual) -> HyperDual:
-    y = mpmath.exp(x.real)
+    y = _exp(x.real)
     return x.through(y, y, y)
+
+
+class UndefinedError(ArithmeticError):
+    """The truth has no real value here."""
 
 
 def log(x: Any) -> HyperDual:
     x = dual(x)
-    return x.through(mpmath.log(x.real), 1 / x.real, -1 / x.real**2)
+    if x.real <= 0:
+        raise UndefinedError
+    return x.through(_log(x.real), 1 / x.real, -1 / x.real**2)
 
 
 def sqrt(x: HyperDual) -> HyperDual:
@@ -133,7 +144,8 @@ def lse(z: Sequence[HyperDual]) -> HyperDual:
 
 
 def log_softmax(z: Sequence[HyperDual]) -> list[HyperDual]:
-    return [x - lse(z) for x in z]
+    below = lse(z)
+    return [x - below for x in z]
 
 
 def softmax(z: Sequence[HyperDual]) -> list[HyperDual]:
@@ -153,7 +165,7 @@ class Case(NamedTuple):
         build: makes it of a framework's functions and x: one number for each point, or a row of them.
         truth: the same quantity of hyper-dual numbers: of one, or of a row.
         points: where it is asked for.
-        limits: values and derivatives at points where the truth is a limit.
+        limits: values and derivatives at finite points where the truth is a limit; at ±∞ it finds them itself.
     """
 
     name: str
@@ -174,25 +186,24 @@ _ROWS = (
     *((0.0, 0.0, 0.0), (TINY, -TINY, 0.0), (1.0, -1.0, 0.0), (1.0, 2.0, 3.0)),
     *((1000.0, 1000.0, 1000.0), (1000.0, -1000.0, 0.0), (-1000.0, -1000.0, -1001.0)),
     *((1e4, 1e4, -1e4), (-1e4, 0.0, 1e4), (-1e4, -1e4, -1e4)),
+    *((-_INF, 0.0, 1.0), (-_INF, 1.0, -_INF), (1000.0, -_INF, -1000.0), (0.0, 1.0, _INF)),
+    *((-_INF, -_INF, -_INF), (_INF, 1.0, _INF)),
 )
 _NEARLY_EQUAL = ((1e-8, 0.0, 0.0), (1.0, 1.0 + 1e-8, 1.0), (0.0, -1e-8, -2.5e-8), (1000.0, 1000.0, 1000.0 + 1e-8))
 _ONE_LEADS = ((40.0, 0.0, 0.0), (0.0, 300.0, -1.0))
 _PAIRS = (
     *((0.0, 0.0), (1.0, -1.0), (TINY, 0.0), (1e-8, 0.0), (1000.0, 1000.0), (1000.0, -1000.0), (-1000.0, -1001.0)),
     *((1e4, -1e4), (-1e4, 1e4), (-1e4, -1e4), (1e4, 1e4)),
+    *((-_INF, 1.0), (1000.0, -_INF), (_INF, 1.0), (-1000.0, _INF), (-_INF, -_INF), (_INF, _INF), (-_INF, _INF)),
 )
 _LARGER_FIRST = (
     *((1.0, 0.0), (0.0, -1.0), (1e-8, 0.0), (1000.0, 999.0), (1000.0, -1000.0), (-1000.0, -1001.0)),
-    *((1e4, 0.0), (-1e4, -10001.0)),
+    *((1e4, 0.0), (-1e4, -10001.0), (1.0, -_INF), (_INF, -1.0), (_INF, -_INF)),
 )
-_TARGETS = tuple((z, y) for z in (0.0, TINY, 1.0, -1.0, 1000.0, -1000.0, 1e4, -1e4) for y in (0.0, 1.0, 0.25))
-_LABELS = tuple(point for point in _TARGETS if point[1] != 0.25)
-
-_SOFTPLUS_LIMITS = {_INF: (_INF, 1.0, 0.0), -_INF: (0.0, 0.0, 0.0)}
-_SIGMOID_LIMITS = {_INF: (1.0, 0.0, 0.0), -_INF: (0.0, 0.0, 0.0)}
-_LOG_SIGMOID_LIMITS = {_INF: (0.0, 0.0, 0.0), -_INF: (-_INF, 1.0, 0.0)}
-_TANH_LIMITS = {_INF: (1.0, 0.0, 0.0), -_INF: (-1.0, 0.0, 0.0)}
-_ABS_LIMITS = {_INF: (_INF, 1.0, 0.0), -_INF: (_INF, -1.0, 0.0)}
+_FINITE_TARGETS = tuple((z, y) for z in (0.0, TINY, 1.0, -1.0, 1000.0, -1000.0, 1e4, -1e4) for y in (0.0, 1.0, 0.25))
+_TARGETS = (*_FINITE_TARGETS, (_INF, 0.0), (_INF, 0.25), (-_INF, 1.0), (-_INF, 0.25))
+"""Not (∞, 1) and (−∞, 0), where the loss is 0·∞ as it is written, and NaN though its limit is 0."""
+_LABELS = (*(point for point in _TARGETS if point[1] != 0.25), (_INF, 1.0), (-_INF, 0.0))
 
 
 def _xlogx(x: HyperDual) -> HyperDual:
@@ -258,33 +269,31 @@ _STEEP = {0.0: (0.0, -_INF, _INF)}
 
 CASES: tuple[Case, ...] = (
     # sigmoid and softplus
-    Case("log(σ(x))", lambda m, x: m.log(m.sigmoid(x)), lambda x: -softplus(-x), _LINE, _LOG_SIGMOID_LIMITS),
+    Case("log(σ(x))", lambda m, x: m.log(m.sigmoid(x)), lambda x: -softplus(-x), _LINE),
     Case(
         "log(1 − σ(x))",
         lambda m, x: m.log(1 - m.sigmoid(x)),
         lambda x: -softplus(x),
         _LINE,
-        {_INF: (-_INF, -1.0, 0.0), -_INF: (0.0, 0.0, 0.0)},
     ),
     Case(
         "1 − σ(x)",
         lambda m, x: 1 - m.sigmoid(x),
         lambda x: expit(-x),
         _LINE,
-        {_INF: (0.0, 0.0, 0.0), -_INF: (1.0, 0.0, 0.0)},
     ),
-    Case("log(1 + exp(x))", lambda m, x: m.log(1 + m.exp(x)), softplus, _LINE, _SOFTPLUS_LIMITS),
-    Case("log(exp(x) + 1)", lambda m, x: m.log(m.exp(x) + 1), softplus, _LINE, _SOFTPLUS_LIMITS),
-    Case("log1p(exp(x))", lambda m, x: m.log1p(m.exp(x)), softplus, _LINE, _SOFTPLUS_LIMITS),
+    Case("log(1 + exp(x))", lambda m, x: m.log(1 + m.exp(x)), softplus, _LINE),
+    Case("log(exp(x) + 1)", lambda m, x: m.log(m.exp(x) + 1), softplus, _LINE),
+    Case("log1p(exp(x))", lambda m, x: m.log1p(m.exp(x)), softplus, _LINE),
     Case("log(1 + exp(−x))", lambda m, x: m.log(1 + m.exp(-x)), lambda x: softplus(-x), _LINE),
     Case("log(1 + exp(3 − 2x))", lambda m, x: m.log(1 + m.exp(3 - 2 * x)), lambda x: softplus(3 - 2 * x), _LINE),
     Case("−log(1/(1 + exp(−x)))", lambda m, x: -m.log(1 / (1 + m.exp(-x))), lambda x: softplus(-x), _LINE),
-    Case("(1 + exp(−x))^−1", lambda m, x: (1 + m.exp(-x)) ** -1, expit, _LINE, _SIGMOID_LIMITS),
-    Case("1/(1 + exp(−x))", lambda m, x: 1 / (1 + m.exp(-x)), expit, _LINE, _SIGMOID_LIMITS),
-    Case("1/(exp(−x) + 1)", lambda m, x: 1 / (m.exp(-x) + 1), expit, _LINE, _SIGMOID_LIMITS),
+    Case("(1 + exp(−x))^−1", lambda m, x: (1 + m.exp(-x)) ** -1, expit, _LINE),
+    Case("1/(1 + exp(−x))", lambda m, x: 1 / (1 + m.exp(-x)), expit, _LINE),
+    Case("1/(exp(−x) + 1)", lambda m, x: 1 / (m.exp(-x) + 1), expit, _LINE),
     Case("1/(1 + exp(x))", lambda m, x: 1 / (1 + m.exp(x)), lambda x: expit(-x), _LINE),
-    Case("exp(x)/(1 + exp(x))", lambda m, x: m.exp(x) / (1 + m.exp(x)), expit, _LINE, _SIGMOID_LIMITS),
-    Case("exp(x)/(exp(x) + 1)", lambda m, x: m.exp(x) / (m.exp(x) + 1), expit, _LINE, _SIGMOID_LIMITS),
+    Case("exp(x)/(1 + exp(x))", lambda m, x: m.exp(x) / (1 + m.exp(x)), expit, _LINE),
+    Case("exp(x)/(exp(x) + 1)", lambda m, x: m.exp(x) / (m.exp(x) + 1), expit, _LINE),
     Case("exp(−x)/(1 + exp(−x))", lambda m, x: m.exp(-x) / (1 + m.exp(-x)), lambda x: expit(-x), _LINE),
     Case("σ(x)(1 − σ(x))", lambda m, x: m.sigmoid(x) * (1 - m.sigmoid(x)), lambda x: expit(x) * expit(-x), _LINE),
     Case("exp(x)/(1 + exp(x))²", lambda m, x: m.exp(x) / (1 + m.exp(x)) ** 2, lambda x: expit(x) * expit(-x), _LINE),
@@ -341,26 +350,22 @@ CASES: tuple[Case, ...] = (
         lambda m, x: (m.exp(x) - m.exp(-x)) / (m.exp(x) + m.exp(-x)),
         tanh,
         _LINE,
-        _TANH_LIMITS,
     ),
-    Case(
-        "(exp(2x) − 1)/(exp(2x) + 1)", lambda m, x: (m.exp(2 * x) - 1) / (m.exp(2 * x) + 1), tanh, _LINE, _TANH_LIMITS
-    ),
+    Case("(exp(2x) − 1)/(exp(2x) + 1)", lambda m, x: (m.exp(2 * x) - 1) / (m.exp(2 * x) + 1), tanh, _LINE),
     Case(
         "(1 − exp(−2x))/(1 + exp(−2x))",
         lambda m, x: (1 - m.exp(-2 * x)) / (1 + m.exp(-2 * x)),
         tanh,
         _LINE,
-        _TANH_LIMITS,
     ),
-    Case("2σ(2x) − 1", lambda m, x: 2 * m.sigmoid(2 * x) - 1, tanh, _LINE, _TANH_LIMITS),
+    Case("2σ(2x) − 1", lambda m, x: 2 * m.sigmoid(2 * x) - 1, tanh, _LINE),
     Case("1 − 2/(exp(2x) + 1)", lambda m, x: 1 - 2 / (m.exp(2 * x) + 1), tanh, _LINE),
-    Case("tanh(x)", lambda m, x: m.tanh(x), tanh, _LINE, _TANH_LIMITS),
+    Case("tanh(x)", lambda m, x: m.tanh(x), tanh, _LINE),
     Case("1 − tanh(x)²", lambda m, x: 1 - m.tanh(x) ** 2, lambda x: 1 / cosh(x) ** 2, _LINE),
     Case("1 − tanh(x)", lambda m, x: 1 - m.tanh(x), lambda x: 2 * expit(-2 * x), _LINE),
-    Case("½(1 + tanh(x/2))", lambda m, x: 0.5 * (1 + m.tanh(x / 2)), expit, _LINE, _SIGMOID_LIMITS),
+    Case("½(1 + tanh(x/2))", lambda m, x: 0.5 * (1 + m.tanh(x / 2)), expit, _LINE),
     Case("log(1 − tanh(x)²)", lambda m, x: m.log(1 - m.tanh(x) ** 2), lambda x: -2 * log(cosh(x)), _LINE),
-    Case("log(cosh(x))", lambda m, x: m.log(m.cosh(x)), lambda x: log(cosh(x)), _LINE, _ABS_LIMITS),
+    Case("log(cosh(x))", lambda m, x: m.log(m.cosh(x)), lambda x: log(cosh(x)), _LINE),
     Case("log((exp(x) + exp(−x))/2)", lambda m, x: m.log((m.exp(x) + m.exp(-x)) / 2), lambda x: log(cosh(x)), _LINE),
     Case("log(exp(x) + exp(−x))", lambda m, x: m.log(m.exp(x) + m.exp(-x)), lambda x: log(2 * cosh(x)), _LINE),
     Case("log(exp(x) − exp(−x))", lambda m, x: m.log(m.exp(x) - m.exp(-x)), lambda x: log(2 * sinh(x)), _POSITIVE),
@@ -389,8 +394,8 @@ CASES: tuple[Case, ...] = (
     Case("1 − erf(x)", lambda m, x: 1 - m.erf(x), lambda x: 1 - erf(x), _LINE),
     Case("½x(1 + erf(x/√2))", lambda m, x: 0.5 * x * (1 + m.erf(x / math.sqrt(2))), lambda x: x * _phi(x), _LINE),
     # roots, powers, products
-    Case("√(x·x)", lambda m, x: m.sqrt(x * x), absolute, _LINE, _ABS_LIMITS),
-    Case("√(x²)", lambda m, x: m.sqrt(x**2), absolute, _LINE, _ABS_LIMITS),
+    Case("√(x·x)", lambda m, x: m.sqrt(x * x), absolute, _LINE),
+    Case("√(x²)", lambda m, x: m.sqrt(x**2), absolute, _LINE),
     Case("(x²)^½", lambda m, x: (x**2) ** 0.5, absolute, _LINE),
     Case("log(x²)", lambda m, x: m.log(x**2), lambda x: 2 * log(absolute(x)), (*_POSITIVE, *_NEGATIVE)),
     Case("exp(x) exp(1 − x)", lambda m, x: m.exp(x) * m.exp(1 - x), lambda x: exp(dual(1)) + 0 * x, _LINE),
@@ -467,32 +472,104 @@ class Answer(NamedTuple):
     second: Any
 
 
+_FAR = (10**30, 10**60, 10**120)  # each the square of the one before it
+_WAYS = (((1, 0), (1, 1), (1, 3)), ((1, 0), (3, 0), (7, 0)), ((7, 0), (3, 0), (1, 0)))
+"""How several numbers go to infinity together: each with a speed of its own, and ahead of the others."""
+_SETTLED = mpmath.mpf(10) ** -25
+
+
+@cache
+def _ends(truth: Callable[[Any], Any]) -> tuple[float, ...]:
+    """Give those of ±∞ that a truth of one number reaches."""
+
+    def reaches(end: float) -> bool:
+        try:
+            _at(truth, mpmath.sign(end) * _FAR[-1])
+        except UndefinedError:
+            return False
+        return True
+
+    with mpmath.workdps(DIGITS):
+        return tuple(end for end in (_INF, -_INF) if reaches(end))
+
+
+def points_of(case: Case) -> tuple[Any, ...]:
+    """Give all the points where a case is asked for: of one number, ±∞ too where the truth goes there."""
+    ends = () if isinstance(case.points[0], tuple) else _ends(case.truth)
+    return (*case.points, *case.limits, *ends)
+
+
 def inputs_of(case: Case) -> Any:
     """Give the points as an array: numbers, or rows of them."""
-    return np.array([*case.points, *case.limits], dtype=np.float64)
+    return np.array(points_of(case), dtype=np.float64)
+
+
+def _at(truth: Callable[[Any], Any], point: Any) -> tuple[Any, Any, Any]:
+    """Give value, first and second derivative at a finite point."""
+    if not isinstance(point, tuple):
+        y = dual(truth(HyperDual(point, 1, 1)))
+        return y.parts[0], y.parts[1], y.parts[3]
+    values, firsts, seconds = None, [], []
+    for chosen in range(len(point)):
+        row = [HyperDual(x, 1 if at == chosen else 0, _DIRECTION[at]) for at, x in enumerate(point)]
+        y = truth(row)
+        weighed = total([w * each for w, each in zip(_WEIGHTS, y, strict=True)]) if isinstance(y, list) else y
+        values = [each.real for each in y] if isinstance(y, list) else y.real
+        firsts.append(weighed.parts[1])
+        seconds.append(weighed.parts[3])
+    return values, firsts, seconds
+
+
+def _gone(x: float, far: int, way: tuple[int, int] = (1, 0)) -> Any:
+    """Give a finite number, far out in the direction of an infinite one."""
+    speed, ahead = way
+    return mpmath.sign(x) * (far * speed + ahead) if math.isinf(x) else x
+
+
+def _limit(near: Any, middle: Any, far: Any) -> Any:
+    """Give the limit of what was found at three distances, NaN if there is none."""
+    if abs(far - middle) <= _SETTLED * max(1, abs(far)):
+        return far if abs(far) > _SETTLED else mpmath.mpf(0)
+    grows = abs(far) > 100 and (far - middle) / (middle - near) > 1.5 if middle != near else False
+    return mpmath.inf * mpmath.sign(far) if grows else mpmath.nan
+
+
+def _limits(truth: Callable[[Any], Any], point: Any) -> tuple[Any, Any, Any]:
+    """Give the limits of value, first and second derivative where elements go to ±∞, NaN where there are none."""
+    if isinstance(point, tuple):
+        chosen = _WAYS if sum(map(math.isinf, point)) > 1 else _WAYS[:1]
+        ways = [
+            [_at(truth, tuple(_gone(x, far, each) for x, each in zip(point, way, strict=False))) for far in _FAR]
+            for way in chosen
+        ]
+    else:
+        ways = [[_at(truth, _gone(point, far)) for far in _FAR]]
+    parts = []
+    for part in range(3):
+        found = np.array([[at[part] for at in way] for way in ways], dtype=object)
+        limits = np.asarray(np.frompyfunc(_limit, 3, 1)(*np.moveaxis(found, 1, 0)))
+        agree = [all(_same(each, column[0]) for each in column[1:]) for column in limits.reshape(len(ways), -1).T]
+        parts.append(np.where(np.reshape(agree, limits.shape[1:]), limits[0], mpmath.nan))
+    return tuple(parts)
+
+
+def _same(limit: Any, other: Any) -> bool:
+    if not mpmath.isfinite(limit) or not mpmath.isfinite(other):
+        return bool(limit == other)
+    return bool(abs(limit - other) <= _SETTLED * max(1, abs(limit)))
 
 
 @cache
 def truth_of(case_number: int) -> Answer:
-    """Give the truth at the points, as multiple-precision numbers."""
+    """Give the truth at the points, as multiple-precision numbers; NaN where it has no limit."""
     case = CASES[case_number]
     found: list[tuple[Any, Any, Any]] = []
     with mpmath.workdps(DIGITS):
-        for point in case.points:
-            if not isinstance(point, tuple):
-                y = dual(case.truth(HyperDual(point, 1, 1)))
-                found.append((y.parts[0], y.parts[1], y.parts[3]))
-                continue
-            firsts, seconds, values = [], [], []
-            for chosen in range(len(point)):
-                row = [HyperDual(x, 1 if at == chosen else 0, _DIRECTION[at]) for at, x in enumerate(point)]
-                y = case.truth(row)
-                weighed = total([w * each for w, each in zip(_WEIGHTS, y, strict=True)]) if isinstance(y, list) else y
-                values = [each.real for each in y] if isinstance(y, list) else y.real
-                firsts.append(weighed.parts[1])
-                seconds.append(weighed.parts[3])
-            found.append((values, firsts, seconds))
-    found += case.limits.values()
+        for point in points_of(case):
+            if not isinstance(point, tuple) and point in case.limits:
+                found.append(case.limits[point])
+            else:
+                found.append((_limits if np.isinf(point).any() else _at)(case.truth, point))
     columns = [np.array(column, dtype=object) for column in zip(*found, strict=True)]
     return Answer(*columns)
 
@@ -764,32 +841,55 @@ PEERS: dict[str, Callable[[], Framework]] = {
 
 
 def score(framework: Framework, case_number: int) -> Iterator[Any]:
-    """Tell for value, first and second derivative which elements are right."""
+    """Tell for value, first and second derivative which elements are right; what is not asked for is masked."""
     case = CASES[case_number]
     truth = truth_of(case_number)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         answer = framework.solve(case)
     for found, right in zip(answer, truth, strict=True):
-        yield is_right(np.asarray(found, dtype=np.float64).reshape(right.shape), right)
+        asked = right == right  # noqa: PLR0124  (NaN alone differs from itself)
+        correct = is_right(np.asarray(found, dtype=np.float64).reshape(right.shape), right)
+        yield np.ma.array(correct, mask=~asked.astype(bool))
 
 
 # --- the table ------------------------------------------------------------------------------------------------
 
 
 _EXPLAINED = """\
-{} spellings, each at 0, ±1e-300, ±1e-8, ±1, ±40, ±1000, ±1e4 where it is defined, some at ±∞ too:
-value, first and second derivative in float64 against mpmath with 1,000 digits. ✓ is right to 1e-12 relative at every
-point (what is below 1e-300 may be any number as small, what is too large for a float is infinite); ✗ is wrong at one
-point at least. In each framework the spelling is written with its own functions (sigmoid, softmax, norm … where it has
-them), differentiated twice, and compiled where that is usual.
+{} spellings, each at 0, ±1e-300, ±1e-8, ±1, ±40, ±1000, ±1e4 and ±∞ where it is defined, rows of numbers with an
+infinite one among them too: value, first and second derivative in float64 against mpmath with 1,000 digits. ✓ is right
+to 1e-12 relative at every point (what is below 1e-300 may be any number as small, what is too large for a float is
+infinite); ✗ is wrong at one point at least. In each framework the spelling is written with its own functions (sigmoid,
+softmax, norm … where it has them), differentiated twice, and compiled where that is usual.
 
-Not asked for, because symbackprop is not right there either: where all numbers are nearly equal, the value of
+{}
+
+Not asked for either, because symbackprop is not right there: where all numbers are nearly equal, the value of
 sum(p log(3p)), which is the square of something small, and the gradient of −sum(p log(q)), which has p − q in it; where
 two numbers are 1e-8 above and below a third, the gradient of an entropy by the third, smaller than the others by as
-much; and the limits at ±∞ of products and differences of infinities: xσ(x), x/(1 + exp(−x)), x tanh(log(1 + exp(x))),
-H(σ(x)), (1 − σ(x))² log(σ(x)), ½x(1 + erf(x/√2)), exp(x) exp(1 − x), x log(x), and those with √(1 + x²), some of which
-are NaN there; so is the second derivative of 1 − erf(x)."""
+much; and the cross-entropy of a target that is 0 or 1 exactly and a probability that is too, which is 0·∞ as it is
+written."""
+
+
+def _without_limit() -> str:
+    """Tell by the points of which spellings the value or a derivative has no limit, or one of their elements."""
+    found: dict[str, list[str]] = {}
+    for number, case in enumerate(CASES):
+        for point, *parts in zip(points_of(case), *truth_of(number), strict=True):
+            if any(mpmath.isnan(each) for part in parts for each in np.ravel(part)):
+                found.setdefault(_shown(point), []).append(f"`{case.name}`")
+    text = (
+        "At an infinity the truth is a limit, found by going there; where several numbers go, it must be the same on "
+        "every way. What has none, of value or derivatives or their elements, is not asked for: "
+    )
+    return textwrap.fill(text + "; ".join(f"at {at} {', '.join(names)}" for at, names in found.items()) + ".", 120)
+
+
+def _shown(point: Any) -> str:
+    if isinstance(point, tuple):
+        return f"({', '.join(map(_shown, point))})"
+    return f"{point:g}".replace("-", "−").replace("inf", "∞")
 
 
 def table() -> str:
@@ -815,12 +915,12 @@ def table() -> str:
                 continue
             row.append("".join("✓" if part.all() else "✗" for part in right))
             passed[framework.name] += [part.all() for part in right]
-            points[framework.name] += [[part.sum(), part.size] for part in right]
+            points[framework.name] += [[part.sum(), part.count()] for part in right]
         marks.append(row)
     lines = [
         "# Naive spellings at extreme points",
         "",
-        _EXPLAINED.format(len(CASES)),
+        _EXPLAINED.format(len(CASES), _without_limit()),
         "",
         f"Written by `python -m tests.scoreboards stability`.{absent}",
         "",
