@@ -61,5 +61,5 @@ def test_turns_give_each_contender_a_time():
     )
     assert set(found) == set(calls)
     assert min(found.values()) > 0
-    assert calls["fast"] >= 5  # to warm up, to tell how often, and in each round
-    assert calls["slow"] >= 3
+    assert calls["fast"] >= 4  # to tell how often, and in each round
+    assert calls["slow"] >= 2

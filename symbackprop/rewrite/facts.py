@@ -14,7 +14,7 @@ from symbackprop import ops
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, SIZE, Op
-from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
 from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
@@ -33,6 +33,9 @@ _NOTHING: Facts = frozenset()
 _ELEMENTS = frozenset({"positive", "nonnegative"})
 _MATRIX = frozenset({"symmetric", "orthogonal", "positive_definite", "positive_semidefinite"})
 _DEFINITE = frozenset({"symmetric", "positive_definite", "positive_semidefinite"})
+_SUMS = frozenset({SUM, MEAN})
+_EVEN = frozenset({ops.square, ops.abs, ops.cos, ops.cosh})
+_COMMUTATIVE = frozenset({ops.add, ops.multiply, ops.maximum, ops.minimum})
 _REMEMBERED: WeakKeyDictionary[Graph, dict[int, Facts]] = WeakKeyDictionary()
 
 
@@ -140,7 +143,8 @@ def _of_matrix(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts]
     pair = outer_operands(expr)
     if pair is not None:
         return {"positive_semidefinite"} if pair[0] is pair[1] else set()
-    return _of_elementwise(expr, below) if op.elementwise else set()
+    found = _of_elementwise(expr, below) if op.elementwise else set()
+    return {"symmetric"} if not found and _is_symmetric(expr, below) else found
 
 
 def _of_product(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts]) -> set[str]:
@@ -155,6 +159,30 @@ def _of_product(expr: Expr, below: Sequence[Facts], look: Callable[[Expr], Facts
     middle = look(row[len(row) // 2].base) if len(row) % 2 else {"positive_semidefinite"}
     plain = product is not None and product.number > 0 and not (product.scalars or product.divisors)
     return facts | ({"positive_semidefinite"} if plain and "positive_semidefinite" in middle else {"symmetric"})
+
+
+def _is_symmetric(expr: Expr, below: Sequence[Facts]) -> bool:
+    """Tell whether a matrix is one of pairs, as of distances, or has a block on its diagonal."""
+    if expr.op in _SUMS:
+        return expr.params["axes"] == (-1,) and expr.inputs[0].ndim == 3 and _is_of_pairs(expr.inputs[0], -2)
+    if expr.op in {SPREAD, ADD_WHERE_EQUAL}:
+        return expr.params["pattern"] == "aa" and (expr.op is SPREAD or "symmetric" in below[0])
+    return _is_of_pairs(expr, -1)
+
+
+def _is_of_pairs(expr: Expr, axis: int) -> bool:
+    """Tell whether each element is made of two of one array, xᵢ and xⱼ, in a way that does not tell them apart."""
+    if expr.op in _EVEN and expr.inputs[0].op is ops.subtract:
+        pair = expr.inputs[0].inputs
+    elif expr.op in _COMMUTATIVE:
+        pair = expr.inputs
+    else:
+        return False
+    return (
+        all(x.op is EXPAND_DIMS for x in pair)
+        and pair[0].inputs[0] is pair[1].inputs[0]
+        and {x.params["axes"] for x in pair} == {(axis,), (axis - 1,)}
+    )
 
 
 def _turned(factor: Factor, look: Callable[[Expr], Facts]) -> Factor:

@@ -35,6 +35,8 @@ def in_turns(
 ) -> dict[str, float]:
     """Give the median seconds of a call for contenders of very different speed, measured in turns.
 
+    The order changes from round to round.
+
     Args:
         contenders: what to call.
         kept: those that take part in every round, however slow they are.
@@ -43,19 +45,25 @@ def in_turns(
         limit: the seconds after which a contender that is not kept leaves; it has had one round then.
         clock: tells the seconds.
     """
+
+    def seconds(contender: Callable[[], object], calls: int) -> float:
+        start = clock()
+        for _ in range(calls):
+            contender()
+        return (clock() - start) / calls
+
     calls: dict[str, int] = {}
     for name, contender in contenders.items():
-        contender()
-        start = clock()
-        contender()
-        calls[name] = 1 + int(turn / max(clock() - start, 1e-7))
+        once = seconds(contender, 1)
+        calls[name] = 1 + int(turn / max(once if once > turn else seconds(contender, 3), 1e-7))
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, contender in contenders.items():
+    for at in range(rounds):
+        order = [*contenders][:: -1 if at % 2 else 1]  # who comes first, or after whom, matters
+        for name in [*order[at % len(order) :], *order[: at % len(order)]]:
+            contender = contenders[name]
             if name not in kept and sum(times[name]) * calls[name] > limit:
                 continue
-            start = clock()
-            for _ in range(calls[name]):
-                contender()
-            times[name].append((clock() - start) / calls[name])
+            if calls[name] > 1:
+                contender()  # what the others have left in the caches is not its fault
+            times[name].append(seconds(contender, calls[name]))
     return {name: statistics.median(found) for name, found in times.items()}
