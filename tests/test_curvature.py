@@ -118,6 +118,16 @@ def test_laplacian_divergence_and_diagonal_are_those_of_the_matrices(shape, mode
         np.testing.assert_allclose(sb.compile([x], found)(*values.values()), expected, rtol=1e-12)
 
 
+def test_laplacians_and_diagonals_print_without_the_matrix():
+    x, X, s = sb.symbols("x[D] X[N,D] s")
+    assert str(sb.laplacian(sb.sum(sb.sin(x)), x)) == "−sum(sin(x))"
+    assert str(sb.hessian_diag(sb.sum(sb.exp(X)), X)) == "exp(X)"
+    assert str(sb.divergence(X * X, X)) == "2 sum(X)"
+    assert str(sb.hessian_diag(s * (x @ x) + sb.sum(x) ** 2, x)) == "broadcast_to(2 + 2s, (D,))"
+    for f in (sb.sum(sb.exp(sb.sin(X))), sb.sum(X**3) + sb.sum(X) ** 2):
+        assert "einsum" not in str(sb.laplacian(f, X))
+
+
 @pytest.mark.parametrize("dimension", [2, 3, 5])
 def test_known_laplacians(dimension):
     """Harmonic functions, radial ones, and eigenfunctions, in any number of dimensions."""

@@ -115,11 +115,11 @@ def jvp(
         NotDifferentiableError: as for `grad`.
 
     >>> import symbackprop as sb
-    >>> x, y, v, u = sb.symbols("x[N] y[N] v[N] u[N]")
+    >>> x, v, W, V = sb.symbols("x[N] v[N] W[M,N] V[M,N]")
     >>> print(sb.jvp(sb.sin(x), x, v))
     v ⊙ cos(x)
-    >>> print(sb.jvp(x * y, [x, y], [v, u]))
-    u ⊙ x + v ⊙ y
+    >>> sb.jvp(W @ x, [W, x], [V, v]).shape
+    (M,)
     """
     ys = listed(y)
     for each in ys:

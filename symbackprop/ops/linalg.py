@@ -769,9 +769,9 @@ def toeplitz(c: Operand, r: Operand | None = None) -> Expr:
         ShapeError: an operand is a scalar.
 
     >>> import symbackprop as sb
-    >>> A, c, r = sb.symbols("A[N,N] c[N] r[N]")
-    >>> print(sb.grad(sb.trace(A @ sb.linalg.toeplitz(c, r)), c))
-    diagonal_sums(Aᵀ)[N - 1:]
+    >>> M, c, r = sb.symbols("M[N,N] c[N] r[N]")
+    >>> print(sb.grad(sb.trace(M @ sb.linalg.toeplitz(c, r)), c))
+    diagonal_sums(Mᵀ)[N - 1:]
     """
     return apply(TOEPLITZ, as_expr(c), as_expr(c if r is None else r))
 

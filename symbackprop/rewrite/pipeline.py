@@ -15,6 +15,7 @@ from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
+from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
@@ -50,7 +51,7 @@ _FIRST: tuple[Pass, ...] = (
     Pass("fold", "operations on constants and idle layout steps go", lambda: FOLD),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
-_ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *SPECTRAL))
+_ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *DIAGONALS, *SPECTRAL))
 PIPELINE: tuple[Pass, ...] = (
     *_FIRST,
     Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
