@@ -23,7 +23,7 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
-from symbackprop.ops import add, astype, divide, expand_dims, eye, multiply, negative, reshape, squeeze, where
+from symbackprop.ops import add, astype, divide, expand_dims, eye, multiply, negative, reshape, squeeze, subtract, where
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
 from symbackprop.ops.index import UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
@@ -403,7 +403,7 @@ class Tensors:
         names = dict(zip(_in_order(other), _in_order(one), strict=False))
         if any(self._extent[theirs] != self._extent[ours] for theirs, ours in names.items()):
             return None
-        other = other.renamed(names)
+        one, other = _oriented(one), _oriented(other.renamed(names))
         rest = list(other.factors)
         common: list[Factor] = []
         left: list[Factor] = []
@@ -444,7 +444,11 @@ class Tensors:
     def block(self, term: Term) -> Expr:
         """Compute a product with one axis for each label of its axes, as far as broadcasting needs it."""
         labels = tuple(dict.fromkeys(term.labels))
-        factors = self._multiplied(term.factors)
+        places = {label: at for at, label in enumerate(labels)}
+        factors = sorted(  # where orders cost the same, neighbours in the result are multiplied first
+            self._multiplied(term.factors),
+            key=lambda factor: min((places.get(label, len(places)) for label in factor.labels), default=0),
+        )
         held = set(chain.from_iterable(factor.labels for factor in factors))
         letters = dict(zip(dict.fromkeys([*labels, *sorted(held)]), ascii_letters, strict=False))
         spelled = [("".join(letters[label] for label in factor.labels), factor.array) for factor in factors]
@@ -500,8 +504,7 @@ class Tensors:
             return broadcast_to(literal(0.0, self.dtype, graph=self.graph), shape)
         flat = tuple(self.extents(terms[0].labels))
         total: Expr | None = None
-        for pattern, group in sorted(_grouped(terms).items(), key=lambda item: -len(set(item[0]))):
-            block = reduce(add, map(self.block, group))
+        for pattern, block in self._blocks_of(terms):
             letters = dict(zip(dict.fromkeys(pattern), ascii_letters, strict=False))
             spelled = "".join(letters[each] for each in pattern)
             if len(letters) == len(pattern):
@@ -515,6 +518,30 @@ class Tensors:
             return total
         single = [at - len(shape) for at, size in enumerate(shape) if size == 1]
         return expand_dims(total, single) if len(flat) + len(single) == len(shape) else reshape(total, shape)
+
+    def _blocks_of(self, terms: Terms) -> list[tuple[tuple[int, ...], Expr]]:
+        """Give the sum of the terms of each pattern, those with the fewest equal indices first.
+
+        What has more equal indices than a pattern that is not the whole array is added to its block, which is smaller.
+        """
+        flat = self.extents(terms[0].labels)
+        found: list[tuple[tuple[int, ...], Expr]] = []
+        for pattern, group in sorted(_grouped(terms).items(), key=lambda item: -len(set(item[0]))):
+            block = reduce(add, map(self.block, group))
+            for at, (coarser, whole) in enumerate(found):
+                places = list(dict.fromkeys(coarser))
+                inside = [pattern[place] for place in places]
+                if len(places) < len(coarser) and all(
+                    pattern[place] == pattern[coarser[place]] for place in range(len(flat))
+                ):
+                    letters = dict(zip(dict.fromkeys(inside), ascii_letters, strict=False))
+                    full = broadcast_to(whole, tuple(flat[place] for place in places))
+                    spelled = "".join(letters[each] for each in inside)
+                    found[at] = coarser, apply(ADD_WHERE_EQUAL, full, block, pattern=spelled, owned=False)
+                    break
+            else:
+                found.append((pattern, block))
+        return found
 
     def _spread(self, block: Expr, pattern: str, shape: Shape) -> Expr:
         if pattern == "aa" and block.shape == shape[:1]:
@@ -581,6 +608,36 @@ def _in_order(term: Term) -> list[Label]:
         waiting.remove(nearest)
         order += [label for label in dict.fromkeys(nearest.labels) if label not in places]
     return order
+
+
+def _oriented(term: Term) -> Term:
+    """Give the two axes of an antisymmetric array the order of their labels: xᵢ − xⱼ = −(xⱼ − xᵢ)."""
+    factors, scale = [], term.scale
+    for factor in term.factors:
+        pair = _differing(factor.array)
+        if pair is not None and factor.labels[pair[0]] > factor.labels[pair[1]]:
+            labels = list(factor.labels)
+            labels[pair[0]], labels[pair[1]] = labels[pair[1]], labels[pair[0]]
+            factors.append(factor._replace(labels=tuple(labels)))
+            scale = -scale
+        else:
+            factors.append(factor)
+    return Term(term.axes, tuple(factors), scale)
+
+
+def _differing(array: Expr) -> tuple[int, int] | None:
+    """Give the axes along which an array holds the differences of all pairs: those of ``x[:, None] - x``."""
+    if array.op is not subtract:
+        return None
+    bases, places = [], []
+    for operand in array.inputs:
+        new = operand.params["axes"] if operand.op is EXPAND_DIMS else ()
+        bases.append(operand.inputs[0] if new else operand)
+        places.append({axis + array.ndim for axis in (*new, *range(-array.ndim, -operand.ndim))})
+    if bases[0] is not bases[1] or any(len(axes) != 1 for axes in places):
+        return None
+    one, other = (axes.pop() for axes in places)
+    return (one, other) if abs(one - other) == 1 else None
 
 
 def pattern_of(term: Term) -> tuple[int, ...]:
