@@ -308,6 +308,7 @@ def ops_of(expr: sb.Expr) -> set[str]:
         ("sb.linalg.inv(sb.linalg.matrix_power(A, 0) + B)", "(I + B)⁻¹"),
         ("sb.linalg.det(sb.linalg.matrix_power(A, 5))", "det(A)⁵"),
         ("sb.linalg.expm(A.T).T", "expm(A)"),
+        ("sb.hvp(sb.trace(sb.linalg.expm(A)), A, B)", "expm_frechet(A, B)ᵀ"),
         ("sb.sum(sb.linalg.eigvalsh(A))", "tr(A)"),
         ("sb.linalg.eigh(A)[1] @ sb.linalg.eigh(A)[1].T @ x", "x"),
     ],

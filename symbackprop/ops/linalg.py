@@ -779,7 +779,7 @@ def toeplitz(c: Operand, r: Operand | None = None) -> Expr:
 # --- norms ----------------------------------------------------------------------------------------------------
 
 
-def _over(function: str) -> Notation:
+def _over(function: str) -> Callable[[Params, tuple[Shape, ...]], Form]:
     def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
         axes = tuple(axis + len(shapes[0]) for axis in params["axes"])
         parts = [] if len(axes) == len(shapes[0]) else [f"axis={axes[0] if len(axes) == 1 else axes}"]
@@ -806,19 +806,29 @@ def _latex_over(name: str) -> Notation:
     return notation
 
 
+def _norm_text(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    """Write a call of `norm`, which takes two axes at most; over more the root of the sum of squares."""
+    if len(params["axes"]) < 3:
+        return _over("norm")(params, shapes)
+    summed = _over("sum")(params, shapes).template.replace("$0", "$0²")
+    return Form(f"√({summed})", POWER, (ATOM,))
+
+
 _NORMS = tuple(Case((shape,), {"axes": axes}) for shape, axes in [
     ((3,), (-1,)), ((2, 3), (-1,)), ((2, 3), (-2,)), ((2, 3), (-2, -1)), ((4, 2, 3), (-3, -1)),
+    ((2, 2, 3, 2), (-4, -2, -1)),
 ])  # fmt: skip
 
 _NORM_OF = '''
 def norm_of(x, axis=None, keepdims=False):
     """The root of the sum of squares; where squares overflow or underflow, of x over its largest element."""
-    n = np.linalg.norm(x, axis=axis, keepdims=keepdims)
+    size = np.linalg.norm if np.size(axis) < 3 else lambda x, axis, keepdims: (x * x).sum(axis, keepdims=keepdims)**0.5
+    n = size(x, axis=axis, keepdims=keepdims)
     if np.all((n > 1e-15) & (n < 1e15)):
         return n
     m = np.abs(x).max(axis=axis, keepdims=True, initial=0.0)
     m = np.where((m > 0) & np.isfinite(m), m, np.ones((), n.dtype))
-    n = np.linalg.norm(x / m, axis=axis, keepdims=True) * m
+    n = size(x / m, axis=axis, keepdims=True) * m
     return n if keepdims else n.squeeze(axis=axis)[()]
 '''
 _UNIT = '''
@@ -865,7 +875,7 @@ NORM: Op = Op(
     dtype=real,
     vjps=(_norm_vjp,),
     numpy=_over("norm_of"),
-    text=_bars("‖", "‖", _over("norm")),
+    text=_bars("‖", "‖", _norm_text),
     latex=_bars(r"\left\lVert ", r"\right\rVert", _latex_over("norm")),
     helper=_NORM_OF,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,

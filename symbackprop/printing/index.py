@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.graph import Node
-from symbackprop.op import Op
+from symbackprop.op import ADD, COMPARE, Form, Op
 from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE, matmul
 from symbackprop.ops.elementwise import divide, multiply, negative
 from symbackprop.ops.index import SLICE
@@ -127,6 +127,11 @@ def _build_inside(build: Builder, scribe: Scribe, node: Node, operands: Sequence
     return replace(build(scribe, node, operands), shape=(), turned=None)
 
 
+def _build_any(build: Builder, scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    """Write where a sum of products of truth values is not zero: of truth values the sum tells whether one holds."""
+    return scribe.formed(Form("$0 > 0", COMPARE, (ADD,)), [build(scribe, node, operands)], ())
+
+
 def _holds(piece: Piece, labels: Iterable[Label]) -> bool:
     return any(label in piece.text for label in labels)
 
@@ -207,6 +212,10 @@ def _raised(scribe: Scribe, piece: Piece, times: int) -> Piece:
 _LAYOUT = {BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE}
 _MERGED = {multiply, negative, EINSUM, SUM, DIAG, DIAGONAL}
 _CONTRACTED = {*_LAYOUT, *_MERGED, EYE, MEAN, RESHAPE, TRACE, matmul}
+
+
+def _is_any(node: Node) -> bool:
+    return node.op is EINSUM and node.dtype.kind == "b"
 
 
 def _is_identity(node: Node, nodes: Mapping[int, Node]) -> bool:
@@ -387,10 +396,11 @@ class Elements:
             return View(partial(_build_element, labels) if node.shape else _build_same, (whole,))
         if node.op in _CONTRACTED or self._is_fraction(node):
             product = self._product(key)
-            return View(product.build, (*product.factors, *product.below))
+            build = partial(_build_any, product.build) if _is_any(node) else product.build
+            return View(build, (*product.factors, *product.below))
         operands = [self._plain[operand] for operand in node.inputs]
-        build, special = elementwise(number, node, operands)
-        view = special or View(build, tuple(map(Key, operands)))
+        written, special = elementwise(number, node, operands)
+        view = special or View(written, tuple(map(Key, operands)))
         keys = tuple(
             Key(operand.number, aligned(labels, node.shape, self._nodes[operand.number].shape))
             for operand in view.operands
@@ -431,7 +441,7 @@ class Elements:
         """Tell whether a factor is taken apart, so that its own factors and sums join those around it."""
         number = key.number
         node = self._nodes[number]
-        if node.label or not self._can(node):
+        if node.label or _is_any(node) or not self._can(node):
             return False
         if node.op in _LAYOUT or node.op in {EYE, RESHAPE}:
             return True

@@ -16,6 +16,7 @@ from symbackprop.rewrite.algebra import algebra
 from symbackprop.rewrite.engine import Rewritten, Rule, stated
 from symbackprop.rewrite.matrix import BEFORE
 from symbackprop.rewrite.pipeline import check_names
+from symbackprop.rewrite.spectral import SPECTRAL_BEFORE
 from symbackprop.rewrite.stable import LAYOUTS, stable
 
 _CANONICAL = {
@@ -36,6 +37,7 @@ def _leading() -> tuple[Rule, ...]:
         *stable(),
         *closed(),
         *BEFORE,
+        *SPECTRAL_BEFORE,
         *(rule for rule in algebra() if rule.name in {"root_of_square", "log_of_exp"}),
     )
 

@@ -1,6 +1,7 @@
 """Powers, functions and eigenvalues of matrices.
 
-`SPECTRAL` makes nothing dearer to compute, and `SPECTRAL_SHORTER` is for reading alone.
+`SPECTRAL` makes nothing dearer to compute, `SPECTRAL_BEFORE` is what of it is done before an expression is
+differentiated, since the derivative is simpler then, and `SPECTRAL_SHORTER` is for reading alone.
 """
 
 from __future__ import annotations
@@ -444,5 +445,8 @@ def _shorter() -> tuple[Rule, ...]:
     )
 
 
+_BEFORE = {"derivative_along_identity", "sum_of_eigenvalues"}
+
 SPECTRAL: tuple[Rule, ...] = _spectral_rules()
+SPECTRAL_BEFORE: tuple[Rule, ...] = tuple(rule for rule in SPECTRAL if rule.name in _BEFORE)
 SPECTRAL_SHORTER: tuple[Rule, ...] = _shorter()
