@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -569,23 +569,26 @@ class Figures(NamedTuple):
     Attributes:
         problem: the problem.
         seconds: the median of each contender.
+        sparse: those that give only what is not zero, and are set against the parts.
         memory: the memory of ours and of the one by hand, as `peak_ratio`.
     """
 
     problem: Problem
     seconds: dict[str, float]
+    sparse: Collection[str]
     memory: tuple[float, float]
 
-    def best_peer(self) -> tuple[str, float] | None:
-        """Give the fastest of the peers."""
-        found = {name: time for name, time in self.seconds.items() if name not in OWN}
-        return min(found.items(), key=lambda item: item[1]) if found else None
+    def fastest(self, *, sparse: bool) -> str:
+        """Tell the fastest of the peers."""
+        found = {name: t for name, t in self.seconds.items() if name not in OWN and (name in self.sparse) == sparse}
+        name = min(found, key=found.__getitem__, default="")
+        ratio = "" if sparse or not name else f" (**{found[name] / self.seconds[OURS]:.1f}**)"
+        return f"{1e3 * found[name]:.2f} {name}{ratio}" if name else "—"
 
     def row(self) -> list[str]:
         """Give the cells of the table."""
         t, problem = self.seconds, self.problem
         sizes = ", ".join(f"{name}={size}" for name, size in problem.sizes.items())
-        peer = self.best_peer()
         parts = "—"
         if problem.structure is not None:
             ours = f"{1e3 * t[PARTS]:.4f} ({t[PARTS] / t[PARTS_BY_HAND]:.2f})" if PARTS in t else "not available"
@@ -595,9 +598,9 @@ class Figures(NamedTuple):
             f"{1e3 * t[OURS]:.3f}",
             f"{1e3 * t[BY_HAND]:.3f}",
             f"**{t[OURS] / t[BY_HAND]:.2f}**",
-            f"{1e3 * peer[1]:.2f} {peer[0]}" if peer else "none",
-            f"**{peer[1] / t[OURS]:.1f}**" if peer else "—",
+            self.fastest(sparse=False),
             parts,
+            self.fastest(sparse=True),
             f"{self.memory[0]:.2f} ({self.memory[1]:.2f})",
         ]
 
@@ -605,8 +608,8 @@ class Figures(NamedTuple):
 _SLOW = 0.3  # seconds of a peer's call that is timed once and takes no part in the rounds
 OURS, BY_HAND, PARTS, PARTS_BY_HAND = OWN = ("symbackprop", "by hand", "symbackprop, parts", "by hand, parts")
 _HEAD = [
-    "Hessian", "ours, ms", "by hand, ms", "ours / hand", "fastest peer, ms", "peer / ours",
-    "parts by hand / ours, ms (ratio)", "memory (by hand)",
+    "Hessian", "ours, ms", "by hand, ms", "ours / hand", "fastest peer, ms (peer / ours)",
+    "parts by hand / ours, ms (ours / hand)", "fastest sparse peer, ms", "memory (by hand)",
 ]  # fmt: skip
 
 
@@ -632,10 +635,13 @@ def measure(problem: Problem, makers: Mapping[str, peers.Maker], clock: Callable
             contenders[PARTS] = lambda: parts(*values.values())
     check(contenders[OURS]())
     slow: dict[str, float] = {}
+    sparse: set[str] = set()
     for framework, maker in makers.items():
         try:
             for name, peer in maker(problem, values):
                 check(peer.numbers(peer.call()))
+                if not peer.dense:
+                    sparse.add(name)
                 start = clock()
                 peer.call()
                 seconds = clock() - start
@@ -646,7 +652,9 @@ def measure(problem: Problem, makers: Mapping[str, peers.Maker], clock: Callable
         except Exception as error:  # noqa: BLE001  (whatever a peer raises: it has no answer)
             print(f"  {problem.name}: {framework} has no answer: {error!r:.200}", file=sys.stderr)
     times = {**in_turns(contenders, kept=OWN, clock=clock), **slow}
-    return Figures(problem, times, (peak_ratio(contenders[OURS], values), peak_ratio(contenders[BY_HAND], values)))
+    return Figures(
+        problem, times, sparse, (peak_ratio(contenders[OURS], values), peak_ratio(contenders[BY_HAND], values))
+    )
 
 
 @contextmanager

@@ -22,10 +22,12 @@ class Peer(NamedTuple):
     Attributes:
         call: computes it, and waits for it.
         numbers: makes of what it gives a NumPy array, its elements in the order of the argument's.
+        dense: whether it gives all elements, zeros too.
     """
 
     call: Callable[[], Any]
     numbers: Callable[[Any], Any] = np.asarray
+    dense: bool = True
 
 
 Maker: TypeAlias = "Callable[[Problem, Values], Iterator[tuple[str, Peer]]]"
@@ -131,18 +133,22 @@ def _casadi(_: int) -> Maker:
         shape = values[problem.wrt].shape
         size = int(np.prod(shape))
         kinds = [("matrices", casadi.MX), ("scalars", casadi.SX)]
-        for name, kind in kinds[: 2 if sum(value.size for value in values.values()) < _MOST_SCALARS else 1]:
+        for kind_name, kind in kinds[: 2 if sum(value.size for value in values.values()) < _MOST_SCALARS else 1]:
             symbols = {name: kind.sym(name, *value.shape) for name, value in values.items()}
             x = kind.sym(problem.wrt, size)
             given = x if len(shape) == 1 else casadi.reshape(x, *shape[::-1]).T  # its order is Fortran's
             f = problem.casadi(casadi, **{**symbols, problem.wrt: given})
             H, _ = casadi.hessian(f, x)
-            function = casadi.Function("H", list({**symbols, problem.wrt: x}.values()), [H])
             arrays = [casadi.DM(value.reshape(-1) if name == problem.wrt else value) for name, value in values.items()]
-            yield (
-                f"CasADi, {name}",
-                Peer(lambda function=function, arrays=arrays: function(*arrays), lambda found: found.full()),
-            )
+            for form in (H, casadi.densify(H)):
+                function = casadi.Function("H", list({**symbols, problem.wrt: x}.values()), [form])
+                dense = form.is_dense()
+                yield (
+                    f"CasADi, {kind_name}{'' if dense else ', sparse'}",
+                    Peer(lambda function=function, arrays=arrays: function(*arrays), lambda found: found.full(), dense),
+                )
+                if H.is_dense():
+                    break
 
     return make
 
