@@ -91,6 +91,8 @@ class Dim:
         Raises:
             KeyError: a named size is missing.
         """
+        if self.name is not None:
+            return sizes[self.name]
         found = self.replaced(sizes)
         if isinstance(found, Dim):
             raise KeyError(min(found.names))

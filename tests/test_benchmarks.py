@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
-from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio
+from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
 from tests.benchmarks.timing import in_turns
 
 DIFFERENT = list({(problem.name, problem.wrt): problem for problem in PROBLEMS}.values())
@@ -39,7 +39,10 @@ def test_parts_by_hand_are_smaller_and_stand_for_the_hessian(problem: Problem):
     values = problem.values(problem.small)
     parts = problem.structure.parts(**values)
     with sb.Graph():
-        hessian = sb.compile(*problem.expressions())(*values.values())
+        expressions = problem.expressions()
+        hessian, kept = (make(*expressions)(*values.values()) for make in (sb.compile, structured))
+    _close(np.asarray(kept), hessian)
+    assert kept.nbytes < hessian.nbytes
     _close(problem.structure.filled(values, *parts), hessian)
     assert sum(part.size for part in parts) < hessian.size
 

@@ -101,3 +101,12 @@ def test_parts_that_do_not_fit_are_said_so():
     jacobian = sb.compile([X], sb.jacobian(sb.sum(X**2, axis=1), X), structured=True)(np.ones((2, 3)))
     with pytest.raises(ShapeError, match="is not square"):
         jacobian.diagonal()
+
+
+def test_a_function_of_parts_takes_other_sizes_at_each_call():
+    x = sb.symbol("x", "N")
+    function = sb.compile([x], sb.hessian(sb.sum(x**3), x), structured=True)
+    for size in (3, 2, 2, 5):
+        np.testing.assert_array_equal(function(np.ones(size)).dense(), 6 * np.eye(size))
+    with pytest.raises(ShapeError, match="has 2 axes, not 1"):
+        function(np.ones((2, 2)))

@@ -6,7 +6,7 @@ import builtins
 import linecache
 import re
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -74,6 +74,7 @@ class Function:
             for each in program.inputs
         ]
         self._updates = [position for position, each in enumerate(program.inputs) if each.updated]
+        self._fillers: tuple[list[tuple[int, ...]], list[Callable[[Sequence[Any]], Any]]] = ([], [])
         self._kernel = _loaded(self)
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
@@ -102,14 +103,19 @@ class Function:
             raise
 
     def _assembled(self, found: Any, arrays: Sequence[Any]) -> Any:
-        """Put the parts of structured outputs together."""
+        """Put the parts of structured outputs together; the sizes are bound anew where they have changed."""
         form, layouts = self._structure
-        sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
-        waiting = iter(layouts)
+        shapes = [array.shape for array in arrays]
+        known, fillers = self._fillers
+        if shapes != known:
+            sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
+            fillers = [layout.filler(sizes) for layout in layouts]
+            self._fillers = shapes, fillers
+        waiting = iter(fillers)
 
         def filled(form: Nest, given: Any) -> Any:
             if form is None:
-                return next(waiting).filled(given, sizes)
+                return next(waiting)(given)
             if isinstance(form, dict):
                 return {name: filled(each, given[name]) for name, each in form.items()}
             return type(form)([filled(*pair) for pair in zip(form, given, strict=True)])

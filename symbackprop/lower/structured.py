@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any, NamedTuple, TypeAlias
 
@@ -237,17 +237,29 @@ class Layout(NamedTuple):
     subscripts: tuple[str, ...]
     counts: tuple[int, ...]
 
-    def filled(self, arrays: Sequence[Any], sizes: Mapping[str, int]) -> Any:
-        """Put the arrays into their parts; what has no structure is an array."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one part of one array, which has all the elements."""
         given, _, result = self.subscripts[0].partition("->")
-        if len(arrays) == 1 and sorted(given) == sorted(result):
-            return np.einsum(self.subscripts[0], arrays[0]).reshape(dims.bind(self.shape, sizes))
+        return self.counts == (1,) and sorted(given) == sorted(result)
+
+    def filler(self, sizes: Mapping[str, int]) -> Callable[[Sequence[Any]], Structured | Array]:
+        """Give what puts arrays into their parts, for these values of the named sizes.
+
+        What has no structure is an array.
+        """
+        shape, inner = dims.bind(self.shape, sizes), dims.bind(self.inner, sizes)
+        if self.is_whole:
+            return lambda arrays: np.einsum(self.subscripts[0], arrays[0]).reshape(shape)
+        return lambda arrays: Structured(shape, self.parts(arrays), inner)
+
+    def parts(self, arrays: Sequence[Any]) -> list[Part]:
+        """Share the arrays out among the parts."""
         waiting = iter(arrays)
-        parts = [
+        return [
             Part(subscripts, tuple([next(waiting) for _ in range(count)]))
             for subscripts, count in zip(self.subscripts, self.counts, strict=True)
         ]
-        return Structured(dims.bind(self.shape, sizes), parts, dims.bind(self.inner, sizes))
 
 
 def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
