@@ -58,8 +58,11 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("tensor", "identities cancel: Jacobians and Hessians get their closed form", rebuild=rebuild_closed),
     _ALGEBRA,
     Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
-    Pass("gather", "scalars are multiplied before they meet an array", gather),
-    Pass("limits", "of a product 0·∞ that is a limit of 0 is 0", lambda: LIMITS),
+    Pass(
+        "gather",
+        "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
+        lambda: (*gather(), *LIMITS),
+    ),
 )
 """What `compile` runs; every rule is exact or real."""
 
