@@ -27,6 +27,7 @@ from symbackprop.ops.contract import EINSUM, label_sizes
 from symbackprop.ops.elementwise import astype
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose, permute
 from symbackprop.rewrite.facts import known
+from symbackprop.rewrite.halves import components, halves
 
 Labels: TypeAlias = frozenset[str]
 
@@ -91,6 +92,7 @@ class _Planning:
         self.count = len(factors)
         self.alive = {at: labels for at, labels in enumerate(factors) if labels}
         self.uses = Counter(label for labels in (*factors, out) for label in labels)
+        self.first = [*range(self.count)]  # of each part the place of its first factor
         self.steps: list[Step] = []
 
     def step(self, *factors: int) -> int:
@@ -104,6 +106,7 @@ class _Planning:
         self.steps.append(Step(factors, kept, _flops(union, kept, self.size, len(factors))))
         if kept:
             self.alive[self.count] = kept
+        self.first.append(min(self.first[at] for at in factors))
         self.count += 1
         return self.count - 1
 
@@ -123,8 +126,8 @@ class _Planning:
 
     def join(self) -> None:
         """Multiply what is left, in the cheapest order."""
-        places = list(self.alive)
-        for chosen in _path(list(self.alive.values()), self.out, self.size):
+        places = sorted(self.alive, key=self.first.__getitem__)  # of orders that cost the same the written one is taken
+        for chosen in _path([self.alive[place] for place in places], self.out, self.size):
             pair = [places[at] for at in sorted(chosen)]
             places = [place for place in places if place not in pair]
             left = [place for place in pair if place in self.alive]  # scalars take no part
@@ -234,9 +237,55 @@ def contracted(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, 
     strangers = [label for label in out if label not in extents]
     if strangers:
         raise ShapeError(f"contracted: {strangers[0]} is in the result {out!r} and in no factor")
-    parts = [_prepared(labels, expr, at, dtype) for at, (labels, expr) in enumerate(terms)]
     size = {label: number(extent, sizes) for label, extent in extents.items()}
+    groups = components(terms)
+    if max(map(len, groups)) > 1 and sum(any(labels for labels, _ in group) for group in groups) > 1:
+        return contracted([_alone(group, out, sizes) for group in groups], out, sizes)
+    squared = _squared(terms, out, size, sizes)
+    if squared is not None:
+        return contracted(squared, out, sizes)
+    parts = [_prepared(labels, expr, at, dtype) for at, (labels, expr) in enumerate(terms)]
     return _Contraction(parts, out, extents, size).result()
+
+
+def _alone(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, int]) -> tuple[str, Expr]:
+    """Compute factors that share no label with others, in an order that does not depend on their labels.
+
+    So what stands in a product twice is computed once.
+    """
+    if len(terms) == 1:
+        return terms[0]
+    held = {label for labels, _ in terms for label in labels}
+    kept = "".join(label for label in out if label in held)
+    return kept, contracted(sorted(terms, key=lambda term: term[1].number), kept, sizes)
+
+
+def _squared(
+    terms: Sequence[tuple[str, Expr]], out: str, size: Mapping[str, int], sizes: Mapping[str, int]
+) -> list[tuple[str, Expr]] | None:
+    """Compute the half of a product that is something times itself, unless another order takes fewer operations."""
+    found = halves(terms, out)
+    if found is None:
+        return None
+    held = dict.fromkeys("".join(labels for labels, _ in found.half))
+    outside = {*out, *"".join(labels for labels, _ in found.rest)}
+    shared = [label for label in held if found.names[label] == label]
+    kept = shared + [label for label in (*out, *sorted(outside)) if label in held and label not in shared]
+    kept = list(dict.fromkeys(kept))
+    first, second = "".join(kept), "".join(found.names[label] for label in kept)
+    whole = [first, second, *(labels for labels, _ in found.rest)]
+    flops = [
+        sum(step.flops for step in plan([frozenset(each) for each in labels], frozenset(result), size))
+        for labels, result in [
+            ([labels for labels, _ in terms], out),
+            ([labels for labels, _ in found.half], first),
+            (whole, out),
+        ]
+    ]
+    if flops[1] + flops[2] > flops[0]:
+        return None
+    half = contracted(found.half, first, sizes)
+    return [(first, half), (second, half), *found.rest]
 
 
 class _Contraction:

@@ -35,7 +35,7 @@ Axis: TypeAlias = tuple[Label, ...]
 """The labels that an axis runs over, the last one fastest; none if it has size 1."""
 
 _MOST_TERMS = 8  # of a sum, before those of one pattern are put together
-_MOST_FACTORS = 16
+_MOST_FACTORS = 64
 
 
 class Unfit(Exception):  # noqa: N818  (no error: what cannot be said by labels is computed as written)
