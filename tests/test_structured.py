@@ -110,3 +110,73 @@ def test_a_function_of_parts_takes_other_sizes_at_each_call():
         np.testing.assert_array_equal(function(np.ones(size)).dense(), 6 * np.eye(size))
     with pytest.raises(ShapeError, match="has 2 axes, not 1"):
         function(np.ones((2, 2)))
+
+
+POSITIVE = {
+    "diagonal": ("x[N]", lambda x, c: sb.sum(sb.exp(x) + c * x**2)),
+    "multiple of the identity": ("x[N]", lambda x, c: sb.sum(x**2) * 3),
+    "diagonal and ones": ("x[N]", lambda x, c: sb.sum(sb.exp(x)) + sb.sum(x) ** 2),
+    "diagonal and one product": ("x[N]", lambda x, c: sb.sum(sb.exp(x)) + (c @ x) ** 4),
+    "diagonal and two products": ("x[N]", lambda x, c: sb.sum(sb.exp(x)) + (c @ x) ** 2 + sb.exp(sb.sum(x) / 9)),
+    "diagonal less a product": ("x[N]", lambda x, c: sb.sum(x**2) + sb.logsumexp(c * x)),
+    "matrix": ("x[5]", lambda x, c: sb.sum(x**2) + sb.sum(sb.exp(sb.constant(DENSE) @ x))),
+    "blocks of rows": ("x[3,N]", lambda x, c: sb.sum(sb.logsumexp(x, axis=1)) + sb.sum(x**2)),
+    "blocks of columns": ("x[N,4]", lambda x, c: sb.sum(sb.logsumexp(x, axis=0)) + sb.sum(x**2)),
+    "one block for all rows": ("x[3,N]", lambda x, c: sb.sum((x @ c) ** 2) + sb.sum(x**2)),
+    "one block for all columns": ("x[N,3]", lambda x, c: sb.sum((c @ x) ** 2) + sb.sum(x**2)),
+    "blocks in the middle": ("x[2,N,3]", lambda x, c: sb.sum(sb.sum(x, axis=1) ** 4) + sb.sum(sb.exp(x))),
+    "blocks around": ("x[2,N,3]", lambda x, c: sb.sum(sb.sum(sb.sum(x, axis=0), axis=-1) ** 2) + sb.sum(sb.exp(x))),
+    "blocks that a diagonal touches": ("x[N,N]", lambda x, c: sb.sum(x**2) + sb.sum(sb.exp(sb.diagonal(x)))),
+    "transposed": ("x[N,N]", lambda x, c: sb.sum(x**2) + sb.sum((x + x.T) ** 2)),
+}
+DENSE = np.random.default_rng(5).normal(size=(4, 5))
+
+
+def hessian_of(name, *, dense=False):
+    spec, function = POSITIVE[name]
+    x, c = sb.symbols(f"{spec} c[N]")
+    rng = np.random.default_rng(7)
+    arrays = [rng.uniform(-0.5, 0.5, dims.bind(x.shape, {"N": 5})), np.linspace(0.5, 1.0, 5)]
+    return sb.compile([x, c], sb.hessian(function(x, c), x), structured=not dense)(*arrays), arrays[0].shape
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_systems_are_solved_as_dense_ones(name):
+    (kept, shape), (dense, _) = hessian_of(name), hessian_of(name, dense=True)
+    right = np.random.default_rng(8).normal(size=shape)
+    expected = np.linalg.solve(dense.reshape(right.size, right.size), right.ravel()).reshape(shape)
+    if isinstance(kept, np.ndarray):
+        assert name == "matrix"
+        return
+    np.testing.assert_allclose(kept.solve(right), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in POSITIVE if name not in {"matrix", "transposed"}])
+def test_systems_are_solved_without_filling_them_in(name, monkeypatch):
+    (kept, shape) = hessian_of(name)
+    monkeypatch.delattr(type(kept), "dense")
+    assert np.isfinite(kept.solve(np.ones(shape))).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: sb.sum(x**2) - 3 * x[0] ** 2,
+        lambda x: sb.sum(x**2) - sb.sum(x) ** 2,
+        lambda x: sb.sum(x**3),
+        lambda x: sb.sum(x) ** 2,
+        sb.logsumexp,
+    ],
+)
+def test_what_is_not_positive_definite_is_not_solved(function):
+    x = sb.symbol("x", 3)
+    kept = sb.compile([x], sb.hessian(function(x), x), structured=True)(np.array([-0.5, 0.5, 1.0]))
+    with pytest.raises(np.linalg.LinAlgError):
+        kept.solve(np.ones(3))
+
+
+def test_a_system_of_another_shape_is_refused():
+    x = sb.symbol("x", (2, 3))
+    kept = sb.compile([x], sb.hessian(sb.sum(x**4), x), structured=True)(np.ones((2, 3)))
+    with pytest.raises(ShapeError, match=r"the first axes of \(2, 3, 2, 3\) are not \(6,\)"):
+        kept.solve(np.ones(6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from string import ascii_lowercase
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,9 +15,9 @@ from symbackprop.dims import Shape
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.op import literal
-from symbackprop.ops import multiply, negative, squeeze
+from symbackprop.ops import add, multiply, negative, squeeze, subtract
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EYE, SPREAD
-from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, TRANSPOSE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, TRANSPOSE, broadcast_to
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -42,8 +43,8 @@ class Part(NamedTuple):
 class Structured:
     """An array as the sum of parts, none of which is filled in.
 
-    ``A @ v`` is a product over the last axes, `diagonal` and `trace` read the square array of the first half of the
-    axes by the second, `dense` fills it in, `sparse` gives SciPy's matrix of the elements that are not zero by
+    ``A @ v`` is a product over the last axes, `diagonal`, `trace` and `solve` read the square array of the first half
+    of the axes by the second, `dense` fills it in, `sparse` gives SciPy's matrix of the elements that are not zero by
     structure. What `numpy.asarray` gives is `dense`.
 
     Attributes:
@@ -143,6 +144,89 @@ class Structured:
         """
         return self.diagonal().sum()
 
+    def solve(self, b: Any) -> Array:
+        """Solve with a symmetric positive definite array: give x with ``self @ x = b``, as its parts allow.
+
+        Where all parts are on the diagonal of some axes, there is a system for each index there, or one for all of
+        them (a Kronecker product with an identity). A diagonal and a few products of vectors are solved with by the
+        formula of Sherman, Morrison and Woodbury. What is neither is filled in.
+
+        Raises:
+            ShapeError: the first half of the axes has other sizes than the second, or than b.
+            LinAlgError: the array is not positive definite, as far as rounding tells.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x", "N")
+        >>> f = sb.sum(sb.exp(x)) + sb.sum(x) ** 2
+        >>> hessian = sb.compile([x], sb.hessian(f, x), structured=True)(np.zeros(4))
+        >>> hessian.solve(np.full(4, 9.0))
+        array([1., 1., 1., 1.])
+        """
+        half = self._square()
+        vector = np.asarray(b)
+        if vector.shape != self.shape[:half]:
+            msg = f"the first axes of {self.shape} are not {vector.shape}"
+            raise ShapeError(msg)
+        cut = self._cut(half)
+        right = vector.reshape(self._inner[:cut])
+        if self._inner[:cut] == self._inner[cut:]:
+            shared = [at for at in range(cut) if all(part.result[at] == part.result[cut + at] for part in self.parts)]
+            found = self._solved_in_blocks(right, shared) if shared else self._solved_by_rank(right.ravel())
+            if found is not None:
+                return found.reshape(vector.shape)
+        return _solved(self.dense().reshape(vector.size, vector.size), vector.ravel()).reshape(vector.shape)
+
+    def _solved_in_blocks(self, right: Array, shared: Sequence[int]) -> Array:
+        """Solve a system for each index of the axes on whose diagonals all parts are."""
+        cut = right.ndim
+        rest = [at for at in range(cut) if at not in shared]
+        sizes = [right.shape[at] if self._varies_along(at, cut) else 1 for at in shared]
+        blocks = np.zeros((*sizes, *(right.shape[at] for at in rest * 2)), self.dtype)
+        for part in self.parts:
+            letters = "".join([part.result[at] for at in (*shared, *rest, *(cut + at for at in rest))])
+            _add(blocks, Part(f"{part.subscripts.partition('->')[0]}->{letters}", part.arrays), letters)
+        side = math.prod(right.shape[at] for at in rest)
+        blocks = blocks.reshape(*sizes, side, side)
+        turned = np.transpose(right, (*shared, *rest))
+        columns = turned.reshape(*turned.shape[: len(shared)], side)
+        if max(sizes) == 1:
+            found = _solved(blocks.reshape(side, side), columns.reshape(-1, side).T).T
+        else:
+            found = _solved(blocks, columns[..., None])
+        return np.transpose(found.reshape(turned.shape), np.argsort([*shared, *rest]))
+
+    def _varies_along(self, at: int, cut: int) -> bool:
+        """Tell whether what is on the diagonal of an axis is not the same for all its indices."""
+        return any(
+            part.result[at] in part.subscripts.partition("->")[0] or part.result[:cut].count(part.result[at]) > 1
+            for part in self.parts
+        )
+
+    def _solved_by_rank(self, right: Array) -> Array | None:
+        """Solve with ``D + U Vᵀ``, D diagonal and positive; None where the parts are not of that kind."""
+        cut = len(self._inner) // 2
+        rows = self._inner[:cut]
+        D = np.zeros(rows, self.dtype)
+        pairs: list[tuple[Array, Array]] = []
+        for part in self.parts:
+            if part.result[:cut] == part.result[cut:]:
+                _add(D, part, part.result[:cut])
+                continue
+            pair = _separated(part, cut, rows)
+            if pair is None:
+                return None
+            pairs.append(pair)
+        d = D.ravel()
+        U, V = (np.hstack(side) for side in zip(*pairs, strict=True))
+        if not (d > 0).all() or 2 * U.shape[1] > len(d):
+            return None
+        scaled = U / d[:, None]
+        small = np.eye(U.shape[1]) + V.T @ scaled
+        if np.linalg.eigvals(small).real.min() <= len(d) * np.finfo(self.dtype).eps:
+            msg = "the matrix is not positive definite"
+            raise np.linalg.LinAlgError(msg)
+        return right / d - scaled @ np.linalg.solve(small, V.T @ (right / d))
+
     def sparse(self, rows: int | None = None) -> Any:
         """Give a sparse matrix: SciPy's `coo_array` of the elements that the parts do not leave zero.
 
@@ -219,6 +303,34 @@ def _add(out: Array, part: Part, letters: str) -> None:
     view[...] += _value(part, distinct)
 
 
+def _solved(matrices: Array, right: Array) -> Array:
+    """Solve with symmetric matrices that are checked to be positive definite."""
+    np.linalg.cholesky(matrices)
+    return np.linalg.solve(matrices, right)
+
+
+def _separated(part: Part, cut: int, rows: Sequence[int]) -> tuple[Array, Array] | None:
+    """Give U and V with ``U Vᵀ`` the part as a matrix; None where an array has axes of rows and of columns."""
+    given, _, result = part.subscripts.partition("->")
+    left, right = result[:cut], result[cut:]
+    if len(set(result)) < len(result):
+        return None
+    sides: tuple[list[tuple[str, Any]], ...] = ([("", 1.0)], [("", 1.0)])
+    for labels, array in zip(given.split(","), part.arrays, strict=True):
+        sides[bool(set(labels) & set(right))].append((labels, array))
+    if any(set(labels) & set(left) for labels, _ in sides[1]):
+        return None
+    summed = [set("".join(labels for labels, _ in side)) - set(result) for side in sides]
+    common = "".join(sorted(summed[0] & summed[1]))
+    found = []
+    for side, axes in zip(sides, (left, right), strict=True):
+        labels = ",".join(labels for labels, _ in side)
+        letters = axes + common
+        value = _value(Part(f"{labels}->{letters}", tuple(array for _, array in side)), letters)
+        found.append(np.broadcast_to(value, (*rows, *value.shape[len(rows) :])).reshape(math.prod(rows), -1))
+    return found[0], found[1]
+
+
 # --- from expressions -----------------------------------------------------------------------------------------
 
 
@@ -279,7 +391,7 @@ def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
     elif expr.op is EYE and inner[0] == inner[1]:
         found.append(_on("aa", literal(1.0, expr.dtype, graph=expr.graph), inner))
     elif expr.ndim <= len(ascii_lowercase):
-        found.append(_dense(expr))
+        found += _sum_of_dense(expr)
     layout = Layout(
         whole.shape,
         inner,
@@ -298,6 +410,24 @@ def _on(pattern: str, block: Expr, shape: Shape) -> tuple[str, list[Expr]]:
     return f"{kept}->{pattern}", [squeeze(block, single) if single else block]
 
 
+def _sum_of_dense(expr: Expr) -> list[tuple[str, list[Expr]]]:
+    """Give the parts without equal indices: the terms that are products of smaller arrays, and the sum of the rest."""
+    terms, waiting = [], [expr]
+    while waiting:
+        each = waiting.pop()
+        if each.op in {add, subtract}:
+            left, right = (broadcast_to(operand, expr.shape) for operand in each.inputs)
+            waiting += [negative(right) if each.op is subtract else right, left]
+        else:
+            terms.append(each)
+    parts = [_dense(term) for term in terms]
+    whole = [term for term, (_, arrays) in zip(terms, parts, strict=True) if arrays == [term]]
+    if len(whole) == len(terms):
+        return [_dense(expr)]
+    found = [part for term, part in zip(terms, parts, strict=True) if term not in whole]
+    return [*found, _dense(reduce(add, whole))] if whole else found
+
+
 def _dense(expr: Expr) -> tuple[str, list[Expr]]:
     """Give the part without equal indices: the factors, if the axes of the result are shared out among them."""
     letters = ascii_lowercase[: expr.ndim]
@@ -313,7 +443,9 @@ def _dense(expr: Expr) -> tuple[str, list[Expr]]:
         elif each.op is EXPAND_DIMS:
             new = {axis + each.ndim for axis in each.params["axes"]}
             waiting.append(("".join(x for at, x in enumerate(own) if at not in new), each.inputs[0]))
-        elif each.op is multiply and all(operand.shape != each.shape for operand in each.inputs):
+        elif each.op is BROADCAST_TO:
+            waiting.append((own[len(own) - each.inputs[0].ndim :], each.inputs[0]))
+        elif each.op is multiply and not _is_elementwise(each):
             for operand in reversed(each.inputs):
                 mine = own[len(own) - operand.ndim :]
                 waiting.append((mine, operand))
@@ -323,4 +455,13 @@ def _dense(expr: Expr) -> tuple[str, list[Expr]]:
         else:
             single = [at for at, size in enumerate(each.shape) if size == 1]
             factors.append(("".join(x for at, x in enumerate(own) if at not in single), squeeze(each, single)))
+    if any(len(labels) == expr.ndim for labels, _ in factors):
+        return f"{letters}->{letters}", [expr]
     return f"{','.join(labels for labels, _ in factors)}->{letters}", [array for _, array in factors]
+
+
+def _is_elementwise(product: Expr) -> bool:
+    """Tell whether an operand of a product has all its axes, and the other more than none."""
+    return any(operand.shape == product.shape for operand in product.inputs) and all(
+        operand.ndim for operand in product.inputs
+    )

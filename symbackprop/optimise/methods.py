@@ -13,7 +13,7 @@ from symbackprop.optimise.newton import newton
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Curvature: TypeAlias = Literal["none", "full", "product"]
+Curvature: TypeAlias = Literal["none", "full", "structured", "product"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ METHODS: Mapping[str, Method] = {
     "cg": Method("CG"),
     # Only a step that changes nothing ends the search beside the tolerance; 15,000 evaluations would, too.
     "l-bfgs": Method("L-BFGS-B", bounds=True, fixed=(("ftol", 0.0), ("maxfun", 10**9))),
-    "newton": Method(newton, ("full",)),
+    "newton": Method(newton, ("structured", "full")),
     # It looks at the length of the steps alone, and stays where it is where f has no curvature.
     "newton-cg": Method("Newton-CG", _EITHER, tolerances=(), fixed=(("xtol", 0.0),), settles=False),
     "trust-ncg": Method("trust-ncg", _EITHER, fixed=_FAR),

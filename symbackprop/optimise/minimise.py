@@ -108,7 +108,12 @@ def minimize(
     search = Search(problem, lambda at: (problem.fun(at), problem.jac(at)), method=method, **how)
     problem.prepare(curvature)
     guarded = Guarded(problem, search)
-    derivatives: dict[str, Any] = {"full": {"hess": guarded.hess}, "product": {"hessp": guarded.hessp}, "none": {}}
+    derivatives: dict[str, Any] = {
+        "full": {"hess": guarded.hess},
+        "structured": {"hess": guarded.structured_hess},
+        "product": {"hessp": guarded.hessp},
+        "none": {},
+    }
     settings = chosen.options(search.tol, max_iter) | dict(options or {})
 
     optimize = scipy_optimize()

@@ -12,6 +12,7 @@ import numpy as np
 from symbackprop.autodiff import grad, hessian, hvp
 from symbackprop.expr import Expr
 from symbackprop.lower import Function, compile
+from symbackprop.lower.structured import Structured
 from symbackprop.ops import symbol as make_symbol
 from symbackprop.optimise.parameters import Parameters, Params, Sizes, Structure
 from symbackprop.train.arguments import Caller
@@ -19,6 +20,39 @@ from symbackprop.train.optimisers import free_symbols
 
 if TYPE_CHECKING:
     from symbackprop.op import Array
+
+
+class AsMatrix:
+    """A Hessian that is kept as its parts, with the axes of the parameter laid out in one.
+
+    Attributes:
+        parts: the Hessian.
+        size: the number of rows.
+    """
+
+    def __init__(self, parts: Structured, size: int) -> None:
+        """Take the parts."""
+        self.parts = parts
+        self.size = size
+
+    def solve(self, b: Array) -> Array:
+        """Solve by the structure.
+
+        Raises:
+            LinAlgError: it is not positive definite.
+        """
+        half = self.parts.ndim // 2
+        return self.parts.solve(b.reshape(self.parts.shape[:half])).ravel()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no part holds NaN or infinity."""
+        return all(np.isfinite(array).all() for part in self.parts.parts for array in part.arrays)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001  (NumPy says how)
+        """Fill the matrix in, for NumPy."""
+        return self.parts.__array__(dtype, copy).reshape(self.size, self.size)
+
 
 _KEPT = 2  # a line search goes back to the point before the last one
 
@@ -95,8 +129,9 @@ class Objective(ABC):
         """
         return self.parameters.unpack(vector)
 
-    def _compiled(self, outputs: Any, name: str, *more: Expr) -> Function:
-        return compile([*self.parameters.symbols, *more, *self.data], outputs, name=name)
+    def _compiled(self, outputs: Any, name: str, *more: Expr, structured: bool = False) -> Function:
+        inputs = [*self.parameters.symbols, *more, *self.data]
+        return compile(inputs, outputs, name=name, structured=structured)
 
     def _called(self, function: Function, x: Array, *more: Any) -> Any:
         # Overflow is no news beside the value that it makes infinite, which is looked at where it matters.
@@ -121,7 +156,7 @@ class ScipyProblem(Objective):
         self.evaluations = self.hessians = self.products = 0
         self._gradients = grad(f, self.parameters.symbols)
         self._recent: list[tuple[Array, float, Array]] = []
-        self._hessian: Array | None = None
+        self._constant: Any = None  # the Hessian, where it is the same everywhere
 
     # --- functions of the vector ------------------------------------------------------------------------------
 
@@ -135,14 +170,24 @@ class ScipyProblem(Objective):
 
     def hess(self, x: Array) -> Array:
         """Give the Hessian at a point, ``[size, size]``; one that is the same everywhere is computed once."""
-        x = np.asarray(x, float)
-        if self._hessian is not None:
-            return self._hessian
+        H: Array = self._curvature(x, self.hessian_function)
+        return H
+
+    def structured_hess(self, x: Array) -> Any:
+        """Give the Hessian as a matrix; that by one parameter, where it has a structure, as one that solves by it."""
+        alone = len(self.parameters.symbols) == 1
+        return self._curvature(x, self.structured_function if alone else self.hessian_function)
+
+    def _curvature(self, x: Array, function: Function) -> Any:
+        if self._constant is not None:
+            return self._constant
         self.hessians += 1
-        H = self._assembled(self._called(self.hessian_function, x))
+        blocks = self._called(function, np.asarray(x, float))
+        H = AsMatrix(blocks[0], self.size) if isinstance(blocks[0], Structured) else self._assembled(blocks)
         if self._is_quadratic:
-            H.flags.writeable = False
-            self._hessian = H
+            self._constant = H
+            if isinstance(H, np.ndarray):
+                H.flags.writeable = False
         return H
 
     def _assembled(self, blocks: Sequence[Array]) -> Array:
@@ -184,8 +229,15 @@ class ScipyProblem(Objective):
         return vector
 
     def prepare(self, curvature: str) -> None:
-        """Compile the second derivative that a method wants: "full", "product", or "none"."""
-        _ = {"full": lambda: self.hessian_function, "product": lambda: self.product_function}.get(curvature, bool)()
+        """Compile the second derivative that a method wants: "full", "structured", "product", or "none"."""
+        alone = len(self.parameters.symbols) == 1
+        names = {
+            "full": "hessian_function",
+            "structured": "structured_function" if alone else "hessian_function",
+            "product": "product_function",
+        }
+        if curvature in names:
+            getattr(self, names[curvature])
 
     # --- what is compiled -------------------------------------------------------------------------------------
 
@@ -209,6 +261,11 @@ class ScipyProblem(Objective):
     def hessian_function(self) -> Function:
         """The compiled function of the blocks of the Hessian on and above its diagonal, by rows."""
         return self._compiled(self._blocks, "hessian")
+
+    @cached_property
+    def structured_function(self) -> Function:
+        """The compiled function of the blocks of the Hessian, as the sums of their parts."""
+        return self._compiled(self._blocks, "hessian", structured=True)
 
     @cached_property
     def product_function(self) -> Function:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from symbackprop.optimise.minimum import Minimum
+from symbackprop.optimise.problem import AsMatrix
 from symbackprop.train.arguments import Caller, spoilt
 from symbackprop.train.fit import DivergedError
 from symbackprop.train.progress import Show, bar
@@ -267,13 +268,17 @@ class Guarded:
 
     def hess(self, x: Array) -> Array:
         """Give the Hessian; behind the wall nobody uses it, and some methods want one."""
-        if not self._measured(x).is_finite:
-            return np.eye(len(x))
-        return finite(self._problem.hess(x))
+        H: Array = finite(self._problem.hess(x)) if self._measured(x).is_finite else np.eye(len(x))
+        return H
+
+    def structured_hess(self, x: Array) -> Any:
+        """Give the Hessian as one that may know a better way to solve with itself."""
+        return finite(self._problem.structured_hess(x))
 
     def hessp(self, x: Array, p: Array) -> Array:
         """Give the Hessian-vector product."""
-        return finite(self._problem.hessp(x, p)) if self._measured(x).is_finite else p
+        Hp: Array = finite(self._problem.hessp(x, p)) if self._measured(x).is_finite else p
+        return Hp
 
     def _measured(self, x: Array) -> Point:
         if not self._problem.parameters.keeps_assumptions(x):
@@ -295,15 +300,15 @@ class Guarded:
         return Point(x, before.value + rise, 2 * rise / distance * step)
 
 
-def finite(array: Array) -> Array:
+def finite(matrix: Any) -> Any:
     """Give a second derivative, if it is finite.
 
     Raises:
         EndError: it is not.
     """
-    if not np.isfinite(array).all():
+    if not (matrix.is_finite if isinstance(matrix, AsMatrix) else np.isfinite(matrix).all()):
         raise EndError("curvature")
-    return array
+    return matrix
 
 
 def _tolerance(tol: object, problem: Objective) -> float:
