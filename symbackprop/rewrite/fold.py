@@ -11,7 +11,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, Op, apply, literal, scalar_value
 from symbackprop.ops import TABLE
 from symbackprop.ops.contract import EYE
-from symbackprop.ops.elementwise import astype, divide, multiply
+from symbackprop.ops.elementwise import ASTYPE, astype, divide, multiply
 from symbackprop.ops.layout import (
     BROADCAST_TO,
     EXPAND_DIMS,
@@ -135,6 +135,27 @@ def _layout_of_copies(expr: Expr) -> Expr | None:
     return broadcast_to(x.inputs[0], expr.shape) if not x.inputs[0].shape else None
 
 
+def _product_with_truth(expr: Expr) -> Expr | None:
+    """Multiply with truth values as they are: NumPy reads them as 0 and 1."""
+    for converted, other in (expr.inputs, expr.inputs[::-1]):
+        truth = _unconverted(converted)
+        if truth is not None and other.dtype == expr.dtype:
+            return multiply(truth, other) if converted is expr.inputs[0] else multiply(other, truth)
+    return None
+
+
+def _unconverted(expr: Expr) -> Expr | None:
+    """Give truth values, in another layout perhaps, that were made numbers."""
+    if expr.op is ASTYPE:
+        return expr.inputs[0] if expr.inputs[0].dtype == bool else None
+    if expr.op not in {EXPAND_DIMS, TRANSPOSE}:
+        return None
+    converted = expr.inputs[0]
+    if converted.op is not ASTYPE or converted.inputs[0].dtype != bool:
+        return None
+    return apply(expr.op, converted.inputs[0], **expr.params)
+
+
 def _sum_of_none(expr: Expr) -> Expr | None:
     return astype(expr.inputs[0], expr.dtype) if not expr.params["axes"] else None
 
@@ -180,6 +201,18 @@ def _example_fold() -> Sequence[Expr]:
 _ELEMENTWISE = tuple(op for op in TABLE if op.elementwise)
 
 FOLD: tuple[Rule, ...] = (
+    Rule(
+        name="product_with_truth",
+        equation="x · float(b) = x · b",
+        strength=Strength.EXACT,
+        roots=(multiply,),
+        rewrite=_product_with_truth,
+        examples=lambda: [
+            symbol("x", "N") * astype(symbol("b", "N", dtype=bool), "float64"),
+            expand_dims(astype(symbol("b", "N", dtype=bool), "float64"), -1) * symbol("A", ("N", "D")),
+        ],
+        fits=lambda ops: bool({ASTYPE, EXPAND_DIMS, TRANSPOSE} & {*ops}),
+    ),
     Rule(
         name="fold",
         equation="op(constants) = constant",
