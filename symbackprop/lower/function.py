@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import linecache
 import re
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
@@ -23,13 +24,15 @@ from symbackprop.lower.schedule import Request, lower
 from symbackprop.lower.structured import Layout, taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
-from symbackprop.rewrite.pipeline import run
+from symbackprop.rewrite.pipeline import pipeline, run
+from symbackprop.rewrite.reorder import Ordering
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from symbackprop.lower.report import Report
 
+_Structure: TypeAlias = tuple[Nest, Sequence[Layout]]
 Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
@@ -45,35 +48,51 @@ class Function:
     Call it with arrays in the order of `inputs`, or by the symbols' names. Results are fresh arrays, structured as
     the outputs were given; inputs are never written, except those with an update.
 
+    Where the order of products depends on sizes that nobody has told, the first call tells them: if another order is
+    much better for the arrays at hand, the code is generated once more. It is right for all sizes all along.
+
     Attributes:
         name: the name of the generated function.
         inputs: the symbols, in the order of the arguments.
         source: the generated module, which imports NumPy alone.
         program: what was generated, as data.
+        sizes: the numbers by which products were ordered.
     """
+
+    program: Program
+    source: str
 
     def __init__(
         self,
-        program: Program,
+        lowered: Callable[[Ordering], tuple[Program, _Structure]],
         inputs: Sequence[Expr],
         outputs: Sequence[Expr],
+        *,
         skip: Collection[str],
-        structure: tuple[Nest, Sequence[Layout]] = (None, ()),
+        sizes: Mapping[str, int],
     ) -> None:
         """Generate and load the code; made by `compile`."""
+        ordering = Ordering(sizes)
+        program, structure = lowered(ordering)
         self.name = program.name
         self.inputs = tuple(inputs)
-        self.program = program
-        self.source = source(program)
+        self.sizes = dict(sizes)
         self._outputs = tuple(outputs)
         self._skip = frozenset(skip)
-        self._structure = structure
+        self._lowered = lowered
+        self._ordering = ordering if ordering.guessed else None
+        self._learning = threading.Lock()
         self._positions = {expr.params["name"]: position for position, expr in enumerate(inputs)}
         self._wanted = [
             (np.ndarray if each.shape or each.updated else each.dtype.type, each.dtype, each.updated)
             for each in program.inputs
         ]
         self._updates = [position for position, each in enumerate(program.inputs) if each.updated]
+        self._load(program, structure)
+
+    def _load(self, program: Program, structure: _Structure) -> None:
+        self.program, self.source = program, source(program)
+        self._structure = structure
         self._fillers: tuple[list[tuple[int, ...]], list[Callable[[Sequence[Any]], Any]]] = ([], [])
         self._kernel = _loaded(self)
 
@@ -95,12 +114,28 @@ class Function:
         ]
         if self._updates and len({*map(id, arrays)}) < len(arrays):
             self._check_apart(arrays)
+        if self._ordering is not None:
+            self._learn(arrays)
         try:
             found = self._kernel(*arrays)
             return self._assembled(found, arrays) if self._structure[1] else found
         except ValueError:
             self._explain_shapes(arrays)
             raise
+
+    def _learn(self, arrays: Sequence[Any]) -> None:
+        """Take the sizes of the first arrays for those that were guessed."""
+        with self._learning:
+            if self._ordering is None:  # another thread was first
+                return
+            try:
+                sizes = {**bind_sizes(dict(zip(self.inputs, arrays, strict=True))), **self.sizes}
+            except ShapeError:  # which the code itself will find
+                return
+            if self._ordering.is_worse(sizes):
+                self._load(*self._lowered(Ordering(sizes)))
+                self.sizes = sizes
+            self._ordering = None
 
     def _assembled(self, found: Any, arrays: Sequence[Any]) -> Any:
         """Put the parts of structured outputs together; the sizes are bound anew where they have changed."""
@@ -219,7 +254,7 @@ class Function:
         """Tell what each pass made of the expressions: nodes, floating-point operations, bytes."""
         from symbackprop.lower.report import Report  # noqa: PLC0415  (an import need not wait for it)
 
-        return Report.of(self._outputs, self._skip)
+        return Report.of(self._outputs, self._skip, self.sizes)
 
     def __repr__(self) -> str:
         """Say what goes in and what comes out."""
@@ -246,6 +281,7 @@ def compile(
     name: str = "f",
     skip: Collection[str] = (),
     structured: bool = False,
+    sizes: Mapping[str, int] | None = None,
 ) -> Function:
     """Compile expressions to a function of NumPy arrays.
 
@@ -255,13 +291,15 @@ def compile(
         updates: new values for symbols among the inputs; their arrays are written in place, after everything has been
             computed from the old values.
         name: the name of the generated function.
-        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "gather", or a rule.
+        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "order", "gather" …
         structured: give outputs that have a structure, as most Hessians, as the `Structured` sum of their parts.
+        sizes: numbers for named sizes, by which the order of products is chosen; the arrays may have others. What is
+            not told is learnt at the first call.
 
     Raises:
         GraphError: an input is no symbol, one is missing, two different symbols have one name, or the function's name
             is none.
-        ShapeError: an update's shape is not its symbol's.
+        ShapeError: an update's shape is not its symbol's, or `sizes` has a name that is no size of an input.
         DtypeError: an update's dtype is not its symbol's.
         ValueError: `skip` is no list of names of passes and rules.
 
@@ -284,22 +322,37 @@ def compile(
         raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
     _check_updates(inputs, new)
     _check_inputs(inputs, values)
-    rewritten = run([*inputs, *new, *values], skip=skip)
-    symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
-    results = rewritten[len(inputs) + len(new) :]
-    parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
-    layouts = [layout for layout, _ in parts if layout is not None]
-    request = Request(
-        name=name,
-        inputs=symbols,
-        outputs=[array for _, arrays in parts for array in arrays],
-        keys=[key if len(arrays) == 1 else None for key, (_, arrays) in zip(keys, parts, strict=True) for _ in arrays],
-        form=_with_parts(form, iter([len(arrays) for _, arrays in parts])) if structured else form,
-        updates=dict(zip(targets, results[len(flat) :], strict=True)),
-        reserved=_RESERVED | {name},
-        notes=_formulas(flat, keys, results),
-    )
-    return Function(lower(request), inputs, values, skip, (form, layouts))
+    _check_sizes(inputs, sizes or {})
+
+    def lowered(ordering: Ordering) -> tuple[Program, _Structure]:
+        rewritten = run([*inputs, *new, *values], pipeline(ordering), skip=skip)
+        symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
+        results = rewritten[len(inputs) + len(new) :]
+        parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
+        layouts = [layout for layout, _ in parts if layout is not None]
+        named = zip(keys, parts, strict=True)
+        request = Request(
+            name=name,
+            inputs=symbols,
+            outputs=[array for _, arrays in parts for array in arrays],
+            keys=[key if len(arrays) == 1 else None for key, (_, arrays) in named for _ in arrays],
+            form=_with_parts(form, iter([len(arrays) for _, arrays in parts])) if structured else form,
+            updates=dict(zip(targets, results[len(flat) :], strict=True)),
+            reserved=_RESERVED | {name},
+            notes=_formulas(flat, keys, results),
+        )
+        return lower(request), (form, layouts)
+
+    return Function(lowered, inputs, values, skip=skip, sizes=sizes or {})
+
+
+def _check_sizes(inputs: Sequence[Expr], sizes: Mapping[str, int]) -> None:
+    known = sorted({name for symbol in inputs for name in dims.names_of(symbol.shape)})
+    for name, size in sizes.items():
+        if name not in known:
+            raise ShapeError(f"compile: no input has the size {name!r}{did_you_mean(str(name), known)}")
+        if not hasattr(size, "__index__") or size < 0:
+            raise ShapeError(f"compile: the size {name} is a number of elements, not {size!r}")
 
 
 def _with_parts(form: Nest, counts: Iterator[int]) -> Nest:

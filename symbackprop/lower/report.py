@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.expr import Expr
 from symbackprop.rewrite.before import before
-from symbackprop.rewrite.pipeline import Stage, every_rule, run
+from symbackprop.rewrite.pipeline import Stage, every_rule, pipeline, run
+from symbackprop.rewrite.reorder import Ordering
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Report:
     rows: tuple[Row, ...]
 
     @staticmethod
-    def of(outputs: Sequence[Expr], skip: Collection[str] = ()) -> Report:
+    def of(
+        outputs: Sequence[Expr], skip: Collection[str] = (), sizes: Mapping[str, int] = MappingProxyType({})
+    ) -> Report:
         """Run the passes again and measure after each."""
         rows = [_row(Stage("as built", list(outputs), _before_grad(outputs)))]
-        run(outputs, skip=skip, observe=lambda stage: rows.append(_row(stage)))
+        run(outputs, pipeline(Ordering(sizes)), skip=skip, observe=lambda stage: rows.append(_row(stage)))
         return Report(tuple(rows))
 
     def __str__(self) -> str:

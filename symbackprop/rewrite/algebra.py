@@ -10,9 +10,24 @@ from __future__ import annotations
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, apply, scalar_value
 from symbackprop.ops import abs as abs_
-from symbackprop.ops import constant, exp, log, maximum, mean, minimum, negative, power, sqrt, square, symbol, where
+from symbackprop.ops import (
+    constant,
+    divide,
+    exp,
+    log,
+    maximum,
+    mean,
+    minimum,
+    multiply,
+    negative,
+    power,
+    sqrt,
+    square,
+    symbol,
+    where,
+)
 from symbackprop.ops.reduce import MEAN, SUM
-from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
+from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, one_arithmetic, stated
 
 EXACT, REAL, FINITE = Strength
 
@@ -223,7 +238,30 @@ def _gather() -> tuple[Rule, ...]:
         rule("gather_factors", s * (t * x), (s * t) * x),
         rule("gather_divisor", (s * x) / t, (s / t) * x),
         rule("gather_factor", s * (x / t), (s / t) * x),
+        Rule(
+            name="gather_before_product",
+            equation="s * (x * y) = (s * x) * y, (x * y) / s = (x / s) * y where s is a scalar and x smaller than y",
+            strength=REAL,
+            roots=(multiply, divide),
+            rewrite=_scaled_before_product,
+            examples=lambda: [
+                symbol("s") * (symbol("x", "N") * symbol("Y", ("D", "N"))),
+                (symbol("Y", ("D", "N")) * symbol("x", "N")) / symbol("s"),
+            ],
+            fits=lambda ops: multiply in ops,
+        ),
     )
+
+
+def _scaled_before_product(expr: Expr) -> Expr | None:
+    """Scale what is smaller than a product in place of the product."""
+    scalar, product = expr.inputs if expr.op is multiply else expr.inputs[::-1]
+    if scalar.shape or product.op is not multiply or not one_arithmetic(each.dtype for each in (expr, *product.inputs)):
+        return None
+    for small, other in (product.inputs, product.inputs[::-1]):
+        if small.shape and len(small.shape) - small.shape.count(1) < len(product.shape) - product.shape.count(1):
+            return multiply(multiply(scalar, small) if expr.op is multiply else divide(small, scalar), other)
+    return None
 
 
 def _tidy() -> tuple[Rule, ...]:

@@ -13,9 +13,7 @@ from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     assume,
-    broadcast_to,
     exp,
-    expand_dims,
     eye,
     kron,
     log,
@@ -31,10 +29,9 @@ from symbackprop.ops import (
     zeros_like,
 )
 from symbackprop.ops import diag as diag_
-from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
-from symbackprop.ops.layout import BROADCAST_TO, TRANSPOSE, matrix_transpose
+from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet, solve
 from symbackprop.ops.reduce import SUM
@@ -577,37 +574,6 @@ def _solved(expr: Expr) -> Expr | None:
     return None
 
 
-def _trace_of_product(expr: Expr) -> Expr | None:
-    """Compute only the diagonal of a product."""
-    product = expr.inputs[0]
-    if product.op is not matmul or min(operand.ndim for operand in product.inputs) < 2 or expr.dtype != product.dtype:
-        return None
-    left, right = product.inputs
-    axes = (-2, -1) if expr.op is TRACE else -1
-    return sum_(left * matrix_transpose(right), axis=axes) if is_square(product) else None
-
-
-def _product_with_diagonal(expr: Expr) -> Expr | None:
-    """Scale the rows, or the columns, of a matrix."""
-    left, right = expr.inputs
-    if min(left.ndim, right.ndim) < 2:
-        return None
-    if left.op is DIAG:
-        return expand_dims(left.inputs[0], -1) * right
-    return left * expand_dims(right.inputs[0], -2) if right.op is DIAG else None
-
-
-def _product_with_ones(expr: Expr) -> Expr | None:
-    """Sum where every row, or every column, of a factor is the same number."""
-    left, right = expr.inputs
-    if min(left.ndim, right.ndim) < 2:
-        return None
-    for copies, x, axis in ((left, right, -2), (right, left, -1)):
-        if copies.op is BROADCAST_TO and not copies.inputs[0].shape and x.dtype == expr.dtype:
-            return broadcast_to(copies.inputs[0] * sum_(x, axis=axis, keepdims=True), expr.shape)
-    return None
-
-
 def _cheaper() -> tuple[Rule, ...]:
     return (
         matrix_rule(
@@ -622,39 +588,6 @@ def _cheaper() -> tuple[Rule, ...]:
             ],
             roots=(matmul,),
             below=(inv, TRANSPOSE),
-        ),
-        matrix_rule(
-            "trace_of_product",
-            "tr(AB) = sum(A ⊙ Bᵀ), diag(AB) = sum(A ⊙ Bᵀ, axis=1)",
-            _trace_of_product,
-            lambda: [
-                trace(symbol("A", ("N", "D")) @ symbol("B", ("D", "N"))),
-                diag_(symbol("A", ("N", "D")) @ symbol("B", ("D", "N"))),
-            ],
-            roots=(TRACE, DIAGONAL),
-            below=(matmul,),
-        ),
-        matrix_rule(
-            "product_with_diagonal",
-            "diag(a)B = a[:, None] ⊙ B, B diag(a) = B ⊙ a",
-            _product_with_diagonal,
-            lambda: [
-                diag_(symbol("a", "N")) @ symbol("B", ("N", "D")),
-                symbol("B", ("D", "N")) @ diag_(symbol("a", "N")),
-            ],
-            roots=(matmul,),
-            below=(DIAG,),
-        ),
-        matrix_rule(
-            "product_with_ones",
-            "broadcast(s) A = s·sum of the rows of A, A broadcast(s) = s·sum of its columns",
-            _product_with_ones,
-            lambda: [
-                broadcast_to(symbol("s"), ("N", "N")) @ symbol("A", ("N", "D")),
-                symbol("A", ("N", "D")) @ broadcast_to(symbol("s"), ("D", "N")),
-            ],
-            roots=(matmul,),
-            below=(BROADCAST_TO,),
         ),
     )
 

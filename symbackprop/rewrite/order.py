@@ -8,7 +8,7 @@ broadcasting where nothing is summed, a sum where there is one factor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import reduce
 from math import prod
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.op import apply
-from symbackprop.ops import diagonal, expand_dims, matmul, multiply, reshape, sqrt, squeeze
+from symbackprop.ops import diagonal, divide, expand_dims, matmul, multiply, reshape, sqrt, squeeze
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import EINSUM, label_sizes
 from symbackprop.ops.elementwise import astype
@@ -30,6 +30,7 @@ from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.halves import components, halves
 
 Labels: TypeAlias = frozenset[str]
+Path: TypeAlias = Sequence[Sequence[int]]
 
 UNTOLD = 256
 """What a named size counts as unless it is told: more than most sizes that are written as numbers, so that axes with
@@ -37,6 +38,7 @@ names are summed early; among each other they count alike, and a vector is small
 
 _OPTIMAL = 7  # factors of which every order is tried, in less than a millisecond
 _BEST = 20  # factors of which the best order without outer products is found, in milliseconds
+_LETTERS = "ijklmnopqrstuvwxyzabcdefgh"  # for the labels of what is left to einsum
 _CALL = 1024  # elements: to copy fewer costs less than to call BLAS once more
 
 
@@ -56,18 +58,30 @@ def number(size: Size, sizes: Mapping[str, int]) -> int:
 # --- the order ------------------------------------------------------------------------------------------------
 
 
+class Factor(NamedTuple):
+    """What the order depends on of a factor.
+
+    Attributes:
+        labels: one for each axis.
+        array: what the same arrays share, or None.
+        nonnegative: whether its elements are known not to be negative.
+    """
+
+    labels: str
+    array: Hashable = None
+    nonnegative: bool = False
+
+
 class Step(NamedTuple):
     """One or two factors become one.
 
     Attributes:
         factors: their positions among the given ones and the results of earlier steps.
         kept: the labels of the result; the others are summed over.
-        flops: the operations that it takes.
     """
 
     factors: tuple[int, ...]
     kept: Labels
-    flops: int
 
 
 def plan(factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> list[Step]:
@@ -103,7 +117,7 @@ class _Planning:
             self.uses.subtract(labels)
         kept = frozenset(label for label in union if self.uses[label])
         self.uses.update(kept)
-        self.steps.append(Step(factors, kept, _flops(union, kept, self.size, len(factors))))
+        self.steps.append(Step(factors, kept))
         if kept:
             self.alive[self.count] = kept
         self.first.append(min(self.first[at] for at in factors))
@@ -128,8 +142,7 @@ class _Planning:
         """Multiply what is left, in the cheapest order."""
         places = sorted(self.alive, key=self.first.__getitem__)  # of orders that cost the same the written one is taken
         for chosen in _path([self.alive[place] for place in places], self.out, self.size):
-            pair = [places[at] for at in sorted(chosen)]
-            places = [place for place in places if place not in pair]
+            pair = [places.pop(at) for at in sorted(chosen, reverse=True)][::-1]
             left = [place for place in pair if place in self.alive]  # scalars take no part
             places.append(self.step(*left) if len(left) == 2 else (left or pair)[0])
 
@@ -138,30 +151,124 @@ def _flops(union: Labels, kept: Labels, size: Mapping[str, int], factors: int) -
     return prod(size[label] for label in union) * (factors - 1 + (kept != union))
 
 
-def _path(factors: list[Labels], out: Labels, size: Mapping[str, int]) -> Sequence[Sequence[int]]:
-    """Give the pairs to be multiplied, as positions in a list that loses each pair and gets its product at the end."""
-    if len(factors) < 3:
-        return [(0, 1)] if len(factors) == 2 else []
-    if len(factors) == 3:
-        pairs = [(0, 1), (1, 2), (0, 2)]
-        return [min(pairs, key=lambda pair: _cost_of_first(pair, factors, out, size)), (0, 1)]
-    from opt_einsum import paths  # noqa: PLC0415  (costs an import 20 ms, and few products have so many factors)
+def work(factors: Sequence[Factor], steps: Sequence[Step], size: Mapping[str, int]) -> int:
+    """Count the operations of steps; a matrix times its own transpose takes half of them, because BLAS has syrk.
 
-    found: Sequence[Sequence[int]]
-    if len(factors) <= _OPTIMAL:
-        found = paths.optimal(factors, out, size)
-    elif len(factors) <= _BEST:
-        found = paths.DynamicProgramming()(factors, out, size)
-    else:
-        found = paths.greedy(factors, out, size)
+    >>> square = [Step((0, 1), frozenset("ij"))]
+    >>> work([Factor("ni", "X"), Factor("nj", "X")], square, dict.fromkeys("nij", 10))
+    1000
+    >>> work([Factor("ni", "X"), Factor("nj", "Y")], square, dict.fromkeys("nij", 10))
+    2000
+    """
+    arrays = dict(enumerate(factors))
+    weighted: dict[int, tuple[Factor, Factor]] = {}
+    total = 0
+    for at, step in enumerate(steps, start=len(factors)):
+        taken = [arrays[place] for place in step.factors]
+        union = frozenset[str]().union(*(part.labels for part in taken))
+        needed = _flops(union, step.kept, size, len(taken))
+        arrays[at] = Factor("".join(sorted(step.kept)), None, all(part.nonnegative for part in taken))
+        if len(taken) == 2 and step.kept == union:
+            small, large = sorted(taken, key=lambda part: len(part.labels))
+            if len(large.labels) == len(union):
+                weighted[at] = large, small
+        elif len(taken) == 2:
+            inner = union - step.kept
+            pairs = [step.factors, step.factors[::-1]]
+            square = _alike(taken[0], taken[1], inner) or any(
+                one in weighted
+                and weighted[one][1].nonnegative
+                and {*weighted[one][1].labels} <= inner
+                and _alike(weighted[one][0], arrays[other], inner)
+                for one, other in pairs
+            )
+            needed = needed // 2 if square else needed
+        total += needed
+    return total
+
+
+def to_scalars(factors: Sequence[Factor], steps: Sequence[Step]) -> set[int]:
+    """Give the factors and results of steps that are scalars or used for scalars alone.
+
+    >>> sorted(to_scalars([Factor("i"), Factor("i"), Factor("j")], [Step((0, 1), frozenset())]))
+    [0, 1, 3]
+    """
+    found = {at for at, factor in enumerate(factors) if not factor.labels}
+    for at in range(len(factors) + len(steps) - 1, len(factors) - 1, -1):
+        step = steps[at - len(factors)]
+        if at in found or not step.kept:
+            found.update({at, *step.factors})
     return found
 
 
-def _cost_of_first(pair: tuple[int, int], factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> int:
-    (third,) = {0, 1, 2} - {*pair}
-    union, rest = factors[pair[0]] | factors[pair[1]], factors[third]
-    kept = union & (rest | out)
-    return _flops(union, kept, size, 2) + _flops(kept | rest, out, size, 2)
+def place_of_scalar(
+    factors: Sequence[Factor], steps: Sequence[Step], size: Mapping[str, int], *, nonnegative: bool
+) -> int | None:
+    """Choose what a scalar is multiplied with: what has the fewest elements, the last of those that have as few.
+
+    Where an array is among the factors twice, it stays, so that its product with itself is seen; so do weights that
+    would no longer be known not to be negative.
+
+    >>> factors = [Factor("ij"), Factor("jk")]
+    >>> place_of_scalar(factors, [Step((0, 1), frozenset("ik"))], {"i": 9, "j": 2, "k": 2}, nonnegative=True)
+    1
+    """
+    apart = to_scalars(factors, steps)
+    labels = [*(factor.labels for factor in factors), *(step.kept for step in steps)]
+    rest = [at for at in range(len(labels)) if at not in apart]
+    if not rest:
+        return None
+    times = Counter(factors[at].array for at in rest if at < len(factors) and factors[at].array is not None)
+    if any(count > 1 for count in times.values()):
+        weights = [at for at in rest if at < len(factors) and factors[at].nonnegative and times[factors[at].array] == 1]
+        rest = [*(weights if nonnegative else []), rest[-1]]
+    return min(reversed(rest), key=lambda at: prod(size[label] for label in labels[at]))
+
+
+def _alike(one: Factor, other: Factor, inner: Labels) -> bool:
+    """Tell whether two factors are one array, summed over the same axes of it."""
+    if one.array is None or one.array != other.array:
+        return False
+    return all(here == there or not {here, there} & inner for here, there in zip(one.labels, other.labels, strict=True))
+
+
+def _path(factors: list[Labels], out: Labels, size: Mapping[str, int]) -> Path:
+    """Give the pairs to be multiplied, as positions in a list that loses each pair and gets its product at the end."""
+    last = len(factors) - 1
+    if last < 2:
+        return [(0, 1)] * last
+    if last == 2:
+        return min(
+            ([pair, (0, 1)] for pair in [(0, 1), (1, 2), (0, 2)]), key=lambda path: _cost(path, factors, out, size)
+        )
+    from opt_einsum import paths  # noqa: PLC0415  (costs an import 20 ms, and few products have so many factors)
+
+    if len(factors) <= _OPTIMAL:
+        best: Path = paths.optimal(factors, out, size)
+    elif len(factors) <= _BEST:
+        best = paths.DynamicProgramming()(factors, out, size)
+    else:
+        from_left = [(0, 1), *((0, left) for left in range(last - 1, 0, -1))]
+        from_right = [(left - 1, left) for left in range(last, 0, -1)]
+        found = [from_left, from_right, paths.greedy(factors, out, size)]
+        best = min(found, key=lambda path: _cost(path, factors, out, size))
+    return best
+
+
+def _cost(path: Path, factors: Sequence[Labels], out: Labels, size: Mapping[str, int]) -> int:
+    left = [*factors]
+    uses = Counter(label for labels in (*factors, out) for label in labels)
+    total = 0
+    for pair in path:
+        taken = [left.pop(at) for at in sorted(pair, reverse=True)]
+        for labels in taken:
+            uses.subtract(labels)
+        union = frozenset[str]().union(*taken)
+        kept = frozenset(label for label in union if uses[label])
+        uses.update(kept)
+        left.append(kept)
+        total += _flops(union, kept, size, len(taken))
+    return total
 
 
 # --- the steps ------------------------------------------------------------------------------------------------
@@ -209,7 +316,13 @@ def _prepared(labels: str, expr: Expr, at: int, dtype: np.dtype) -> _Part:
     return _Part(labels, expr, at)
 
 
-def contracted(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, int] = MappingProxyType({})) -> Expr:
+def contracted(
+    terms: Sequence[tuple[str, Expr]],
+    out: str,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+    *,
+    divisor: Expr | None = None,
+) -> Expr:
     """Give a product of labelled arrays, summed over the labels that the result lacks, by the cheapest operations.
 
     result[out] = Σ term₁[labels₁] · term₂[labels₂] · …, as ``np.einsum`` has it, made of matrix products, products
@@ -218,9 +331,10 @@ def contracted(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, 
     scales it, because BLAS computes ``Z.T @ Z`` in half the time.
 
     Args:
-        terms: each array with one letter for each axis; a letter that one array has twice asks for a diagonal.
-        out: the letters of the result, each once.
+        terms: each array with one character for each axis; one that an array has twice asks for a diagonal.
+        out: the characters of the result, each once.
         sizes: numbers for named sizes, by which the order is chosen; any order is right for all sizes.
+        divisor: a scalar that the product is divided by.
 
     Raises:
         ShapeError: a label has two sizes, an array not as many axes as labels, or the result a label of no array.
@@ -240,12 +354,12 @@ def contracted(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, 
     size = {label: number(extent, sizes) for label, extent in extents.items()}
     groups = components(terms)
     if max(map(len, groups)) > 1 and sum(any(labels for labels, _ in group) for group in groups) > 1:
-        return contracted([_alone(group, out, sizes) for group in groups], out, sizes)
+        return contracted([_alone(group, out, sizes) for group in groups], out, sizes, divisor=divisor)
     squared = _squared(terms, out, size, sizes)
     if squared is not None:
-        return contracted(squared, out, sizes)
+        return contracted(squared, out, sizes, divisor=divisor)
     parts = [_prepared(labels, expr, at, dtype) for at, (labels, expr) in enumerate(terms)]
-    return _Contraction(parts, out, extents, size).result()
+    return _Contraction(parts, out, extents, size).result(divisor)
 
 
 def _alone(terms: Sequence[tuple[str, Expr]], out: str, sizes: Mapping[str, int]) -> tuple[str, Expr]:
@@ -275,7 +389,7 @@ def _squared(
     first, second = "".join(kept), "".join(found.names[label] for label in kept)
     whole = [first, second, *(labels for labels, _ in found.rest)]
     flops = [
-        sum(step.flops for step in plan([frozenset(each) for each in labels], frozenset(result), size))
+        work([Factor(each) for each in labels], plan([*map(frozenset, labels)], frozenset(result), size), size)
         for labels, result in [
             ([labels for labels, _ in terms], out),
             ([labels for labels, _ in found.half], first),
@@ -303,49 +417,34 @@ class _Contraction:
         self.out, self.extents, self.size = out, extents, size
         self.steps = plan([frozenset(part.labels) for part in parts], frozenset(out), size)
         self.first = len(parts)
+        times = Counter(part.expr.number for part in parts)
+        twice = max(times.values()) > 1
+        self.factors = [
+            Factor(part.labels, part.expr.number, twice and "nonnegative" in known(part.expr)) for part in parts
+        ]
 
-    def result(self) -> Expr:
+    def result(self, divisor: Expr | None) -> Expr:
         """Do the steps: first those to scalars, which are then multiplied with the smallest part."""
-        scalar = self._to_scalars()
-        rest = [at for at in range(self.first + len(self.steps)) if at not in scalar]
-        for at in sorted(scalar):
+        apart = to_scalars(self.factors, self.steps)
+        for at in sorted(apart):
             self._do(at)
         scalars = [part.expr for part in self.parts.values() if not part.labels]
+        factor = reduce(multiply, scalars) if scalars else None
+        rest = [at for at in range(self.first + len(self.steps)) if at not in apart]
         if not rest:
-            return reduce(multiply, scalars)
-        if scalars:
-            factor = reduce(multiply, scalars)
-            place = self._place(factor, rest)
+            return _scaled(None, factor, divisor)
+        place = self._place(factor, divisor)
         for at in rest:
             self._do(at, self.out if at == rest[-1] else "")
-            if scalars and at == place:
+            if at == place:
                 part = self.parts[at]
-                self.parts[at] = part._replace(expr=multiply(factor, part.expr), scaled=None)
+                self.parts[at] = part._replace(expr=_scaled(part.expr, factor, divisor), scaled=None)
         return self.parts[rest[-1]].turned(self.out)
 
-    def _labels(self, at: int) -> Labels:
-        return frozenset(self.parts[at].labels) if at < self.first else self.steps[at - self.first].kept
-
-    def _to_scalars(self) -> set[int]:
-        """Give the parts that are scalars or only used for them."""
-        found = {at for at in range(self.first + len(self.steps)) if not self._labels(at)}
-        for at in range(self.first + len(self.steps) - 1, self.first - 1, -1):
-            if at in found:
-                found.update(self.steps[at - self.first].factors)
-        return found
-
-    def _place(self, factor: Expr, rest: list[int]) -> int:
-        """Choose what a scalar is multiplied with: the part of fewest elements, the last of those that have as few.
-
-        Where an array is among the factors twice, it stays, so that its product with itself is seen; so do weights
-        that would no longer be known not to be negative.
-        """
-        given = [self.parts[at].expr.number for at in rest if at < self.first]
-        if len(set(given)) < len(given):
-            keeps = "nonnegative" in known(factor)
-            fits = [at for at in rest if keeps and at < self.first and given.count(self.parts[at].expr.number) == 1]
-            rest = [*(at for at in fits if "nonnegative" in known(self.parts[at].expr)), rest[-1]]
-        return min(reversed(rest), key=lambda at: prod(self.size[label] for label in self._labels(at)))
+    def _place(self, *scalars: Expr | None) -> int | None:
+        there = [scalar for scalar in scalars if scalar is not None]
+        keeps = all("nonnegative" in known(scalar) for scalar in there)
+        return place_of_scalar(self.factors, self.steps, self.size, nonnegative=keeps) if there else None
 
     def _do(self, at: int, wanted: str = "") -> None:
         if at < self.first:
@@ -362,9 +461,21 @@ class _Contraction:
         return prod(self.size[label] for label in labels)
 
 
+def _scaled(array: Expr | None, factor: Expr | None, divisor: Expr | None) -> Expr:
+    """Multiply and divide by scalars, of which there is one at least; both at once where both are there."""
+    if factor is not None and divisor is not None and array is not None:
+        return multiply(divide(factor, divisor), array)
+    above = array if factor is None else factor if array is None else multiply(factor, array)
+    if above is None:
+        raise ShapeError("contracted: there is nothing to multiply")
+    return above if divisor is None else divide(above, divisor)
+
+
 def _summed(part: _Part, kept: Labels) -> _Part:
-    axes = [axis for axis, label in enumerate(part.labels) if label not in kept]
-    found = astype(sum_(part.expr, axis=axes), part.expr.dtype)
+    gone = [axis for axis, label in enumerate(part.labels) if label not in kept]
+    single = [axis for axis in gone if part.expr.shape[axis] == 1]
+    axes = gone if len(single) < len(gone) else []
+    found = astype(sum_(part.expr, axis=axes), part.expr.dtype) if axes else squeeze(part.expr, single)
     return _Part("".join(label for label in part.labels if label in kept), found, part.at)
 
 
@@ -428,7 +539,11 @@ class _Pair:
         if not self.batch and self.a.labels == self.b.labels:
             one, other = (part.expr if part.expr.ndim == 1 else reshape(part.expr, -1) for part in (self.a, self.b))
             return self._part("", matmul(one, other))
-        subscripts = f"{self.a.labels},{self.b.labels}->{self.batch}"
+        names = dict(zip(self.a.labels, _LETTERS, strict=False))
+        left, right, kept = (
+            "".join(map(names.__getitem__, each)) for each in (self.a.labels, self.b.labels, self.batch)
+        )
+        subscripts = f"{left},{right}->{kept}"
         return self._part(self.batch, apply(EINSUM, self.a.expr, self.b.expr, subscripts=subscripts))
 
     def _take_root(self) -> None:
@@ -437,11 +552,12 @@ class _Pair:
             if one.scaled is None or one.scaled[0].expr is not other.expr or other.expr.dtype.kind != "f":
                 continue
             array, weights = one.scaled
-            alike = all(
-                here == there or not {here, there} & {*self.inner, *self.batch}
-                for here, there in zip(array.labels, other.labels, strict=True)
-            )
-            if alike and {*weights.labels} <= {*self.inner} and "nonnegative" in known(weights.expr):
+            same = Factor(array.labels, 0), Factor(other.labels, 0)
+            if (
+                _alike(*same, frozenset(self.inner))
+                and {*weights.labels} <= {*self.inner}
+                and "nonnegative" in known(weights.expr)
+            ):
                 roots = weights._replace(expr=sqrt(weights.expr))
                 root = multiply(_spread(roots, array.labels), array.expr)
                 self.a, self.b = self.a._replace(expr=root), self.b._replace(expr=root)

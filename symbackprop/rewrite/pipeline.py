@@ -20,6 +20,7 @@ from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.matrix import CHEAPER, MATRIX
+from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
@@ -37,12 +38,14 @@ class Pass:
         meaning: what it does, in one line.
         state: gives its rules; common sub-expressions are shared all along.
         rebuild: how it copies expressions into its graph.
+        ends: names of rules that are not at hand from this pass on.
     """
 
     name: str
     meaning: str
     state: Callable[[], tuple[Rule, ...]] = tuple
     rebuild: Callable[[Sequence[Expr], Rewritten], list[Expr]] = rebuild
+    ends: frozenset[str] = frozenset()
 
 
 SHARE = Pass("share", "common sub-expressions become one node")
@@ -52,18 +55,43 @@ _FIRST: tuple[Pass, ...] = (
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
 _ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *DIAGONALS, *SPECTRAL))
-PIPELINE: tuple[Pass, ...] = (
-    *_FIRST,
-    Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
-    Pass("tensor", "identities cancel: Jacobians and Hessians get their closed form", rebuild=rebuild_closed),
-    _ALGEBRA,
-    Pass("solve", "systems are solved, not inverted; of a trace only the diagonal is computed", lambda: CHEAPER),
-    Pass(
-        "gather",
-        "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
-        lambda: (*gather(), *LIMITS),
-    ),
-)
+
+
+def _ordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return Ordering({}).rebuild(outputs, target)
+
+
+def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
+    """Give the passes that make an expression cheap, with products in an order for any sizes unless told.
+
+    >>> pipeline()[-1].name
+    'gather'
+    """
+    return (
+        *_FIRST,
+        Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
+        Pass(
+            "tensor",
+            "identities cancel: Jacobians and Hessians get their closed form",
+            rebuild=rebuild_closed if ordering is None else partial(rebuild_closed, sizes=ordering.sizes),
+        ),
+        _ALGEBRA,
+        Pass(
+            "order",
+            "products are computed in the order that takes fewest operations",
+            rebuild=_ordered if ordering is None else ordering.rebuild,
+            ends=frozenset({"number_out_of_left", "number_out_of_right", "scalar_left"}),  # scalars stay in place
+        ),
+        Pass("solve", "systems are solved, not inverted", lambda: CHEAPER),
+        Pass(
+            "gather",
+            "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
+            lambda: (*gather(), *LIMITS),
+        ),
+    )
+
+
+PIPELINE = pipeline()
 """What `compile` runs; every rule is exact or real."""
 
 _CONTRACT = Pass("contract", "sums of products lose identities and become products of matrices", lambda: CONTRACT)
@@ -154,7 +182,8 @@ def run(
 ) -> list[Expr]:
     """Rewrite expressions by one pass after another, each into a new graph.
 
-    The rules of the passes before a pass are at hand in it too, so that what a rule makes is in normal form.
+    The rules of the passes before a pass are at hand in it too, so that what a rule makes is in normal form, unless a
+    pass ends them.
 
     Args:
         outputs: expressions of one graph, which is not changed.
@@ -175,7 +204,7 @@ def run(
         fresh = [
             rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
-        rules += fresh
+        rules = [rule for rule in rules if rule.name not in stage.ends] + fresh
         sparing = any(not rule.where_summed for rule in rules)
         summed = _summed(current) if sparing else ()
         graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip, summed=summed)
