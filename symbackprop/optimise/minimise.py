@@ -25,7 +25,7 @@ def minimize(
     start: object = None,
     bounds: object = None,
     sizes: Sizes | None = None,
-    hessian: Literal["full", "product"] | None = None,
+    hessian: Literal["full", "product", "structured"] | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
     callback: Callback | None = None,
@@ -45,8 +45,10 @@ def minimize(
     "newton-cg", "trust-ncg",           gradients and Hessian-vector products, or the Hessian with
     "trust-krylov"                      ``hessian="full"``
     "trust-constr"                      the same, and keeps to bounds
-    "trust-exact", "newton"             the Hessian: few parameters, fewest iterations; "newton" makes it
-                                        positive definite and searches along the line
+    "trust-exact"                       the Hessian: few parameters, fewest iterations
+    "newton"                            the Hessian, made positive definite, and a search along the line; that
+                                        by one parameter of any size, if it has structure (diagonal, blocks,
+                                        a Kronecker or a low-rank part), is never filled in
     "gauss-newton"                      residuals and their Jacobian, of an f that is a sum of squares, as
                                         `least_squares` does; keeps to bounds
     ==================================  ====================================================================
@@ -62,7 +64,8 @@ def minimize(
         bounds: pairs ``(low, high)`` in the same structure, of numbers or arrays; None where there is no bound. What is
             assumed positive or nonnegative stays so without.
         sizes: numbers for named sizes that no array tells.
-        hessian: ``"full"`` or ``"product"``, for methods that can use either.
+        hessian: ``"full"`` or ``"product"``, for methods that can use either; ``"structured"`` or ``"full"`` for
+            "newton".
         tol: the largest slope at which to stop; 1e-6 unless told, 1e-3 with parameters of float32.
         max_iter: the most iterations; SciPy's own limit unless told.
         callback: called as ``callback(iteration, x, f)`` after each iteration; it ends the search by returning True or
