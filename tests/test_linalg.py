@@ -333,6 +333,29 @@ def test_compiled_code_solves_and_does_not_invert():
         assert not {"matmul", "trace", "diag"} & ops_of(after)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sb.linalg.inv(A) * (sb.linalg.inv(A) @ x)",
+        "sb.linalg.inv(A) * (sb.linalg.solve(A, x) + sb.linalg.inv(A).T @ a)",
+        "sb.exp(sb.linalg.inv(A).T) + sb.linalg.solve(A.T, B)",
+        "sb.linalg.inv(A) @ sb.linalg.inv(A)",
+        "sb.grad(sb.linalg.slogdet(A)[1] + x @ sb.linalg.solve(A, x), A)",
+    ],
+)
+def test_compiled_code_factors_a_matrix_once_where_its_inverse_is_needed(text):
+    expr = expr_of(text)
+    (after,) = run([expr])
+    ops = [after.graph.nodes[number].op.name for number in after.graph.reachable([after.number])]
+    assert ops.count("inv") == 1
+    assert "solve" not in ops
+    rng = np.random.default_rng(0)
+    inputs = sb.symbols("A[N,N] B[N,N] a[N] x[N] s")
+    values = [rng.normal(size=(4,) * symbol.ndim) for symbol in inputs]
+    truth = sb.evaluate(expr, dict(zip(inputs, values, strict=True)))
+    np.testing.assert_allclose(sb.compile(inputs, expr)(*values), truth, rtol=1e-9)
+
+
 def test_the_trace_of_an_oblong_product():
     a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     A, B = sb.symbol("A", (2, 3)), sb.symbol("B", (3, 4))

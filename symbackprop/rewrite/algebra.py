@@ -7,6 +7,7 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 
 from __future__ import annotations
 
+from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, apply, scalar_value
 from symbackprop.ops import abs as abs_
@@ -227,12 +228,21 @@ def _scalars_and_array(found: Bindings) -> bool:
     return not found["s"].shape and not found["t"].shape and bool(found["x"].shape)
 
 
+def _spread_by_factor(found: Bindings) -> bool:
+    inner = dims.broadcast(found["x"].shape, found["y"].shape)
+    return dims.broadcast(inner, found["s"].shape) != inner
+
+
 def _gather() -> tuple[Rule, ...]:
-    x, s, t = (symbol(name) for name in "xst")
+    x, y, s, t = (symbol(name) for name in "xyst")
 
     def rule(name: str, left: Expr, right: Expr) -> Rule:
         where = "s, t are scalars, x is an array"
         return equation(name, left, right, REAL, when=_scalars_and_array, where=where, arrays="x")
+
+    def common(name: str, left: Expr, right: Expr) -> Rule:
+        where = "x and y have fewer elements than their products with s"
+        return equation(name, left, right, REAL, when=_spread_by_factor, where=where, arrays="s")
 
     return (
         rule("gather_factors", s * (t * x), (s * t) * x),
@@ -250,6 +260,8 @@ def _gather() -> tuple[Rule, ...]:
             ],
             fits=lambda ops: multiply in ops,
         ),
+        common("common_array_sum", s * x + s * y, s * (x + y)),
+        common("common_array_difference", s * x - s * y, s * (x - y)),
     )
 
 

@@ -1,7 +1,6 @@
 """Matrix algebra: identities, inverses, determinants, traces, norms, Kronecker products, and what facts allow.
 
-`MATRIX` makes nothing dearer to compute, `CHEAPER` is for computing alone, and `BEFORE` for what is done to an
-expression before it is differentiated.
+`MATRIX` makes nothing dearer to compute, and `BEFORE` is for what is done to an expression before it is differentiated.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet, solve
+from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
@@ -556,42 +555,6 @@ def _matrix() -> tuple[Rule, ...]:
     )
 
 
-# --- what is done for computing alone -------------------------------------------------------------------------
-
-
-def _solved(expr: Expr) -> Expr | None:
-    """Solve a system where the product with an inverse is asked for."""
-    left, right = expr.inputs
-    if left.op is inv:
-        return solve(left.inputs[0], right)
-    turned = transposed(left)
-    if turned is not None and turned.op is inv:
-        return solve(matrix_transpose(turned.inputs[0]), right)
-    if right.op is inv and left.ndim == right.ndim == 2:
-        return matrix_transpose(solve(matrix_transpose(right.inputs[0]), matrix_transpose(left)))
-    if right.op is inv and left.ndim == 1 and right.ndim == 2:
-        return solve(matrix_transpose(right.inputs[0]), left)
-    return None
-
-
-def _cheaper() -> tuple[Rule, ...]:
-    return (
-        matrix_rule(
-            "solve",
-            "A⁻¹b = solve(A, b), A⁻ᵀb = solve(Aᵀ, b)",
-            _solved,
-            lambda: [
-                inv(_square()) @ symbol("b", "N"),
-                inv(_square()).T @ symbol("B", ("N", "D")),
-                symbol("b", "N") @ inv(_square()),
-                symbol("B", ("D", "N")) @ inv(_square()),
-            ],
-            roots=(matmul,),
-            below=(inv, TRANSPOSE),
-        ),
-    )
-
-
 # --- what is done before differentiation ----------------------------------------------------------------------
 
 
@@ -620,5 +583,4 @@ def _before() -> tuple[Rule, ...]:
 
 
 MATRIX: tuple[Rule, ...] = _matrix()
-CHEAPER: tuple[Rule, ...] = _cheaper()
 BEFORE: tuple[Rule, ...] = (*_before(), *(rule for rule in MATRIX if rule.name in _BEFORE))

@@ -19,12 +19,13 @@ from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
-from symbackprop.rewrite.matrix import CHEAPER, MATRIX
+from symbackprop.rewrite.matrix import MATRIX
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
+from symbackprop.rewrite.systems import rebuild_solved
 from symbackprop.rewrite.tensor import rebuild_closed
 from symbackprop.rewrite.tidy import TIDY
 
@@ -82,7 +83,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             rebuild=_ordered if ordering is None else ordering.rebuild,
             ends=frozenset({"number_out_of_left", "number_out_of_right", "scalar_left"}),  # scalars stay in place
         ),
-        Pass("solve", "systems are solved, not inverted", lambda: CHEAPER),
+        Pass("solve", "systems are solved, not inverted", rebuild=rebuild_solved),
         Pass(
             "gather",
             "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
