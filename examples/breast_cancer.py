@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 METHODS = ["l-bfgs", "newton-cg", "trust-exact", "newton"]
 
 
-def fitted(Xv: Any, yv: Any, penalty: float, steps: int) -> dict[str, sb.Minimum]:
+def fitted(Xv: Any, yv: Any, penalty: float, steps: int) -> dict[str, sb.Optimum]:
     """Give the minimum of the penalised loss by each method."""
     X, y, w, b, lam = sb.symbols("X[N,D] y[N] w[D] b lam")
     loss = train.binary_cross_entropy(X @ w + b, y, reduction="sum") + lam * train.l2(w)

@@ -32,13 +32,13 @@ R_GLM = np.array([[15.0429, -0.2322], [7.3786, 0.1082]])  # coefficients, standa
 LAUNCH = 31.0
 
 
-def log_evidence(minimum: sb.Minimum) -> float:
+def log_evidence(minimum: sb.Optimum) -> float:
     """Give Laplace's log ∫ exp(−f) = −f(θ̂) + d/2 log 2π − ½ log det H."""
     H = minimum.hessian
     return float(-minimum.value + 0.5 * len(H) * math.log(2 * math.pi) - 0.5 * np.linalg.slogdet(H).logabsdet)
 
 
-def integrated(minimum: sb.Minimum, f: sb.Expr, data: Any, points: int = 60) -> float:
+def integrated(minimum: sb.Optimum, f: sb.Expr, data: Any, points: int = 60) -> float:
     """Give log ∫ exp(−f) over two parameters by Gauss and Hermite's rule, laid out by the Laplace approximation."""
     problem = sb.scipy_problem(f, minimum.params, data)
     L = np.linalg.inv(np.linalg.cholesky(minimum.hessian)).T

@@ -41,7 +41,7 @@ from symbackprop.rewrite import simplify
 if TYPE_CHECKING:
     from symbackprop.equality import Comparison, same
     from symbackprop.language.reader import parse
-    from symbackprop.optimise import Minimum, ScipyProblem, least_squares, minimize, scipy_problem
+    from symbackprop.optimise import Optimum, ScipyProblem, least_squares, minimize, scipy_problem
     from symbackprop.printing.modules import Module, modules
     from symbackprop.printing.svg import Drawing, draw
     from symbackprop.printing.table import BackpropTable, backprop_table
@@ -53,8 +53,8 @@ __all__ = [
     "Expr",
     "Function",
     "Graph",
-    "Minimum",
     "Module",
+    "Optimum",
     "ScipyProblem",
     "Structured",
     "backprop",
@@ -100,8 +100,8 @@ _LATER = {
     "BackpropTable": "printing.table",
     "Comparison": "equality",
     "Drawing": "printing.svg",
-    "Minimum": "optimise",
     "Module": "printing.modules",
+    "Optimum": "optimise",
     "ScipyProblem": "optimise",
     "backprop_table": "printing.table",
     "draw": "printing.svg",

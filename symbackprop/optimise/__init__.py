@@ -11,8 +11,8 @@ f = ... by trust-exact: 16 iterations in ... s
 """
 
 from symbackprop.optimise.minimise import least_squares, minimize
-from symbackprop.optimise.minimum import Minimum
 from symbackprop.optimise.newton import newton, newton_step
+from symbackprop.optimise.optimum import Optimum
 from symbackprop.optimise.problem import ScipyProblem, scipy_problem
 
-__all__ = ["Minimum", "ScipyProblem", "least_squares", "minimize", "newton", "newton_step", "scipy_problem"]
+__all__ = ["Optimum", "ScipyProblem", "least_squares", "minimize", "newton", "newton_step", "scipy_problem"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from symbackprop.errors import DtypeError, did_you_mean
 from symbackprop.expr import Expr
 from symbackprop.optimise.methods import GAUSS_NEWTON, METHODS, Method, method_named
-from symbackprop.optimise.minimum import Minimum
+from symbackprop.optimise.optimum import Optimum
 from symbackprop.optimise.parameters import Params, Sizes, Structure
 from symbackprop.optimise.problem import ScipyProblem, caller_for, scipy_optimize
 from symbackprop.optimise.residuals import LOSSES, Residuals
@@ -31,7 +31,7 @@ def minimize(
     callback: Callback | None = None,
     progress: bool = False,
     options: Mapping[str, Any] | None = None,
-) -> Minimum:
+) -> Optimum:
     """Minimise a scalar expression over some of its symbols, by a method of `scipy.optimize`.
 
     Value and gradient, and what the method wants of the second derivative, are compiled once. The search ends where
@@ -74,7 +74,7 @@ def minimize(
         options: SciPy's own options of the method, such as ``{"maxcor": 30}``.
 
     Returns:
-        The minimum: `Minimum.x` has the structure of x, `Minimum.reason` tells why the search ended.
+        The minimum: `Optimum.x` has the structure of x, `Optimum.reason` tells why the search ended.
 
     Raises:
         ArgumentError: a symbol has no array, an array no use, or a size no number; or "gauss-newton" finds no sum of
@@ -161,7 +161,7 @@ def least_squares(
     callback: Callback | None = None,
     progress: bool = False,
     options: Mapping[str, Any] | None = None,
-) -> Minimum:
+) -> Optimum:
     """Minimise half a sum of squares, ``½ Σ r²``, over some of the symbols: the Gauss-Newton method.
 
     The Hessian is taken to be ``Jᵀ J``, where J is the Jacobian of the residuals, and every step keeps within a region
@@ -218,7 +218,7 @@ def least_squares(
 
 def _squares(
     problem: Residuals, name: str, method: str, options: Mapping[str, Any] | None, how: Mapping[str, Any]
-) -> Minimum:
+) -> Optimum:
     search = Search(problem, problem.value_and_gradient, method=name, **how)
     bounds = {} if problem.bounds is None else {"bounds": problem.bounds}
     # The tolerance decides, as far as rounding lets it; the iterations are counted by the search.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from symbackprop.optimise.minimum import Minimum
+from symbackprop.optimise.optimum import Optimum
 from symbackprop.optimise.problem import AsMatrix
 from symbackprop.train.arguments import Caller, spoilt
 from symbackprop.train.fit import DivergedError
@@ -168,7 +168,7 @@ class Search:
         except StopIteration:
             return True
 
-    def run(self, work: Callable[[], Any], *, settles: bool = True) -> Minimum:
+    def run(self, work: Callable[[], Any], *, settles: bool = True) -> Optimum:
         """Let SciPy work, unless the start is good enough, and give what was found.
 
         Args:
@@ -190,17 +190,17 @@ class Search:
             self.at = last if last.is_finite else self.at
             if found.success and not settles:
                 self._end = self._end or "stuck"
-        return self._minimum(found, time.perf_counter() - began)
+        return self._optimum(found, time.perf_counter() - began)
 
     @contextmanager
     def _bar(self) -> Iterator[None]:
         with bar(self._max_iter, "iteration", wanted=self._progress) as self._show:
             yield
 
-    def _minimum(self, found: Any, seconds: float) -> Minimum:
+    def _optimum(self, found: Any, seconds: float) -> Optimum:
         problem = self._problem
         success, reason = self._judged(found)
-        return Minimum(
+        return Optimum(
             x=problem.unpack(self.at.x),
             params=problem.parameters.by_symbol(self.at.x),
             value=self.at.value,

@@ -1,4 +1,4 @@
-"""`Minimum`: what a search found, and why it ended."""
+"""`Optimum`: what a search found, and why it ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW = 6
 
 
 @dataclass(eq=False, repr=False)
-class Minimum:
+class Optimum:
     """What `minimize` and `least_squares` give: the parameters, and how they were found.
 
     Attributes:
