@@ -201,9 +201,8 @@ _LARGER_FIRST = (
     *((1e4, 0.0), (-1e4, -10001.0), (1.0, -_INF), (_INF, -1.0), (_INF, -_INF)),
 )
 _FINITE_TARGETS = tuple((z, y) for z in (0.0, TINY, 1.0, -1.0, 1000.0, -1000.0, 1e4, -1e4) for y in (0.0, 1.0, 0.25))
-_TARGETS = (*_FINITE_TARGETS, (_INF, 0.0), (_INF, 0.25), (-_INF, 1.0), (-_INF, 0.25))
-"""Not (∞, 1) and (−∞, 0), where the loss is 0·∞ as it is written, and NaN though its limit is 0."""
-_LABELS = (*(point for point in _TARGETS if point[1] != 0.25), (_INF, 1.0), (-_INF, 0.0))
+_TARGETS = (*_FINITE_TARGETS, *((z, y) for z in (_INF, -_INF) for y in (0.0, 1.0, 0.25)))
+_LABELS = tuple(point for point in _TARGETS if point[1] != 0.25)
 
 
 def _xlogx(x: HyperDual) -> HyperDual:
@@ -520,10 +519,10 @@ def _at(truth: Callable[[Any], Any], point: Any) -> tuple[Any, Any, Any]:
     return values, firsts, seconds
 
 
-def _gone(x: float, far: int, way: tuple[int, int] = (1, 0)) -> Any:
-    """Give a finite number, far out in the direction of an infinite one."""
+def _gone(x: float, far: int, way: tuple[int, int] = (1, 0), *, beside: int = 0) -> Any:
+    """Give a finite number: far out in the direction of an infinite one, or as near to a finite one."""
     speed, ahead = way
-    return mpmath.sign(x) * (far * speed + ahead) if math.isinf(x) else x
+    return mpmath.sign(x) * (far * speed + ahead) if math.isinf(x) else x + mpmath.mpf(beside * speed) / far
 
 
 def _limit(near: Any, middle: Any, far: Any) -> Any:
@@ -539,8 +538,11 @@ def _limits(truth: Callable[[Any], Any], point: Any) -> tuple[Any, Any, Any]:
     if isinstance(point, tuple):
         chosen = _WAYS if sum(map(math.isinf, point)) > 1 else _WAYS[:1]
         ways = [
-            [_at(truth, tuple(_gone(x, far, each) for x, each in zip(point, way, strict=False))) for far in _FAR]
-            for way in chosen
+            [
+                _at(truth, tuple(_gone(x, far, each, beside=beside) for x, each in zip(point, way, strict=False)))
+                for far in _FAR
+            ]
+            for way, beside in ((way, beside) for way in chosen for beside in (0, 1))
         ]
     else:
         ways = [[_at(truth, _gone(point, far)) for far in _FAR]]
@@ -865,11 +867,10 @@ softmax, norm … where it has them), differentiated twice, and compiled where t
 
 {}
 
-Not asked for either, because symbackprop is not right there: where all numbers are nearly equal, the value of
-sum(p log(3p)), which is the square of something small, and the gradient of −sum(p log(q)), which has p − q in it; where
-two numbers are 1e-8 above and below a third, the gradient of an entropy by the third, smaller than the others by as
-much; and the cross-entropy of a target that is 0 or 1 exactly and a probability that is too, which is 0·∞ as it is
-written."""
+Rows have infinite elements of one sign. Not asked for either, because symbackprop is not right there: where all numbers
+are nearly equal, the value of sum(p log(3p)), which is the square of something small, and the gradient of
+−sum(p log(q)), which has p − q in it; where two numbers are 1e-8 above and below a third, the gradient of an entropy by
+the third, smaller than the others by as much."""
 
 
 def _without_limit() -> str:
@@ -880,8 +881,9 @@ def _without_limit() -> str:
             if any(mpmath.isnan(each) for part in parts for each in np.ravel(part)):
                 found.setdefault(_shown(point), []).append(f"`{case.name}`")
     text = (
-        "At an infinity the truth is a limit, found by going there; where several numbers go, it must be the same on "
-        "every way. What has none, of value or derivatives or their elements, is not asked for: "
+        "At an infinity the truth is a limit, found by going there: all numbers go to their ends at once, the finite "
+        "ones of a row too, and it must be the same on every way. What has none, of value or derivatives or their "
+        "elements, is not asked for: "
     )
     return textwrap.fill(text + "; ".join(f"at {at} {', '.join(names)}" for at, names in found.items()) + ".", 120)
 
