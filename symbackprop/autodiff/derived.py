@@ -118,8 +118,8 @@ def jvp(
     >>> x, v, W, V = sb.symbols("x[N] v[N] W[M,N] V[M,N]")
     >>> print(sb.jvp(sb.sin(x), x, v))
     v ⊙ cos(x)
-    >>> sb.jvp(W @ x, [W, x], [V, v]).shape
-    (M,)
+    >>> print(sb.jvp(W @ x, [x], [v]), sb.jvp(W @ x, W, V))
+    Wv Vx
     """
     ys = listed(y)
     for each in ys:

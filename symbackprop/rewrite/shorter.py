@@ -32,7 +32,7 @@ from symbackprop.ops import (
 )
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import EYE, TRACE, outer
-from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
+from symbackprop.ops.layout import EXPAND_DIMS, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.linalg import UNIT, det, inv, norm, solve
 from symbackprop.ops.reduce import SUM
@@ -233,6 +233,24 @@ def _sum_of_products(expr: Expr) -> Expr | None:
     return left @ right if product.ndim == 1 and not _holds_slope(product) else None
 
 
+def _sum_along(expr: Expr) -> Expr | None:
+    """Write a sum along one axis of a matrix times a vector as their product."""
+    (product,) = expr.inputs
+    axes = expr.params["axes"]
+    if product.op is not multiply or product.ndim != 2 or len(axes) != 1 or expr.params["keepdims"]:
+        return None
+    for matrix, weights in (product.inputs, product.inputs[::-1]):
+        if matrix.shape != product.shape or not matrix.dtype == weights.dtype == expr.dtype:
+            continue
+        x = weights.inputs[0] if weights.op is EXPAND_DIMS else weights
+        along_rows = x is weights or weights.shape[0] == 1
+        if x.shape == product.shape[-1:] and along_rows and axes == (-1,):
+            return matrix @ x
+        if x.shape == product.shape[:1] and not along_rows and axes == (-2,):
+            return matrix_transpose(matrix) @ x
+    return None
+
+
 def _holds_slope(product: Expr) -> bool:
     """Tell whether s and 1 - s are among the factors: they are read together, as the slope of a sigmoid."""
     factors = [product]
@@ -385,6 +403,18 @@ def _shorter() -> tuple[Rule, ...]:
                 sum_(A * eye("N")),
                 sum_(outer(x, b @ X) * X),
                 sum_(A.T * B),
+            ],
+            roots=(SUM,),
+            below=(multiply,),
+        ),
+        _shorter_rule(
+            "sum_along",
+            "sum(A ⊙ xᵀ, axis=1) = Ax, sum(A ⊙ x, axis=0) = Aᵀx",
+            _sum_along,
+            lambda A, B, X, x, b, s: [
+                sum_(A * x, axis=1),
+                sum_(x[None, :] * A, axis=1),
+                sum_(A * x[:, None], axis=0),
             ],
             roots=(SUM,),
             below=(multiply,),
