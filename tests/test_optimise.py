@@ -513,9 +513,9 @@ def test_sums_of_squares_are_recognised(name):
     np.testing.assert_allclose(found.x, expected.x, atol=1e-7)
     assert found.value == pytest.approx(expected.value, rel=1e-12)
     for x in rng.normal(size=(3, 2)):
-        value, gradient = found.problem.value_and_gradient(x)
-        assert value == pytest.approx(expected.problem.fun(x), rel=1e-12)
-        np.testing.assert_allclose(gradient, expected.problem.jac(x), rtol=1e-9, atol=1e-12)
+        at = found.problem.at(x)
+        assert at.value == pytest.approx(expected.problem.fun(x), rel=1e-12)
+        np.testing.assert_allclose(at.gradient, expected.problem.jac(x), rtol=1e-9, atol=1e-12)
 
 
 def test_what_is_no_sum_of_squares():

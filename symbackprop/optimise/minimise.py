@@ -108,7 +108,7 @@ def minimize(
         able = [name for name, each in METHODS.items() if each.bounds]
         raise ValueError(f"minimize: {method} does not keep to bounds; {', '.join(able)} and {GAUSS_NEWTON} do")
     problem = ScipyProblem(f, x, data, caller, **where)
-    search = Search(problem, lambda at: (problem.fun(at), problem.jac(at)), method=method, **how)
+    search = Search(problem, method=method, **how)
     problem.prepare(curvature)
     guarded = Guarded(problem, search)
     derivatives: dict[str, Any] = {
@@ -219,7 +219,7 @@ def least_squares(
 def _squares(
     problem: Residuals, name: str, method: str, options: Mapping[str, Any] | None, how: Mapping[str, Any]
 ) -> Optimum:
-    search = Search(problem, problem.value_and_gradient, method=name, **how)
+    search = Search(problem, method=name, **how)
     bounds = {} if problem.bounds is None else {"bounds": problem.bounds}
     # The tolerance decides, as far as rounding lets it; the iterations are counted by the search.
     settings: dict[str, Any] = {

@@ -157,6 +157,7 @@ class Parameters:
         self.size: int = ends[-1]
         self._made = [self._maker(*each) for each in zip(self.symbols, self.slices, self.shapes, strict=True)]
         self._positive, self._nonnegative = self._assumed("positive"), self._assumed("nonnegative")
+        self._signed = bool((self._positive | self._nonnegative).any())
         somewhere = {symbol: 1.0 if "positive" in symbol.node.facts else 0.0 for symbol in self.symbols}
         self.start = self.pack({**somewhere, **starts}, "start")
         self.bounds = self._bounds(bounds, starts)
@@ -243,7 +244,7 @@ class Parameters:
 
     def keeps_assumptions(self, vector: Array) -> bool:
         """Tell whether what is assumed of the signs of the parameters holds."""
-        return bool((vector[self._positive] > 0).all() and (vector[self._nonnegative] >= 0).all())
+        return not self._signed or bool((vector[self._positive] > 0).all() and (vector[self._nonnegative] >= 0).all())
 
     def _assumed(self, fact: str) -> Array:
         """Mark the elements of the parameters of which a fact is assumed."""
@@ -254,11 +255,10 @@ class Parameters:
 
     def _bounds(self, given: object, chosen: Collection[Expr]) -> tuple[Array, Array] | None:
         """Give the lowest and the highest values, and move between them what was not chosen of the start."""
-        signed = self._positive | self._nonnegative
-        if given is None and not signed.any():
+        if given is None and not self._signed:
             return None
         name = self._caller.name
-        low, high = np.where(signed, 0.0, -np.inf), np.full(self.size, np.inf)
+        low, high = np.where(self._positive | self._nonnegative, 0.0, -np.inf), np.full(self.size, np.inf)
         read = {} if given is None else self.structure.read("bounds", given, self._caller)
         for symbol, part, shape in zip(self.symbols, self.slices, self.shapes, strict=True):
             pair = read.get(symbol, (None, None))

@@ -15,6 +15,7 @@ from symbackprop.lower import Function, compile
 from symbackprop.lower.structured import Structured
 from symbackprop.ops import symbol as make_symbol
 from symbackprop.optimise.parameters import Parameters, Params, Sizes, Structure
+from symbackprop.optimise.point import Point
 from symbackprop.train.arguments import Caller
 from symbackprop.train.optimisers import free_symbols
 
@@ -90,6 +91,10 @@ class Objective(ABC):
         self._constants = [array if array.ndim else array[()] for array in self.data.values()]
 
     @abstractmethod
+    def at(self, x: Array) -> Point:
+        """Give a point with value and gradient, from memory if they were asked for just now."""
+
+    @abstractmethod
     def hess(self, x: Array) -> Array:
         """Give the second derivative at a point, ``[size, size]``."""
 
@@ -155,18 +160,18 @@ class ScipyProblem(Objective):
         self.f = f
         self.evaluations = self.hessians = self.products = 0
         self._gradients = grad(f, self.parameters.symbols)
-        self._recent: list[tuple[Array, float, Array]] = []
+        self._recent: list[Point] = []
         self._constant: Any = None  # the Hessian, where it is the same everywhere
 
     # --- functions of the vector ------------------------------------------------------------------------------
 
     def fun(self, x: Array) -> float:
         """Give the value at a point."""
-        return self._at(x)[1]
+        return self.at(x).value
 
     def jac(self, x: Array) -> Array:
         """Give the gradient at a point, which was computed with the value."""
-        return self._at(x)[2].copy()
+        return self.at(x).gradient.copy()
 
     def hess(self, x: Array) -> Array:
         """Give the Hessian at a point, ``[size, size]``; one that is the same everywhere is computed once."""
@@ -210,15 +215,15 @@ class ScipyProblem(Objective):
         x, p = np.asarray(x, float), np.asarray(p, float)
         return self._joined(self._called(self.product_function, x, *self.parameters.arrays(p)))
 
-    def _at(self, x: Array) -> tuple[Array, float, Array]:
-        """Give a point with its value and gradient, from memory if they were asked for just now."""
+    def at(self, x: Array) -> Point:
+        """Give a point with value and gradient, from memory if they were asked for just now."""
         x = np.asarray(x, float)
         for known in self._recent:
-            if np.array_equal(known[0], x):
+            if known.is_at(x):
                 return known
         self.evaluations += 1
         value, *gradients = self._called(self.function, x)
-        found = x.copy(), float(value), self._joined(gradients)
+        found = Point(x.copy(), float(value), self._joined(gradients))
         self._recent = [found, *self._recent[: _KEPT - 1]]
         return found
 

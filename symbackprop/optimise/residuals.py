@@ -11,6 +11,7 @@ import numpy as np
 from symbackprop.autodiff import jacobian
 from symbackprop.lower import Function
 from symbackprop.optimise.parameters import Params
+from symbackprop.optimise.point import Point
 from symbackprop.optimise.problem import Objective
 from symbackprop.train.arguments import Caller
 
@@ -69,13 +70,13 @@ class Residuals(Objective):
         """Give the Jacobian of the residuals at a point, ``[residuals, size]``."""
         return self._kept("jacobian", x, self._matrix)
 
-    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+    def at(self, x: Array) -> Point:
         """Give what is minimised, half the sum of squares unless there is a loss, and its gradient ``Jᵀ r``."""
         r, J = self.fun(x), self.jac(x)
         with np.errstate(all="ignore"):  # what is not finite is reported by the search
             z = (r / self._scale) ** 2
             value = 0.5 * self._scale**2 * float(self._rho(z).sum()) + self._constant
-            return value, (self._slope(z) * r) @ J
+            return Point(x.copy(), value, (self._slope(z) * r) @ J)
 
     def hess(self, x: Array) -> Array:
         """Give ``Jᵀ J``, the Hessian of what is minimised without the curvature of the residuals."""

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from symbackprop.optimise.optimum import Optimum
+from symbackprop.optimise.point import Point
 from symbackprop.optimise.problem import AsMatrix
 from symbackprop.train.arguments import Caller, spoilt
 from symbackprop.train.fit import DivergedError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from symbackprop.optimise.problem import Objective, ScipyProblem
 
 Callback: TypeAlias = Callable[[int, Any, float], object]
-Measure: TypeAlias = Callable[["Array"], "tuple[float, Array]"]
 End: TypeAlias = Literal["", "start", "tolerance", "callback", "max_iter", "stuck", "unbounded", "curvature"]
 
 _PATIENCE = 30  # steps in a row that do not move: a trust region is 4³⁰ times smaller by then
@@ -35,31 +35,13 @@ class EndError(Exception):
         self.end: End = end
 
 
-class Point(NamedTuple):
-    """Where a search is.
-
-    Attributes:
-        x: the vector.
-        value: f there.
-        gradient: its gradient.
-    """
-
-    x: Array
-    value: float
-    gradient: Array
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether value and gradient are."""
-        return math.isfinite(self.value) and bool(np.isfinite(self.gradient).all())
-
-
 class Search:
     """One search for a minimum.
 
     Attributes:
         tol: the largest slope at which to stop.
         at: the point after the last iteration.
+        slope: the largest slope there that does not lead out of the bounds.
         values: f at the start and after each iteration.
         undefined: whether f was not finite at a point that was tried since.
     """
@@ -67,7 +49,6 @@ class Search:
     def __init__(
         self,
         problem: Objective,
-        measure: Measure,
         *,
         method: str,
         tol: float | None,
@@ -79,7 +60,6 @@ class Search:
 
         Args:
             problem: the objective.
-            measure: gives value and gradient at a point.
             method: by which the minimum is sought.
             tol: the largest slope at which to stop, 1e-6 in float64 and 1e-3 in float32 unless told.
             max_iter: the most iterations.
@@ -91,7 +71,6 @@ class Search:
             ValueError: the tolerance or the number of iterations is none.
         """
         self._problem = problem
-        self._measure = measure
         self._method = method
         self._callback = callback
         self._progress = progress
@@ -101,14 +80,12 @@ class Search:
         self._idle = 0
         self._numpy_errors = np.geterr()
         self.tol = _tolerance(tol, problem)
-        self.at = self._point(problem.x0)
+        self.at = problem.at(problem.x0)
+        self.slope = self._largest(self.at)
         self.values = [self.at.value]
         self.undefined = False
         if not self.at.is_finite:
             raise DivergedError(self._bad_start())
-
-    def _point(self, x: Array) -> Point:
-        return Point(x.copy(), *self._measure(x))
 
     def _bad_start(self) -> str:
         problem, caller = self._problem, self._problem.caller
@@ -122,14 +99,16 @@ class Search:
             what = f"the derivative by {', '.join(names)} is not finite"
         return f"{caller.name}: {what} at the start; begin elsewhere, with start="
 
-    @property
-    def slope(self) -> float:
-        """The largest slope that does not lead out of the bounds: ``‖x − P(x − ∇f)‖∞``."""
-        limits, gradient = self._problem.parameters.bounds, self.at.gradient
+    def _largest(self, at: Point) -> float:
+        """Give the largest slope that does not lead out of the bounds: ``‖x − P(x − ∇f)‖∞``."""
+        limits, gradient = self._problem.parameters.bounds, at.gradient
         if limits is not None:
             low, high = limits
-            gradient = np.clip(gradient, self.at.x - high, self.at.x - low)
+            gradient = np.clip(gradient, at.x - high, at.x - low)
         return float(np.abs(gradient).max(initial=0.0))
+
+    def _move(self, to: Point) -> None:
+        self.at, self.slope = to, self._largest(to)
 
     @property
     def is_done(self) -> bool:
@@ -142,10 +121,11 @@ class Search:
         Raises:
             StopIteration: the search is to end here.
         """
-        if np.array_equal(x, self.at.x):
+        if self.at.is_at(x):
             self._idle += 1
         else:
-            self.at, self._idle, self.undefined = self._point(x), 0, False
+            self._move(self._problem.at(x))
+            self._idle, self.undefined = 0, False
         self.values.append(self.at.value)
         self._show(1, f"f {self.at.value:.6g}, slope {self.slope:.2g}")
         if self._is_told_to_stop():
@@ -185,9 +165,10 @@ class Search:
                 except EndError as error:
                     self._end = error.end
         if found is not None:
-            last = self._point(np.asarray(found.x, float))
+            last = self._problem.at(np.asarray(found.x, float))
             self.undefined = self.undefined or not last.is_finite
-            self.at = last if last.is_finite else self.at
+            if last.is_finite:
+                self._move(last)
             if found.success and not settles:
                 self._end = self._end or "stuck"
         return self._optimum(found, time.perf_counter() - began)
@@ -264,11 +245,11 @@ class Guarded:
 
     def jac(self, x: Array) -> Array:
         """Give the gradient."""
-        return self._point(x).gradient
+        return self._point(x).gradient.copy()
 
     def hess(self, x: Array) -> Array:
         """Give the Hessian; behind the wall nobody uses it, and some methods want one."""
-        H: Array = finite(self._problem.hess(x)) if self._measured(x).is_finite else np.eye(len(x))
+        H: Array = finite(self._problem.hess(x)) if self._is_defined(x) else np.eye(len(x))
         return H
 
     def structured_hess(self, x: Array) -> Any:
@@ -277,20 +258,20 @@ class Guarded:
 
     def hessp(self, x: Array, p: Array) -> Array:
         """Give the Hessian-vector product."""
-        Hp: Array = finite(self._problem.hessp(x, p)) if self._measured(x).is_finite else p
+        Hp: Array = finite(self._problem.hessp(x, p)) if self._is_defined(x) else p
         return Hp
 
-    def _measured(self, x: Array) -> Point:
-        if not self._problem.parameters.keeps_assumptions(x):
-            return Point(x, math.nan, np.full_like(x, math.nan))
-        return Point(x, self._problem.fun(x), self._problem.jac(x))
+    def _is_defined(self, x: Array) -> bool:
+        return self._problem.parameters.keeps_assumptions(x) and self._problem.at(x).is_finite
 
     def _point(self, x: Array) -> Point:
-        point, before = self._measured(x), self._search.at
-        if point.value == -math.inf:
-            raise EndError("unbounded")
-        if point.is_finite:
-            return point
+        before = self._search.at
+        if self._problem.parameters.keeps_assumptions(x):
+            point = self._problem.at(x)
+            if point.value == -math.inf:
+                raise EndError("unbounded")
+            if point.is_finite:
+                return point
         self._search.undefined = True
         step = x - before.x
         distance = float(step @ step)
