@@ -747,6 +747,11 @@ def test_every_mistake_names_what_is_wrong():
             "bfgs cannot use hessian='full'",
         ),
         (lambda: sb.minimize(f, [w, b], data, method="newton", hessian="half"), ValueError, '"full" or "product"'),
+        (
+            lambda: sb.minimize(f, [w, b], data, method="Gauss_Newton", hessian="full"),
+            ValueError,
+            "makes its own Hessian of residuals",
+        ),
         (lambda: sb.minimize(f, [w, b], data, tol=0), ValueError, "tol is a positive number"),
         (lambda: sb.minimize(f, [w, b], data, max_iter=0), ValueError, "max_iter is a whole number from 1 up, not 0"),
         (lambda: sb.minimize(sb.sum(w.astype("int64")), w, sizes={"D": 2}), NotDifferentiableError, "grad"),

@@ -73,6 +73,16 @@ _SPELLINGS = {"l-bfgs-b": "l-bfgs", "lbfgs": "l-bfgs"}
 GAUSS_NEWTON = "gauss-newton"
 
 
+def spelt(name: object) -> str:
+    """Spell the name of a method as it is spelt here.
+
+    >>> spelt("L-BFGS-B"), spelt("Gauss_Newton")
+    ('l-bfgs', 'gauss-newton')
+    """
+    plain = str(name).lower().replace("_", "-")
+    return _SPELLINGS.get(plain, plain)
+
+
 def method_named(name: object) -> Method:
     """Find a method by its name, in any case.
 
@@ -82,8 +92,8 @@ def method_named(name: object) -> Method:
     >>> method_named("L-BFGS-B").scipy
     'L-BFGS-B'
     """
-    wanted = str(name).lower().replace("_", "-")
-    found = METHODS.get(_SPELLINGS.get(wanted, wanted))
+    wanted = spelt(name)
+    found = METHODS.get(wanted)
     if found is None:
         known = [*METHODS, GAUSS_NEWTON]
         raise ValueError(

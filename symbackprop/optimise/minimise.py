@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from symbackprop.errors import DtypeError, did_you_mean
 from symbackprop.expr import Expr
-from symbackprop.optimise.methods import GAUSS_NEWTON, METHODS, Method, method_named
+from symbackprop.optimise.methods import GAUSS_NEWTON, METHODS, Method, method_named, spelt
 from symbackprop.optimise.optimum import Optimum
 from symbackprop.optimise.parameters import Params, Sizes, Structure
 from symbackprop.optimise.problem import ScipyProblem, caller_for, scipy_optimize
@@ -97,8 +97,10 @@ def minimize(
     caller = caller_for("minimize")
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "callback": callback, "progress": progress}
     where: dict[str, Any] = {"start": start, "bounds": bounds, "sizes": sizes}
-    if str(method).lower() == GAUSS_NEWTON:
+    if spelt(method) == GAUSS_NEWTON:
         caller.check_scalar("f", f)
+        if hessian is not None:
+            raise ValueError(f"minimize: {method} makes its own Hessian of residuals; leave out hessian={hessian!r}")
         residuals, constants = residuals_of(f, Structure.of(x, caller).symbols, "minimize")
         squares = Residuals(residuals, x, data, caller, constants=constants, **where)
         return _squares(squares, GAUSS_NEWTON, "trf", options, how)
@@ -109,7 +111,8 @@ def minimize(
         raise ValueError(f"minimize: {method} does not keep to bounds; {', '.join(able)} and {GAUSS_NEWTON} do")
     problem = ScipyProblem(f, x, data, caller, **where)
     search = Search(problem, method=method, **how)
-    problem.prepare(curvature)
+    if not search.is_done:
+        problem.prepare(curvature)
     guarded = Guarded(problem, search)
     derivatives: dict[str, Any] = {
         "full": {"hess": guarded.hess},
@@ -118,7 +121,6 @@ def minimize(
         "none": {},
     }
     settings = chosen.options(search.tol, max_iter) | dict(options or {})
-
     optimize = scipy_optimize()
     return search.run(
         lambda: optimize.minimize(
