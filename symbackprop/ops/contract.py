@@ -504,6 +504,8 @@ def _einsum_vjp(g: Expr, y: Expr, *xs: Expr, subscripts: str, position: int) -> 
 def _einsum_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
     subscripts = params["subscripts"]
     (first, *rest), out = _split(subscripts)
+    if rest == [first] and len({*first}) == len(first) and out == first[:-1]:
+        return Form("np.vecdot($*)")
     if rest:
         alike = all({*term} == {*first} for term in rest)  # no order to choose, and nothing that BLAS could do
         return Form(f'np.einsum("{subscripts}", $*{"" if alike else ", optimize=True"})')

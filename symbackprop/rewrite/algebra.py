@@ -7,6 +7,8 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 
 from __future__ import annotations
 
+from string import ascii_lowercase
+
 from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, apply, scalar_value
@@ -21,12 +23,15 @@ from symbackprop.ops import (
     minimum,
     multiply,
     negative,
+    outer,
     power,
     sqrt,
     square,
     symbol,
     where,
 )
+from symbackprop.ops.contract import EINSUM
+from symbackprop.ops.layout import EXPAND_DIMS, expand_dims
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, one_arithmetic, stated
 
@@ -233,6 +238,34 @@ def _spread_by_factor(found: Bindings) -> bool:
     return dims.broadcast(inner, found["s"].shape) != inner
 
 
+def _by_rows(expr: Expr) -> Expr | None:
+    """Multiply last with what is the same along the last two axes: rows of NumPy's inner loop become longer."""
+    for laid, other in (expr.inputs, expr.inputs[::-1]):
+        if laid.op is not EXPAND_DIMS or laid.inputs[0].op is not multiply or expr.ndim < 3:
+            continue
+        one, two = (_laid(operand, laid) for operand in laid.inputs[0].inputs)
+        for u, v in ((one, two), (two, one)):
+            if u.shape[-2:] == (1, 1) and other.shape[-2:] == (expr.shape[-2], 1) and other.shape[-2] != 1:
+                return u * (v * other)
+    return None
+
+
+def _laid(operand: Expr, like: Expr) -> Expr:
+    """Give an operand of a product the axes that the product got."""
+    product = like.inputs[0]
+    return expand_dims(expand_dims(operand, range(-product.ndim, -operand.ndim)), like.params["axes"])
+
+
+def _dot_of_rows(expr: Expr) -> Expr | None:
+    """Sum squares without an array of them, in one call."""
+    (rows,) = expr.inputs[0].inputs
+    if expr.params["axes"] != (-1,) or not 2 <= rows.ndim <= len(ascii_lowercase) or rows.dtype != expr.dtype:
+        return None
+    labels = ascii_lowercase[: rows.ndim]
+    found = apply(EINSUM, rows, rows, subscripts=f"{labels},{labels}->{labels[:-1]}")
+    return expand_dims(found, -1) if expr.params["keepdims"] else found
+
+
 def _gather() -> tuple[Rule, ...]:
     x, y, s, t = (symbol(name) for name in "xyst")
 
@@ -262,6 +295,30 @@ def _gather() -> tuple[Rule, ...]:
         ),
         common("common_array_sum", s * x + s * y, s * (x + y)),
         common("common_array_difference", s * x - s * y, s * (x - y)),
+        Rule(
+            name="outer_product_by_rows",
+            equation="(uᵢ vₖ) Sⱼ = uᵢ (vₖ Sⱼ), which is multiplied in longer rows",
+            strength=REAL,
+            roots=(multiply,),
+            rewrite=_by_rows,
+            examples=lambda: [
+                outer(symbol("u", "N"), symbol("v", "D"))[:, None] * symbol("S", ("M", "N", "K"))[:, :, :, None],
+                symbol("S", ("N", "K", 1)) * outer(symbol("u", "N"), symbol("v", "D"))[:, None],
+            ],
+            fits=lambda ops: EXPAND_DIMS in ops,
+        ),
+        Rule(
+            name="dot_of_rows",
+            equation="sum(x², axis=-1) = Σⱼ xᵢⱼ xᵢⱼ",
+            strength=REAL,
+            roots=(SUM,),
+            rewrite=_dot_of_rows,
+            examples=lambda: [
+                apply(SUM, square(symbol("x", ("N", "D"))), axes=(-1,), keepdims=False),
+                apply(SUM, square(symbol("x", ("N", "M", "D"))), axes=(-1,), keepdims=True),
+            ],
+            fits=lambda ops: ops == (square,),
+        ),
     )
 
 
