@@ -497,6 +497,16 @@ def test_a_hessian_is_the_jacobian_of_the_gradient():
             'jacobian: mode is "reverse", "forward" or "auto", not \'backward\'',
         ),
         (
+            lambda x, y, k: sb.hessian(sb.sum((h := sb.sin(x)) * x), [x, h]),
+            ArgumentError,
+            "hessian: sin(x)[3] is computed from x[3]; differentiate by expressions that do not depend on one another",
+        ),
+        (
+            lambda x, y, k: sb.hvp(sb.sum((h := sb.sin(x)) * x), [h, x], [x, x]),
+            ArgumentError,
+            "hvp: sin(x)[3] is computed from x[3]; differentiate by expressions that do not depend on one another",
+        ),
+        (
             lambda x, y, k: sb.hessian(sb.sum(x), x, mode=None),
             ValueError,
             'hessian: mode is "reverse", "forward" or "auto", not None',

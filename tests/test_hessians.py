@@ -135,6 +135,36 @@ def test_a_hessian_of_one_in_a_list_is_one_block():
     np.testing.assert_array_equal(sb.evaluate(block, {x: [1, 2, 3]}), sb.evaluate(sb.hessian(f, x), {x: [1, 2, 3]}))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_derivatives_have_the_dtype_of_what_is_differentiated_by(mode):
+    x, y = sb.symbol("x", 3, "float32"), sb.symbol("y", 2)
+    f = sb.sum(x * x).astype("float64") * sb.sum(y**3)
+    H = sb.hessian(f, [x, y], mode=mode)
+    G = sb.gauss_newton(f, [y, x], [x, y], mode=mode)
+    xv, yv = np.array([0.5, -1, 2], "float32"), np.array([1.5, -0.5])
+    expected = [
+        [2 * (yv**3).sum() * np.eye(3), 6 * np.outer(xv, yv**2)],
+        [6 * np.outer(yv**2, xv), 6 * (xv @ xv) * np.diag(yv)],
+    ]
+    for i, j in np.ndindex(2, 2):
+        for block in (H[i][j], G[i][j]):
+            assert block.dtype == [x, y][j].dtype
+            np.testing.assert_allclose(sb.evaluate(block, {x: xv, y: yv}), expected[i][j], rtol=1e-6)
+    for target, J in zip([x, y], sb.jacobian(sb.sum(y) * x, [x, y], mode=mode), strict=True):
+        assert J.dtype == target.dtype
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_arrays_without_elements_have_derivatives_without_elements(mode):
+    x, y = sb.symbol("x", (0, 2)), sb.symbol("y", 3)
+    values = {x: np.zeros((0, 2)), y: np.ones(3)}
+    H = sb.hessian(sb.sum(x**2) + sb.sum(y**2), [x, y], mode=mode)
+    assert sb.evaluate(H[0][0], values).shape == (0, 2, 0, 2)
+    assert sb.evaluate(H[1][0], values).shape == (3, 0, 2)
+    np.testing.assert_array_equal(sb.evaluate(H[1][1], values), 2 * np.eye(3))
+    assert sb.evaluate(sb.jacobian(sb.sin(x), x, mode=mode), values).shape == (0, 2, 0, 2)
+
+
 def test_products_with_lists_are_those_of_the_blocks():
     """jvp, vjp and hvp of several inputs and outputs against the matrices that they multiply by."""
     U, V, T, b = sb.symbols("U[4,2] V[3,2] T[4,3] b")

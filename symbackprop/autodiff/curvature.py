@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import reduce
 from typing import TypeAlias, overload
 
 from symbackprop import dims
@@ -22,7 +23,7 @@ from symbackprop.expr import Expr, Operand, common_graph
 from symbackprop.graph import attributed
 from symbackprop.op import substituted
 from symbackprop.ops.contract import tensordot
-from symbackprop.ops.elementwise import astype, negative
+from symbackprop.ops.elementwise import add, astype, negative
 from symbackprop.ops.layout import broadcast_to, zeros_like
 from symbackprop.ops.leaf import as_expr
 
@@ -138,19 +139,29 @@ def _sandwich(
     jacobians = [] if forward else [jacobian(r, xs, unused="zeros", skip=skip) for r in rs]
     if jacobians:  # that some r depends on each x is what has to hold
         pulled_back([(r, zeros_like(r)) for r in rs], xs, "error", what, skip=skip)
+    below = [{*r.graph.reachable([r.number])} for r in rs]
     rows: list[list[Expr]] = []
     for i, each in enumerate(xs):
+        moved = [k for k, numbers in enumerate(below) if each.number in numbers] or [*range(len(rs))]
         if forward:
-            tangents = pushed_forward(rs, [(each, identity_of(each))], "error", what, skip)
+            tangents = pushed_forward([rs[k] for k in moved], [(each, identity_of(each))], "error", what, skip)
         else:
-            tangents = [last_axes_first(row[i], each.ndim) for row in jacobians]
-        bent = changed(pulled_back(list(zip(gradients, tangents, strict=True)), rs, "zeros", what, skip=skip))
+            tangents = [last_axes_first(jacobians[k][i], each.ndim) for k in moved]
+        slopes = [gradients[k] for k in moved]
+        reached = {*rs[0].graph.reachable([slope.number for slope in slopes])}
+        felt = [k for k, r in enumerate(rs) if r.number in reached] or [0]
+        bent = pulled_back(list(zip(slopes, tangents, strict=True)), [rs[k] for k in felt], "zeros", what, skip=skip)
+        cotangents = dict(zip(felt, changed(bent), strict=True))
+        if forward:
+            seeds = [(rs[k], cotangent) for k, cotangent in cotangents.items()]
+            found = pulled_back(seeds, xs[i:], "zeros", what, skip=skip)
+        else:
+            found = [
+                _summed([(cotangent, jacobians[k][j], rs[k].ndim) for k, cotangent in cotangents.items()])
+                for j in range(i, len(xs))
+            ]
         above = [last_axes_first(rows[j][i], each.ndim) for j in range(i)]
-        if forward:
-            found = pulled_back(list(zip(rs, bent, strict=True)), xs[i:], "zeros", what, skip=skip)
-        else:
-            found = [_summed(bent, [row[j] for row in jacobians], rs) for j in range(i, len(xs))]
-        rows.append(above + found)
+        rows.append([astype(block, x_j.dtype) for block, x_j in zip(above + found, xs, strict=True)])
     return rows[0][0] if isinstance(x, Expr) else rows
 
 
@@ -161,14 +172,10 @@ def _elements(exprs: Sequence[Expr]) -> Size:
     return total
 
 
-def _summed(lefts: Sequence[Expr], rights: Sequence[Expr], rs: Sequence[Expr]) -> Expr:
-    """Multiply over the axes of r, and add."""
-    with attributed(rs[0].node.origin(backward=True)):
-        terms = [tensordot(left, right, axes=r.ndim) for left, right, r in zip(lefts, rights, rs, strict=True)]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        return total
+def _summed(pairs: Sequence[tuple[Expr, Expr, int]]) -> Expr:
+    """Multiply over so many axes, and add."""
+    with attributed(pairs[0][0].node.origin(backward=True)):
+        return reduce(add, (tensordot(left, right, axes=count) for left, right, count in pairs))
 
 
 # --- Fisher information ---------------------------------------------------------------------------------------

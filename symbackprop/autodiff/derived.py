@@ -16,7 +16,7 @@ from symbackprop.autodiff.reverse import (
     unwrapped,
 )
 from symbackprop.dims import Size
-from symbackprop.errors import ShapeError
+from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.graph import attributed
 from symbackprop.ops.contract import eye
@@ -150,7 +150,7 @@ def hvp(
 
     Raises:
         ShapeError: the vector's last axes are not x's, or the vectors differ in their extra axes.
-        ArgumentError: there are more vectors than expressions, or fewer.
+        ArgumentError: there are more vectors than expressions, or fewer; one expression is computed from another.
         NotDifferentiableError: as for `grad`.
 
     >>> import symbackprop as sb
@@ -163,8 +163,25 @@ def hvp(
     moves = directions(x, vector, "hvp", "vector")
     xs = [each for each, _ in moves]
     gradients = grad(f, xs, skip=skip)
+    _check_apart(xs, "hvp")
     seeds = [(gradient, v) for gradient, (_, v) in zip(gradients, moves, strict=True)]
     return unwrapped(pulled_back(seeds, xs, "zeros", "hvp", skip=skip), x)
+
+
+def _check_apart(xs: Sequence[Expr], what: str) -> None:
+    """Check that no expression is computed from another: the order of derivatives by them would matter.
+
+    Raises:
+        ArgumentError: one is.
+    """
+    numbers = {x.number for x in xs}
+    for x in xs if len(numbers) > 1 else ():
+        for other in numbers.intersection(x.graph.reachable([x.number])) - {x.number}:
+            msg = (
+                f"{what}: {x.describe()} is computed from {Expr(x.graph, other).describe()}; "
+                "differentiate by expressions that do not depend on one another"
+            )
+            raise ArgumentError(msg)
 
 
 # --- Jacobians and Hessians -----------------------------------------------------------------------------------
@@ -225,7 +242,7 @@ def jacobian(
         skip: names of passes and rules to leave out, as for `grad`.
 
     Returns:
-        An expression of shape ``y.shape + x.shape``, for each x if they are several.
+        An expression of shape ``y.shape + x.shape`` and x's dtype, for each x if they are several.
 
     Raises:
         NotDifferentiableError: y or x is no float, or y does not depend on x.
@@ -254,7 +271,7 @@ def jacobian(
     found = []
     for each in xs:
         (pushed,) = pushed_forward([y], [(each, identity_of(each))], unused, "jacobian", skip)
-        found.append(last_axes_first(pushed, y.ndim))
+        found.append(astype(last_axes_first(pushed, y.ndim), each.dtype))
     return unwrapped(found, x)
 
 
@@ -284,6 +301,7 @@ def hessian(
 
     Raises:
         NotDifferentiableError: as for `grad`.
+        ArgumentError: one expression is computed from another.
         ValueError: another mode.
 
     >>> import symbackprop as sb
@@ -302,6 +320,7 @@ def hessian(
         return jacobian(grad(f, x, skip=skip), x, mode=mode, unused="zeros", skip=skip)
     xs = [*x]
     gradients = grad(f, xs, skip=skip)
+    _check_apart(xs, "hessian")
     blocks: dict[tuple[int, int], Expr] = {}
     for i, gradient in enumerate(gradients):
         mine = [j for j in range(len(xs)) if j == i or _takes(i, j, xs, mode)]
@@ -315,7 +334,7 @@ def hessian(
         for j, block in zip(mine, found, strict=True):
             blocks[i, j] = block
             if j != i:
-                blocks[j, i] = last_axes_first(block, xs[j].ndim)
+                blocks[j, i] = astype(last_axes_first(block, xs[j].ndim), xs[i].dtype)
     return [[blocks[i, j] for j in range(len(xs))] for i in range(len(xs))]
 
 
