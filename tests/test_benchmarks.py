@@ -5,6 +5,7 @@ import pytest
 
 import symbackprop as sb
 from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
+from tests.benchmarks.products import ROWS, functions, operations
 from tests.benchmarks.timing import in_turns
 
 DIFFERENT = list({(problem.name, problem.wrt): problem for problem in PROBLEMS}.values())
@@ -45,6 +46,14 @@ def test_parts_by_hand_are_smaller_and_stand_for_the_hessian(problem: Problem):
     assert kept.nbytes < hessian.nbytes
     _close(problem.structure.filled(values, *parts), hessian)
     assert sum(part.size for part in parts) < hessian.size
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_products_in_both_orders_are_the_same(row):
+    ordered, written, arrays = functions(row._replace(sizes=dict.fromkeys("MNKLD", 6)))
+    for found, right in zip(ordered(*arrays), written(*arrays), strict=True):
+        _close(found, right)
+    assert operations(ordered, row.sizes) <= 1.01 * operations(written, row.sizes)  # roots of weights are new
 
 
 def test_memory_counts_what_a_call_takes_over_arguments_and_result():
