@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from symbackprop import ops
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.op import CONSTANT, SIZE, Op
+from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
 from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.ops.index import SLICE
@@ -34,6 +34,7 @@ _ELEMENTS = frozenset({"positive", "nonnegative"})
 _MATRIX = frozenset({"symmetric", "orthogonal", "positive_definite", "positive_semidefinite"})
 _DEFINITE = frozenset({"symmetric", "positive_definite", "positive_semidefinite"})
 _SUMS = frozenset({SUM, MEAN})
+_SHARES = frozenset({ops.sigmoid, SOFTMAX})
 _EVEN = frozenset({ops.square, ops.abs, ops.cos, ops.cosh})
 _COMMUTATIVE = frozenset({ops.add, ops.multiply, ops.maximum, ops.minimum})
 _REMEMBERED: WeakKeyDictionary[Graph, dict[int, Facts]] = WeakKeyDictionary()
@@ -110,6 +111,8 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     signs = _SIGNS.get(node.op) if node.dtype.kind == "f" else None  # integers wrap around
     facts = declared | (set(signs(below)) if signs else set())
     if node.op is ops.add and node.dtype.kind == "f" and _is_rest(expr, lambda operand: found[operand.number]):
+        facts.add("nonnegative")
+    if node.op is ops.subtract and node.dtype.kind == "f" and _is_complement(expr):
         facts.add("nonnegative")
     if is_square(expr):
         facts |= _of_matrix(expr, below, lambda operand: found[operand.number])
@@ -215,6 +218,13 @@ def _is_rest(expr: Expr, look: Callable[[Expr], Facts]) -> bool:
         rest.op is ops.subtract and rest.inputs[1] is x and "nonnegative" in look(rest.inputs[0])
         for x, rest in (expr.inputs, expr.inputs[::-1])
     )
+
+
+def _is_complement(expr: Expr) -> bool:
+    """Tell whether this is 1 less a probability or the square of one, which are at most 1 when rounded too."""
+    one, share = expr.inputs
+    share = share.inputs[0] if share.op is ops.square else share
+    return scalar_value(one) == 1 and share.op in _SHARES
 
 
 def _opposite(left: Expr, right: Expr) -> bool:
