@@ -703,6 +703,7 @@ def test_newton_with_two_hundred_thousand_parameters():
 
 def test_every_mistake_names_what_is_wrong():
     X, y, w, b, k = sb.symbols("X[N,D] y[N] w[D] b k[2]")
+    n = sb.symbol("n", 2, "int64")
     f = sb.sum((X @ w + b - y) ** 2)
     data = {X: XV, y: YV}
     for call, error, message in [
@@ -755,6 +756,7 @@ def test_every_mistake_names_what_is_wrong():
         (lambda: sb.minimize(f, [w, b], data, tol=0), ValueError, "tol is a positive number"),
         (lambda: sb.minimize(f, [w, b], data, max_iter=0), ValueError, "max_iter is a whole number from 1 up, not 0"),
         (lambda: sb.minimize(sb.sum(w.astype("int64")), w, sizes={"D": 2}), NotDifferentiableError, "grad"),
+        (lambda: sb.minimize(sb.sum(n), n), DtypeError, r"the parameter n\[2\] has dtype int64, and a search moves"),
         (lambda: sb.least_squares(2.0, w), DtypeError, "least_squares: r is float, not an expression"),
         (lambda: sb.least_squares(w, w, method="lm"), ValueError, "there is no method 'lm'; there are trf, dogbox"),
         (lambda: sb.least_squares(w, w, loss="hubert"), ValueError, "did you mean 'huber'"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.autodiff.forward import bind_sizes
-from symbackprop.errors import ArgumentError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr
 from symbackprop.train.arguments import Caller
 
@@ -48,6 +48,7 @@ class Structure:
 
         Raises:
             ArgumentError: something in it is no symbol, or there twice; or there is nothing.
+            DtypeError: a symbol is no float.
         """
         keys, single, by_symbol = None, isinstance(x, Expr), False
         starts: dict[Expr, Any] = {}
@@ -62,6 +63,11 @@ class Structure:
         seen: set[Expr] = set()
         for symbol in given:
             caller.check_symbol("the parameters are symbols", symbol)
+            if symbol.dtype.kind != "f":
+                raise DtypeError(
+                    f"{caller.name}: the parameter {symbol.describe()} has dtype {symbol.dtype}, and a search moves "
+                    'floats: declare it with dtype="float64"'
+                )
             lost = [fact for fact in symbol.node.facts if fact not in _OF_ELEMENTS]
             if lost:
                 raise ArgumentError(
