@@ -54,6 +54,14 @@ def test_the_laplace_approximation_agrees_with_what_is_known():
     assert laplace == pytest.approx(integrated, abs=0.1)
 
 
+def test_newton_steps_by_the_parts_of_a_hessian_end_at_the_best_factorisation():
+    printed = output_of("hessian_structure.py")
+    assert "bc->abac, 16 numbers for 230400" in printed
+    assert float(re.search(r"they differ by (\S+)", printed)[1]) <= 1e-9
+    found, best = map(float, re.search(r"‖² = ([\d.]+); .* below ([\d.]+)", printed).groups())
+    assert found == pytest.approx(best, rel=1e-9)
+
+
 def test_the_curvature_of_a_network_is_found_with_and_without_its_hessian():
     pytest.importorskip("sklearn")
     printed = output_of("curvature.py")
