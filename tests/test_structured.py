@@ -1,13 +1,16 @@
 """Results that are kept as their parts: the same numbers as the dense array, and far fewer of them."""
 
+import math
+
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse
 
 import symbackprop as sb
 from symbackprop import dims
 from symbackprop.errors import ShapeError
-from tests.test_tensor import PROBLEMS, SIZES, STRUCTURED, arrays_for
+from tests.test_tensor import CHAINS, PROBLEMS, SIZES, STRUCTURED, Walk, arrays_for, rosenbrock
 
 
 def both(problem):
@@ -18,23 +21,57 @@ def both(problem):
     return kept, sb.compile(inputs, hessian)(*arrays), dims.bind(x.shape, SIZES)
 
 
+def check_parts(kept, dense, columns):
+    """Compare what is computed from parts with the same of the dense array, whose last axes are the columns."""
+    scale = 1e-10 * np.abs(dense).max(initial=1)
+    assert kept.shape == dense.shape
+    np.testing.assert_allclose(np.asarray(kept), dense, rtol=1e-12, atol=scale)
+    rows = dense.ndim - columns
+    vector = np.random.default_rng(1).normal(size=dense.shape[rows:])
+    matrix = dense.reshape(math.prod(dense.shape[:rows]), vector.size)
+    np.testing.assert_allclose(kept @ vector, (matrix @ vector.ravel()).reshape(dense.shape[:rows]), atol=scale * 10)
+    np.testing.assert_allclose(kept.sparse(rows).toarray(), matrix, atol=scale)
+    half = dense.ndim // 2
+    if dense.shape[:half] == dense.shape[half:]:
+        square = dense.reshape(math.prod(dense.shape[:half]), -1)
+        np.testing.assert_allclose(kept.diagonal().ravel(), np.diag(square), atol=scale)
+        np.testing.assert_allclose(kept.trace(), np.trace(square), atol=scale * 10)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the branch that is not chosen is computed
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.__name__)
+@pytest.mark.parametrize("problem", [*PROBLEMS, *CHAINS], ids=lambda problem: problem.__name__)
 def test_the_parts_are_the_dense_hessian(problem):
     kept, dense, shape = both(problem)
-    assert kept.shape == dense.shape
     assert kept.dtype == dense.dtype
-    np.testing.assert_allclose(np.asarray(kept), dense, rtol=1e-12, atol=1e-12)
     if isinstance(kept, np.ndarray):
+        np.testing.assert_allclose(kept, dense, rtol=1e-12, atol=1e-12)
         return
-    vector = np.random.default_rng(1).normal(size=shape)
-    matrix = dense.reshape(vector.size, vector.size)
-    np.testing.assert_allclose(kept @ vector, np.tensordot(dense, vector, vector.ndim), atol=1e-10)
-    np.testing.assert_allclose(kept.diagonal().ravel(), np.diag(matrix), atol=1e-10)
-    np.testing.assert_allclose(kept.trace(), np.trace(matrix))
-    sparse = kept.sparse()
-    assert isinstance(sparse, scipy.sparse.coo_array)
-    np.testing.assert_allclose(sparse.toarray(), matrix, atol=1e-10)
+    check_parts(kept, dense, len(shape))
+    assert isinstance(kept.sparse(), scipy.sparse.coo_array)
+
+
+@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_parts_of_what_linear_operations_make_of_identities_are_right(seed):
+    with sb.Graph():
+        walk = Walk(seed)
+        x = walk.start()
+        for _ in range(int(walk.rng.integers(1, 6))):
+            x = walk.step(x)
+        arrays = [walk.rng.normal(size=each.shape) for each in walk.inputs]
+        dense = sb.evaluate(x, dict(zip(walk.inputs, arrays, strict=True)))
+        kept = sb.compile(walk.inputs, x, structured=True)(*arrays)
+    if isinstance(kept, sb.Structured):
+        check_parts(kept, dense, int(walk.rng.choice([k for k in range(x.ndim + 1) if is_cut(kept, x.ndim - k)])))
+
+
+def is_cut(kept, axes):
+    """Tell whether the first axes can be rows: no reshape has put the last of them and the next together."""
+    try:
+        kept.sparse(axes)
+    except ShapeError:
+        return False
+    return True
 
 
 def test_what_has_structure_is_small():
@@ -77,6 +114,19 @@ def test_a_jacobian_of_rows_is_sparse():
     assert sparse.shape == (4, 12)
     assert sparse.nnz == 12
     np.testing.assert_allclose(sparse.toarray()[1, 3:6], [6, 8, 10])
+
+
+def test_a_hessian_of_a_chain_is_a_few_vectors():
+    inputs, f, x = rosenbrock()
+    kept = sb.compile(inputs, sb.hessian(f, x), structured=True)(np.linspace(-1, 1, 1000))
+    assert str(kept).startswith("<Structured (1000, 1000): a->aa[1:1000, 0:999] + a->aa[0:999, 1:1000] + a->aa, 2998 ")
+    assert kept.nbytes < 3 * 8 * 1000
+    sparse = kept.sparse()
+    assert sparse.nnz == 1000 + 2 * 999
+    expected = scipy.optimize.rosen_hess(np.linspace(-1, 1, 1000))
+    np.testing.assert_allclose(sparse.toarray(), expected, atol=1e-10)
+    vector = np.cos(np.arange(1000))
+    np.testing.assert_allclose(kept @ vector, scipy.optimize.rosen_hess_prod(np.linspace(-1, 1, 1000), vector))
 
 
 def test_outputs_with_and_without_structure_keep_their_places():

@@ -5,6 +5,8 @@ import pytest
 
 import symbackprop as sb
 from symbackprop import dims
+from symbackprop.rewrite.pipeline import run
+from tests.round_trip import check_round_trip
 
 SIZES = {"N": 5, "D": 3, "K": 2, "M": 4, "H": 6}
 
@@ -128,6 +130,108 @@ def test_the_sum_of_a_matrix_and_an_identity_is_made_in_place_only_where_that_is
     np.testing.assert_allclose(other, before @ before + np.eye(5))
     np.testing.assert_allclose(square, before @ before)
     assert "copy()" not in sb.compile([A], product).source
+
+
+# --- slices of identities ---------------------------------------------------------------------------------------
+
+
+def rosenbrock():
+    x = sb.symbol("x", "N")
+    return [x], sb.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), x
+
+
+def uncoupled_rosenbrock():
+    x = sb.symbol("x", 6)
+    return [x], sb.sum(100 * (x[1::2] - x[::2] ** 2) ** 2 + (1 - x[::2]) ** 2), x
+
+
+def second_differences():
+    x, w = sb.symbols("x[N] w[N]")
+    bend = sb.exp(x[2:] - 2 * x[1:-1] + x[:-2])
+    return [x, w], sb.sum(bend**2 * w[1:-1]), x
+
+
+def differences_of_differences():
+    x = sb.symbol("x", "N")
+    first = sb.tanh(x[1:] - x[:-1])
+    return [x], sb.sum((first[1:] - first[:-1]) ** 2) + x[0] ** 4 + x[-1] * x[0], x
+
+
+def grid():
+    U = sb.symbol("U", ("N", "M"))
+    return [U], sb.sum(sb.cosh(U[1:] - U[:-1])) + sb.sum((U[:, 1:] - U[:, :-1]) ** 4), U
+
+
+def residuals_with_boundaries():
+    u, f = sb.symbols("u[N] f[N]")
+    inside = u[2:] - 2 * u[1:-1] + u[:-2] - u[1:-1] ** 3
+    r = sb.concatenate([u[:1] - 1, inside, u[-1:] + 1]) - f
+    return [u, f], sb.sum(r**2), u
+
+
+def backwards():
+    x = sb.symbol("x", "N")
+    return [x], sb.sum(sb.sin(x * x[::-1])), x
+
+
+def recurrence():
+    X, A = sb.symbols("X[N,D] A[D,D]")
+    return [X, A], sb.sum((X[1:] - sb.tanh(X[:-1] @ A)) ** 2), X
+
+
+CHAINS = [
+    *(rosenbrock, uncoupled_rosenbrock, second_differences, differences_of_differences),
+    *(grid, residuals_with_boundaries, backwards, recurrence),
+]
+
+
+@pytest.mark.parametrize("problem", CHAINS, ids=lambda problem: problem.__name__)
+def test_hessians_of_chains_are_closed(problem):
+    inputs, f, x = problem()
+    hessian = sb.hessian(f, x)
+    closed = sb.compile(inputs, hessian)
+    assert "np.eye" not in closed.source
+    arrays = arrays_for(inputs)
+    plain = sb.evaluate(hessian, dict(zip(inputs, arrays, strict=True)))
+    np.testing.assert_allclose(closed(*arrays), plain, rtol=1e-11, atol=1e-11 * np.abs(plain).max())
+
+
+def test_the_hessian_of_rosenbrocks_function_is_three_vectors_on_diagonals():
+    inputs, f, x = rosenbrock()
+    compiled = sb.compile(inputs, sb.hessian(f, x))
+    assert '"aa->a", t3, np.s_[:N - 1, 1:]' in compiled.source
+    for size in (1, 2, 7):
+        value = np.random.default_rng(size).normal(size=size)
+        main, beside = np.zeros(size), -400 * value[:-1]
+        main[:-1] += 1200 * value[:-1] ** 2 - 400 * value[1:] + 2
+        main[1:] += 200
+        expected = np.diag(main) + np.diag(beside, 1) + np.diag(beside, -1)
+        np.testing.assert_allclose(compiled(value), expected, rtol=1e-13, atol=1e-12)
+
+
+def test_the_jacobian_of_differences_is_two_diagonals():
+    x = sb.symbol("x", "N")
+    jacobian = sb.compile([x], sb.jacobian(x[1:] - x[:-1], x))
+    assert "np.eye" not in jacobian.source
+    np.testing.assert_array_equal(jacobian(np.ones(4)), np.diff(np.eye(4), axis=0))
+    assert jacobian(np.ones(1)).shape == (0, 1)
+
+
+def test_products_and_sums_of_slices_of_identities_are_small():
+    x, v = sb.symbols("x[N] v[N]")
+    hessian = sb.hessian(sb.sum((x[1:] - x[:-1] ** 2) ** 2), x)
+    values = arrays_for([x, v])
+    given = dict(zip([x, v], values, strict=True))
+    for small in (hessian @ v, sb.trace(hessian), sb.diag(hessian), sb.sum(hessian, axis=0)):
+        f = sb.compile([x, v], small)
+        assert not any(word in f.source for word in ("np.eye", "spread(", "(N, N)"))
+        np.testing.assert_allclose(f(*values), sb.evaluate(small, given), rtol=1e-12, atol=1e-12)
+
+
+def test_a_formula_of_blocks_in_slices_is_read_back():
+    inputs, f, x = residuals_with_boundaries()
+    closed, *symbols = run([sb.hessian(f, x), *inputs])
+    check_round_trip(closed, dict(zip(symbols, arrays_for(inputs), strict=True)), options=({"simplify": False},))
 
 
 # --- matrices with structure ----------------------------------------------------------------------------------
@@ -259,8 +363,41 @@ class Walk:
 
 
 def sliced(walk, x):
+    index = [slice(None)] * x.ndim
     axis = walk.axis(x)
-    return x[(slice(None),) * axis + (slice(int(walk.rng.integers(0, 2)), None),)] if x.shape[axis] > 1 else x
+    size = x.shape[axis]
+    index[axis] = SLICES[int(walk.rng.integers(len(SLICES)))]
+    return x[tuple(index)] if len(range(size)[index[axis]]) else x
+
+
+SLICES = [slice(1, None), slice(None, -1), slice(1, -1), slice(None, None, 2), slice(1, None, 2), slice(None, None, -1)]
+
+
+def one_of(walk, x):
+    axis = walk.axis(x)
+    return x[(slice(None),) * axis + (int(walk.rng.integers(x.shape[axis])),)]
+
+
+def put(walk, x):
+    """Put an array among zeros: the derivative of a slice."""
+    axis = walk.axis(x)
+    before, after = walk.rng.integers(0, 3, 2)
+    whole = walk.array(*x.shape[:axis], int(x.shape[axis] + before + after), *x.shape[axis + 1 :])
+    part = whole[(slice(None),) * axis + (slice(int(before), int(before) + x.shape[axis]),)]
+    return sb.vjp(part, whole, x)
+
+
+def joined(walk, x):
+    axis = walk.axis(x)
+    more = walk.array(*x.shape[:axis], int(walk.rng.integers(1, 3)), *x.shape[axis + 1 :])
+    parts = [x * walk.like(x), more, x][: int(walk.rng.integers(1, 4))]
+    return sb.concatenate([parts[at] for at in walk.rng.permutation(len(parts))], axis)
+
+
+def stacked(walk, x):
+    if x.ndim > 4 or x.size > 500:
+        return x
+    return sb.stack([x * walk.like(x), walk.array(*x.shape), x], int(walk.rng.integers(x.ndim + 1)))
 
 
 def solved(walk, x):
@@ -291,7 +428,7 @@ WITH_AXES = [
     lambda walk, x: sb.mean(x, axis=walk.axis(x)),
     lambda walk, x: sb.transpose(x, walk.rng.permutation(x.ndim).tolist()),
     lambda walk, x: x @ walk.array(x.shape[-1], 3),
-    sliced,
+    *(sliced, sliced, put, one_of, joined, stacked),
     lambda walk, x: sb.where(walk.like(x) > 0, x, 0),
     lambda walk, x: sb.expand_dims(x, walk.axis(x)) if x.ndim < 6 else x,
     lambda _, x: sb.reshape(x, -1),
@@ -311,7 +448,7 @@ STEPS = [ANY_RANK, WITH_AXES, MATRICES]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(300))
 def test_linear_operations_on_identities_keep_their_values(seed):
     with sb.Graph():
         walk = Walk(seed)

@@ -93,7 +93,7 @@ class Function:
     def _load(self, program: Program, structure: _Structure) -> None:
         self.program, self.source = program, source(program)
         self._structure = structure
-        self._fillers: tuple[list[tuple[int, ...]], list[Callable[[Sequence[Any]], Any]]] = ([], [])
+        self._fillers: tuple[list[tuple[int, ...]] | None, list[Callable[[Sequence[Any]], Any]]] = (None, [])
         self._kernel = _loaded(self)
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:

@@ -206,7 +206,7 @@ class _Lowering:
         if self.nodes[product].op is not multiply or product in self.refs:
             return None
         for place, operand in enumerate(operands):
-            if self.nodes[operand].shape != shape:
+            if self.nodes[operand].shape != shape and self.nodes[operand].dtype == self.nodes[product].dtype:
                 value, whole = self._term(operand), self._call(product)
                 sign = Call(negative, {}, (value,), value.shape, value.dtype)
                 return whole._replace(args=(*whole.args[:place], sign, *whole.args[place + 1 :]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from string import ascii_lowercase
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +17,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import literal
 from symbackprop.ops import add, multiply, negative, squeeze, subtract
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EYE, SPREAD
+from symbackprop.ops.index import UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, TRANSPOSE, broadcast_to
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -29,15 +30,26 @@ class Part(NamedTuple):
         subscripts: as of `numpy.einsum`, but what is to the right of the arrow may have a letter several times: only
             elements whose indices are equal there are not zero. A letter that is only there repeats the product.
         arrays: the factors.
+        slices: one for each axis of the result, where the part stands in a slice of it alone.
     """
 
     subscripts: str
     arrays: tuple[Any, ...]
+    slices: tuple[slice, ...] = ()
 
     @property
     def result(self) -> str:
         """The letters of the result's axes."""
         return self.subscripts.partition("->")[2]
+
+    def __str__(self) -> str:
+        """Write the subscripts, and the slices if there are any."""
+        return f"{self.subscripts}[{', '.join(map(_slice_text, self.slices))}]" if self.slices else self.subscripts
+
+    def indices(self, shape: Sequence[int]) -> list[Array]:
+        """Give for each axis of the result where the part stands."""
+        slices = self.slices or (slice(None),) * len(shape)
+        return [np.arange(size)[taken] for taken, size in zip(slices, shape, strict=True)]
 
 
 class Structured:
@@ -84,14 +96,14 @@ class Structured:
     def __repr__(self) -> str:
         """Say what the parts are, and how many numbers stand for how many."""
         held = sum(np.size(array) for part in self.parts for array in part.arrays)
-        parts = " + ".join(part.subscripts for part in self.parts)
+        parts = " + ".join(map(str, self.parts))
         return f"<Structured {self.shape}: {parts}, {held} numbers for {math.prod(self.shape)}>"
 
     def dense(self) -> Array:
         """Fill the array in."""
         out = np.zeros(self._inner, self.dtype)
         for part in self.parts:
-            _add(out, part, part.result)
+            _add(out, part)
         return out.reshape(self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001  (NumPy says how)
@@ -117,8 +129,8 @@ class Structured:
         for part in self.parts:
             rows, columns = part.result[:cut], part.result[cut:]
             given = part.subscripts.partition("->")[0]
-            factors = (*part.arrays, vector.reshape(self._inner[cut:]))
-            _add(out, Part(f"{given},{columns}->{rows}", factors), rows)
+            factors = (*part.arrays, vector.reshape(self._inner[cut:])[part.slices[cut:]])
+            _add(out, Part(f"{given},{columns}->{rows}", factors, part.slices[:cut]))
         return out.reshape(self.shape[:kept])
 
     def diagonal(self) -> Array:
@@ -131,9 +143,20 @@ class Structured:
         cut = self._cut(half)
         out = np.zeros(self._inner[:cut], self.dtype)
         for part in self.parts:
-            names = _united(zip(part.result[:cut], part.result[cut:], strict=True))
-            given, _, result = "".join(names.get(letter, letter) for letter in part.subscripts).partition("->")
-            _add(out, Part(f"{given}->{result[:cut]}", part.arrays), result[:cut])
+            indices = part.indices(self._inner)
+            names, kept = _on_diagonal(part.result, indices, cut)
+            given = part.subscripts.partition("->")[0]
+            arrays = [
+                array[np.ix_(*(kept[letter] for letter in own))]
+                for own, array in zip(given.split(","), part.arrays, strict=True)
+            ]
+            rows = "".join(names[letter] for letter in part.result[:cut])
+            named = "".join(names.get(letter, letter) for letter in given)
+            distinct = "".join(dict.fromkeys(rows))
+            places = [index[kept[letter]] for letter, index in zip(part.result, indices[:cut], strict=False)]
+            out[tuple(_along(place, distinct, name) for place, name in zip(places, rows, strict=True))] += _value(
+                Part(f"{named}->{distinct}", tuple(arrays)), distinct
+            )
         return out.reshape(self.shape[:half])
 
     def trace(self) -> Any:
@@ -169,7 +192,7 @@ class Structured:
             raise ShapeError(msg)
         cut = self._cut(half)
         right = vector.reshape(self._inner[:cut])
-        if self._inner[:cut] == self._inner[cut:]:
+        if self._inner[:cut] == self._inner[cut:] and not any(part.slices for part in self.parts):
             shared = [at for at in range(cut) if all(part.result[at] == part.result[cut + at] for part in self.parts)]
             found = self._solved_in_blocks(right, shared) if shared else self._solved_by_rank(right.ravel())
             if found is not None:
@@ -184,7 +207,7 @@ class Structured:
         blocks = np.zeros((*sizes, *(right.shape[at] for at in rest * 2)), self.dtype)
         for part in self.parts:
             letters = "".join([part.result[at] for at in (*shared, *rest, *(cut + at for at in rest))])
-            _add(blocks, Part(f"{part.subscripts.partition('->')[0]}->{letters}", part.arrays), letters)
+            _add(blocks, Part(f"{part.subscripts.partition('->')[0]}->{letters}", part.arrays))
         side = math.prod(right.shape[at] for at in rest)
         blocks = blocks.reshape(*sizes, side, side)
         turned = np.transpose(right, (*shared, *rest))
@@ -210,7 +233,7 @@ class Structured:
         pairs: list[tuple[Array, Array]] = []
         for part in self.parts:
             if part.result[:cut] == part.result[cut:]:
-                _add(D, part, part.result[:cut])
+                _add(D, Part(f"{part.subscripts.partition('->')[0]}->{part.result[:cut]}", part.arrays))
                 continue
             pair = _separated(part, cut, rows)
             if pair is None:
@@ -244,13 +267,10 @@ class Structured:
         places, values = [], []
         for part in self.parts:
             letters = "".join(dict.fromkeys(part.result))
-            sizes = [self._inner[part.result.index(letter)] for letter in letters]
-            index = np.zeros(sizes, np.intp)
-            for at, letter in enumerate(part.result):
-                steps = np.arange(0, self._inner[at] * strides[at], strides[at])
-                index += steps.reshape([-1 if other == letter else 1 for other in letters])
-            places.append(index.ravel())
-            values.append(np.broadcast_to(_value(part, letters), sizes).ravel())
+            axes = zip(part.result, part.indices(self._inner), strides, strict=True)
+            index = sum((_along(place * stride, letters, letter) for letter, place, stride in axes), np.intp(0))
+            places.append(np.ravel(index))
+            values.append(np.broadcast_to(_value(part, letters), np.shape(index)).ravel())
         flat, width = np.concatenate(places), math.prod(self._inner[cut:])
         found = coo_array((np.concatenate(values), np.divmod(flat, width)), (math.prod(self._inner[:cut]), width))
         found.sum_duplicates()
@@ -273,19 +293,41 @@ class Structured:
         raise ShapeError(msg)
 
 
-def _united(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Give one letter for those that are to be equal."""
-    names: dict[str, str] = {}
+def _on_diagonal(result: str, indices: Sequence[Array], cut: int) -> tuple[dict[str, str], dict[str, Array]]:
+    """Let the indices of the first axes be those of the others.
 
-    def find(letter: str) -> str:
-        while letter in names:
-            letter = names[letter]
-        return letter
+    Args:
+        result: the letters of the axes.
+        indices: for each axis where it stands.
+        cut: how many axes are the first.
 
-    for one, other in pairs:
-        if find(one) != find(other):
-            names[find(other)] = find(one)
-    return {letter: find(letter) for letter in names}
+    Returns:
+        For each letter the one that it becomes, and the places along it that are left.
+    """
+    names = {letter: letter for letter in result}
+    kept = {letter: np.arange(len(index)) for letter, index in zip(result, indices, strict=True)}
+    for at, (one, other) in enumerate(zip(result[:cut], result[cut:], strict=True)):
+        rows, columns = indices[at][kept[one]], indices[at + cut][kept[other]]
+        if names[one] == names[other]:
+            ours = theirs = np.flatnonzero(rows == columns)
+        else:
+            _, ours, theirs = np.intersect1d(rows, columns, assume_unique=True, return_indices=True)
+        mine, yours = names[one], names[other]
+        for letter, name in names.items():
+            if name in {mine, yours}:
+                kept[letter] = kept[letter][ours if name == mine else theirs]
+                names[letter] = mine
+    return names, kept
+
+
+def _along(values: Array, letters: str, letter: str) -> Array:
+    """Give a vector the axis of a letter, among axes of size 1."""
+    return values.reshape([-1 if other == letter else 1 for other in letters])
+
+
+def _slice_text(taken: slice) -> str:
+    ends = f"{taken.start}:{'' if taken.stop is None else taken.stop}"
+    return ends if taken.step == 1 else f"{ends}:{taken.step}"
 
 
 def _value(part: Part, letters: str) -> Any:
@@ -296,11 +338,12 @@ def _value(part: Part, letters: str) -> Any:
     return value[tuple(slice(None) if letter in held else None for letter in letters)]
 
 
-def _add(out: Array, part: Part, letters: str) -> None:
+def _add(out: Array, part: Part) -> None:
     """Add a part where the indices of the axes with the same letter are equal."""
-    distinct = "".join(dict.fromkeys(letters))
-    view = np.einsum(f"{letters}->{distinct}", out)
-    view[...] += _value(part, distinct)
+    distinct = "".join(dict.fromkeys(part.result))
+    view = out[part.slices or ...]
+    view = np.einsum(f"{part.result}->{distinct}", view) if len(distinct) < view.ndim else view
+    view += _value(part, distinct)
 
 
 def _solved(matrices: Array, right: Array) -> Array:
@@ -342,18 +385,20 @@ class Layout(NamedTuple):
         inner: the shape of the sum of the parts.
         subscripts: of each part.
         counts: how many arrays each part has.
+        runs: the slices that each part stands in, one for each axis, or none.
     """
 
     shape: Shape
     inner: Shape
     subscripts: tuple[str, ...]
     counts: tuple[int, ...]
+    runs: tuple[tuple[Run, ...], ...]
 
     @property
     def is_whole(self) -> bool:
         """Whether there is one part of one array, which has all the elements."""
         given, _, result = self.subscripts[0].partition("->")
-        return self.counts == (1,) and sorted(given) == sorted(result)
+        return self.counts == (1,) and sorted(given) == sorted(result) and not self.runs[0]
 
     def filler(self, sizes: Mapping[str, int]) -> Callable[[Sequence[Any]], Structured | Array]:
         """Give what puts arrays into their parts, for these values of the named sizes.
@@ -363,14 +408,15 @@ class Layout(NamedTuple):
         shape, inner = dims.bind(self.shape, sizes), dims.bind(self.inner, sizes)
         if self.is_whole:
             return lambda arrays: np.einsum(self.subscripts[0], arrays[0]).reshape(shape)
-        return lambda arrays: Structured(shape, self.parts(arrays), inner)
+        slices = [_slices(dims.bound(runs, sizes)) for runs in self.runs]
+        return lambda arrays: Structured(shape, self.parts(arrays, slices), inner)
 
-    def parts(self, arrays: Sequence[Any]) -> list[Part]:
+    def parts(self, arrays: Sequence[Any], slices: Sequence[tuple[slice, ...]]) -> list[Part]:
         """Share the arrays out among the parts."""
         waiting = iter(arrays)
         return [
-            Part(subscripts, tuple([next(waiting) for _ in range(count)]))
-            for subscripts, count in zip(self.subscripts, self.counts, strict=True)
+            Part(subscripts, tuple([next(waiting) for _ in range(count)]), taken)
+            for subscripts, count, taken in zip(self.subscripts, self.counts, slices, strict=True)
         ]
 
 
@@ -380,34 +426,46 @@ def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
     while expr.op is RESHAPE:
         (expr,) = expr.inputs
     inner = expr.shape
-    found: list[tuple[str, list[Expr]]] = []
-    while expr.op is ADD_WHERE_EQUAL:
-        found.append(_on(expr.params["pattern"], expr.inputs[1], inner))
+    found: list[tuple[str, list[Expr], tuple[Run, ...]]] = []
+    while expr.op is ADD_WHERE_EQUAL and len(inner) > 1:
+        found.append(_on(expr.params["pattern"], expr.inputs[1], inner, expr.params["runs"]))
         expr = expr.inputs[0]
     if expr.op is SPREAD:
-        found.append(_on(expr.params["pattern"], expr.inputs[0], inner))
+        found.append(_on(expr.params["pattern"], expr.inputs[0], inner, expr.params["runs"]))
     elif expr.op is DIAG and expr.ndim == 2:
         found.append(_on("aa", expr.inputs[0], inner))
     elif expr.op is EYE and inner[0] == inner[1]:
         found.append(_on("aa", literal(1.0, expr.dtype, graph=expr.graph), inner))
+    elif expr.op is UNSLICE and 1 < expr.ndim <= len(ascii_lowercase):
+        runs = expr.params["runs"]
+        lead = tuple(Run(0, size, 1) for size in inner[: len(inner) - len(runs)])
+        found += [(*part, lead + runs) for part in _sum_of_dense(expr.inputs[0])]
     elif expr.ndim <= len(ascii_lowercase):
-        found += _sum_of_dense(expr)
+        found += [(*part, ()) for part in _sum_of_dense(expr)]
     layout = Layout(
         whole.shape,
         inner,
-        tuple(subscripts for subscripts, _ in found),
-        tuple(len(arrays) for _, arrays in found),
+        tuple(subscripts for subscripts, _, _ in found),
+        tuple(len(arrays) for _, arrays, _ in found),
+        tuple(runs for _, _, runs in found),
     )
-    return layout, [array for _, arrays in found for array in arrays]
+    return layout, [array for _, arrays, _ in found for array in arrays]
 
 
-def _on(pattern: str, block: Expr, shape: Shape) -> tuple[str, list[Expr]]:
+def _slices(runs: Sequence[Any]) -> tuple[slice, ...]:
+    """Give runs of known sizes as Python's slices."""
+    taken = [range(run.start, run.start + run.length * run.step, run.step) for run in runs]
+    return tuple(slice(each.start, each.stop if each.stop >= 0 else None, each.step) for each in taken)
+
+
+def _on(pattern: str, block: Expr, shape: Shape, runs: tuple[Run, ...] = ()) -> tuple[str, list[Expr], tuple[Run, ...]]:
     """Give the part with a block on a diagonal; axes along which it repeats have no letter."""
+    sizes = tuple(run.length for run in runs) or shape
     letters = list(dict.fromkeys(pattern))
     own = letters[len(letters) - block.ndim :]
-    single = [at for at, letter in enumerate(own) if block.shape[at] == 1 and shape[pattern.index(letter)] != 1]
+    single = [at for at, letter in enumerate(own) if block.shape[at] == 1 and sizes[pattern.index(letter)] != 1]
     kept = "".join(letter for at, letter in enumerate(own) if at not in single)
-    return f"{kept}->{pattern}", [squeeze(block, single) if single else block]
+    return f"{kept}->{pattern}", [squeeze(block, single) if single else block], runs
 
 
 def _sum_of_dense(expr: Expr) -> list[tuple[str, list[Expr]]]:

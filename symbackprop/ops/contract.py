@@ -31,7 +31,7 @@ from symbackprop.op import (
     new_expr,
 )
 from symbackprop.ops.elementwise import multiply, promoted
-from symbackprop.ops.index import UNSLICE, Run
+from symbackprop.ops.index import SLICE, UNSLICE, Run, runs_text
 from symbackprop.ops.layout import (
     axes_of,
     broadcast_to,
@@ -678,17 +678,17 @@ def tensordot(a: Operand, b: Operand, axes: int | Sequence[int | Sequence[int]] 
 # --- blocks where indices are equal ---------------------------------------------------------------------------
 
 _SPREAD = '''
-def spread(block, subscripts, shape):
-    """Zeros of a shape, with a block where the indices with the same letter are equal."""
+def spread(block, subscripts, shape, index=...):
+    """Zeros of a shape, with a block where the indices with the same letter are equal, of a slice of it."""
     out = np.zeros(shape, block.dtype)
-    np.einsum(subscripts, out)[...] = block
+    np.einsum(subscripts, out[index])[...] = block
     return out
 '''
 
 _ADD_WHERE_EQUAL = '''
-def add_where_equal(y, subscripts, block):
-    """Add a block to the elements of y whose indices with the same letter are equal."""
-    np.einsum(subscripts, y)[...] += block
+def add_where_equal(y, subscripts, block, index=...):
+    """Add a block to the elements of y, or of a slice of it, whose indices with the same letter are equal."""
+    np.einsum(subscripts, y[index])[...] += block
     return y
 '''
 
@@ -705,8 +705,13 @@ def _shape_where_equal(shape: Shape, pattern: str) -> Shape:
     return tuple(label_sizes([pattern], [shape])[label] for label in dict.fromkeys(pattern))
 
 
-def _spread_shape(block: Shape, *, pattern: str, shape: Shape) -> Shape:
-    whole = _shape_where_equal(shape, pattern)
+def _taken(shape: Shape, runs: tuple[Run, ...]) -> Shape:
+    """Give the shape of the slice that a block is put in, which is the whole unless there are runs."""
+    return tuple(run.length for run in runs) or shape
+
+
+def _spread_shape(block: Shape, *, pattern: str, shape: Shape, runs: tuple[Run, ...]) -> Shape:
+    whole = _shape_where_equal(_taken(shape, runs), pattern)
     if dims.broadcast(block, whole) != whole:
         msg = f"the block does not broadcast to {shape_text(whole)}"
         raise ShapeError(msg)
@@ -717,33 +722,50 @@ def _view(pattern: str) -> str:
     return f'"{pattern}->{"".join(dict.fromkeys(pattern))}"'
 
 
-def _elements(g: Expr, pattern: str) -> Expr:
-    """Give the elements of a cotangent whose indices with the same letter are equal."""
+def _elements(g: Expr, pattern: str, runs: tuple[Run, ...]) -> Expr:
+    """Give the elements of a cotangent, or of a slice of it, whose indices with the same letter are equal."""
+    g = apply(SLICE, g, runs=runs) if runs else g
     extra = "".join(_unused(pattern, g.ndim - len(pattern)))
     return apply(EINSUM, g, subscripts=f"{extra}{pattern}->{extra}{''.join(dict.fromkeys(pattern))}")
 
 
+def _index(runs: tuple[Run, ...], shape: Shape) -> str:
+    return f", np.s_[{runs_text(runs, shape)}]" if runs else ""
+
+
 def _spread_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
-    return Form(f"spread($0, {_view(params['pattern'])}, {shape_text(params['shape'])})")
+    shape = params["shape"]
+    return Form(f"spread($0, {_view(params['pattern'])}, {shape_text(shape)}{_index(params['runs'], shape)})")
 
 
-def _with_identities(block: Shape, shape: Shape, pattern: str, place: str) -> str:
-    """Write a block among zeros as a product with identities, in the words of formulas."""
-    if not pattern or len(set(pattern)) == len(pattern):
-        return place
+def _add_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    owned = params["owned"]
+    index = _index(params["runs"], shapes[0])
+    template = f"add_where_equal($0{'' if owned else '.copy()'}, {_view(params['pattern'])}, $1{index})"
+    return Form(template, ATOM, (LOWEST if owned else ATOM,))
+
+
+def _with_identities(block: Shape, shape: Shape, params: Params, place: str) -> str:
+    """Write a block among zeros as a product with identities, put in a slice, in the words of formulas."""
+    pattern, runs = params["pattern"], params["runs"]
+    inside = _taken(shape, runs)
     fresh = iter(_unused(pattern, len(pattern)))
     known: set[str] = set()
     axes, identities, names = "", [], []
-    for label, size in zip(pattern, shape, strict=True):
+    for label, size in zip(pattern, inside, strict=True):
         other = next(fresh) if label in known else label
         known.add(label)
         axes += other
         if other != label:
             identities.append(f"eye({size})")
             names.append(label + other)
-    whole = _shape_where_equal(shape, pattern)
-    inner = place if block == whole else f"broadcast_to({place}, {shape_text(whole)})"
-    return f'einsum("{",".join([*names, "".join(dict.fromkeys(pattern))])}->{axes}", {", ".join([*identities, inner])})'
+    whole = _shape_where_equal(inside, pattern)
+    if block != whole and (runs or names):
+        place = f"broadcast_to({place}, {shape_text(whole)})"
+    if names:
+        letters = ",".join([*names, "".join(dict.fromkeys(pattern))])
+        place = f'einsum("{letters}->{axes}", {", ".join([*identities, place])})'
+    return f"put({place}, {shape_text(shape)}, [{runs_text(runs, shape)}])" if runs else place
 
 
 SPREAD = Op(
@@ -751,23 +773,25 @@ SPREAD = Op(
     doc="Put a block where the indices of axes with the same letter are equal, among zeros.",
     shape=_spread_shape,
     dtype=kept_dtype,
-    vjps=(lambda g, _y, _block, *, pattern, **_: _elements(g, pattern),),
+    vjps=(lambda g, _y, _block, *, pattern, runs, **_: _elements(g, pattern, runs),),
     numpy=_spread_numpy,
-    text=lambda params, shapes: Form(_with_identities(shapes[0], params["shape"], params["pattern"], "$0")),
+    text=lambda params, shapes: Form(_with_identities(shapes[0], params["shape"], params, "$0")),
     latex=lambda params, _shapes: Form(rf"\operatorname{{spread}}_{{{params['pattern']}}}\left($0\right)"),
     helper=_SPREAD,
     cost=lambda xs, _y, _params: dims.product(xs[0]),
     cases=(
-        Case(((2, 3, 3),), {"pattern": "ijik", "shape": (2, 3, 2, 3)}),
-        Case(((1,),), {"pattern": "ii", "shape": (3, 3)}),
-        Case(((),), {"pattern": "ii", "shape": (2, 2)}),
+        Case(((2, 3, 3),), {"pattern": "ijik", "shape": (2, 3, 2, 3), "runs": ()}),
+        Case(((1,),), {"pattern": "ii", "shape": (3, 3), "runs": ()}),
+        Case(((),), {"pattern": "ii", "shape": (2, 2), "runs": ()}),
+        Case(((2,),), {"pattern": "ii", "shape": (3, 4), "runs": (Run(1, 2, 1), Run(3, 2, -2))}),
     ),
-    options={"pattern": "", "shape": ()},
+    options={"pattern": "", "shape": (), "runs": ()},
 )
+"""Zeros with a block; where there are `runs`, one for each axis, the block is put in the slice that they take."""
 
 
-def _sum_shape(y: Shape, block: Shape, *, pattern: str, **_: Any) -> Shape:
-    return _spread_shape(block, pattern=pattern, shape=y)
+def _sum_shape(y: Shape, block: Shape, *, pattern: str, runs: tuple[Run, ...], **_: Any) -> Shape:
+    return _spread_shape(block, pattern=pattern, shape=y, runs=runs)
 
 
 def _sum_dtype(y: Any, block: Any, **_: Any) -> Dtype:
@@ -783,23 +807,23 @@ ADD_WHERE_EQUAL = Op(
     doc="Add a block to the elements whose indices on axes with the same letter are equal.",
     shape=_sum_shape,
     dtype=_sum_dtype,
-    vjps=(lambda g, *_, **__: g, lambda g, _y, _dense, _block, *, pattern, **_: _elements(g, pattern)),
-    numpy=lambda params, _shapes: Form(
-        f"add_where_equal($0{'' if params['owned'] else '.copy()'}, {_view(params['pattern'])}, $1)",
-        ATOM,
-        (LOWEST if params["owned"] else ATOM,),
+    vjps=(
+        lambda g, *_, **__: g,
+        lambda g, _y, _dense, _block, *, pattern, runs, **_: _elements(g, pattern, runs),
     ),
+    numpy=_add_numpy,
     text=lambda params, shapes: Form(
-        f"$0 + {_with_identities(shapes[1], shapes[0], params['pattern'], '$1')}", ADD, (ADD, LOWEST)
+        f"$0 + {_with_identities(shapes[1], shapes[0], params, '$1')}", ADD, (ADD, LOWEST)
     ),
     latex=lambda params, _shapes: Form(rf"\operatorname{{add}}_{{{params['pattern']}}}\left($0, $1\right)"),
     helper=_ADD_WHERE_EQUAL,
     cost=lambda xs, _y, _params: dims.product(xs[1]),
     cases=(
-        Case(((2, 3, 2, 3), (2, 3, 3)), {"pattern": "ijik", "owned": False}),
-        Case(((3, 3), (1,)), {"pattern": "ii", "owned": False}),
+        Case(((2, 3, 2, 3), (2, 3, 3)), {"pattern": "ijik", "owned": False, "runs": ()}),
+        Case(((3, 3), (1,)), {"pattern": "ii", "owned": False, "runs": ()}),
+        Case(((3, 4), (1,)), {"pattern": "ij", "owned": False, "runs": (Run(0, 3, 1), Run(1, 2, 2))}),
     ),
-    options={"pattern": "", "owned": False},
+    options={"pattern": "", "owned": False, "runs": ()},
 )
 """The sum of a tensor and a block on one of its diagonals; where it is `owned`, the tensor's memory is the sum's."""
 

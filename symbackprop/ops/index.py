@@ -73,7 +73,8 @@ def _slice_shape(x: Shape, *, runs: tuple[Run, ...]) -> Shape:
     return x[: len(x) - len(runs)] + tuple(run.length for run in runs)
 
 
-def _runs_text(runs: tuple[Run, ...], shape: Shape) -> str:
+def runs_text(runs: tuple[Run, ...], shape: Shape) -> str:
+    """Write slices of the last axes as an index."""
     parts = [":"] * (len(shape) - len(runs))
     parts += [run.text(size) for run, size in zip(runs, shape[len(shape) - len(runs) :], strict=True)]
     while len(parts) > 1 and parts[-1] == ":":
@@ -82,7 +83,7 @@ def _runs_text(runs: tuple[Run, ...], shape: Shape) -> str:
 
 
 def _slice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
-    return Form(f"$0[{_runs_text(params['runs'], shapes[0])}]", ATOM, (ATOM,))
+    return Form(f"$0[{runs_text(params['runs'], shapes[0])}]", ATOM, (ATOM,))
 
 
 SLICE = Op(
@@ -119,7 +120,7 @@ def put(values, shape, index):
 
 def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     whole = shapes[0][: len(shapes[0]) - len(params["runs"])] + params["into"]
-    return Form(f"put($0, {shape_text(whole)}, np.s_[{_runs_text(params['runs'], whole)}])")
+    return Form(f"put($0, {shape_text(whole)}, np.s_[{runs_text(params['runs'], whole)}])")
 
 
 def _unslice_text(params: Params, shapes: tuple[Shape, ...]) -> Form:

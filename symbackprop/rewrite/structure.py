@@ -107,10 +107,11 @@ def _aligned(tensors: Tensors, terms: Terms) -> Terms:
     """Give the terms of a matrix the same labels for rows, and for columns those of the rows or others.
 
     Raises:
-        Unfit: there are more than two axes, or a row's label is that of a column at another place.
+        Unfit: there are more than two axes, a row's label is that of a column at another place, or a term fills a
+            slice alone.
     """
     terms = tensors.alike(terms)
-    if not terms or len(terms[0].axes) != 2:
+    if not terms or len(terms[0].axes) != 2 or any(term.selections for term in terms):
         raise Unfit
     rows, columns = (tuple(chain.from_iterable(map(tensors.axis, tensors.extents(terms[0].axes[0])))) for _ in "rc")
     found = []
@@ -229,11 +230,10 @@ def _seen(tensors: Tensors, low: _LowRank, x: Expr) -> Expr:
 def _capacitance(tensors: Tensors, low: _LowRank) -> Expr:
     """Give ``I + V D⁻¹ U``."""
     product = _seen(tensors, low, _over(low.left, low.diagonal))
-    return (
-        apply(ADD_WHERE_EQUAL, product, literal(1.0, tensors.dtype, graph=tensors.graph), pattern="aa", owned=False)
-        if product.ndim
-        else 1 + product
-    )
+    one = literal(1.0, tensors.dtype, graph=tensors.graph)
+    if not product.ndim:
+        return one + product
+    return apply(ADD_WHERE_EQUAL, product, one, pattern="aa", owned=False, runs=())
 
 
 def _by_woodbury(tensors: Tensors, low: _LowRank, side: Expr) -> Expr:

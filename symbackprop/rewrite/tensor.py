@@ -12,7 +12,7 @@ from symbackprop.graph import Node, attributed
 from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import add, divide, logical_not, matmul, multiply, negative, subtract, where
 from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE
-from symbackprop.ops.index import SLICE, UNSLICE
+from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import LOGABSDET, inv, solve
@@ -24,6 +24,7 @@ from symbackprop.rewrite.terms import Tensors, Term, Terms, Unfit
 _NO_SIZES: Mapping[str, int] = MappingProxyType({})
 _BOOL = np.dtype(bool)
 _SOURCES = {EYE, DIAG}
+_MOST_OPERANDS = 8  # that are joined as sums of products
 
 
 def rebuild_closed(outputs: Sequence[Expr], target: Rewritten, sizes: Mapping[str, int] = _NO_SIZES) -> list[Expr]:
@@ -159,6 +160,29 @@ def _negative(terms: Terms) -> Terms:
     return [term._replace(scale=-term.scale) for term in terms]
 
 
+def _concatenated(tensors: Tensors, closing: _Closing, node: Node, *operands: Terms) -> Terms:
+    if len(operands) > _MOST_OPERANDS:
+        raise Unfit
+    axis, start, found = node.params["axis"], 0, []
+    after = [Run(0, size, 1) for size in node.shape[len(node.shape) + axis + 1 :]]
+    for operand, terms in zip(node.inputs, operands, strict=True):
+        size = closing.nodes[operand].shape[axis]
+        found += tensors.put(terms, (Run(start, size, 1), *after), node.shape)
+        start = size + start
+    return tensors.add(found, node.shape)
+
+
+def _stacked(tensors: Tensors, _: _Closing, node: Node, *operands: Terms) -> Terms:
+    if len(operands) > _MOST_OPERANDS:
+        raise Unfit
+    place, found = len(node.shape) + node.params["axis"], []
+    after = [Run(0, size, 1) for size in node.shape[place + 1 :]]
+    for at, terms in enumerate(operands):
+        new = [term._replace(axes=(*term.axes[:place], (), *term.axes[place:])) for term in terms]
+        found += tensors.put(new, (Run(at, 1, 1), *after), node.shape)
+    return tensors.add(found, node.shape)
+
+
 def _summed(tensors: Tensors, _: _Closing, node: Node, terms: Terms) -> Terms:
     params = node.params
     return tensors.sum(terms, params["axes"], keepdims=params["keepdims"], mean=node.op is MEAN)
@@ -201,8 +225,10 @@ _LINEAR: Mapping[Op, Callable[..., Terms]] = {
     RESHAPE: lambda tensors, closing, node, terms: tensors.reshape(
         terms, closing.nodes[node.inputs[0]].shape, node.shape
     ),
-    SLICE: lambda tensors, _, node, terms: tensors.cut(terms, node.params["runs"], node.shape, SLICE),
-    UNSLICE: lambda tensors, _, node, terms: tensors.cut(terms, node.params["runs"], node.shape, UNSLICE),
+    SLICE: lambda tensors, _, node, terms: tensors.cut(terms, node.params["runs"], node.shape),
+    UNSLICE: lambda tensors, _, node, terms: tensors.put(terms, node.params["runs"], node.shape),
+    CONCATENATE: _concatenated,
+    STACK: _stacked,
     EINSUM: lambda tensors, _, node, *operands: tensors.einsum(node.params["subscripts"], *operands),
     DIAG: lambda _, __, ___, terms: [term._replace(axes=term.axes + term.axes[-1:]) for term in terms],
     DIAGONAL: lambda tensors, _, __, terms: tensors.diagonal(terms),

@@ -2,14 +2,14 @@
 
 What a Jacobian or a Hessian is made of, kept without being filled in: factors with labelled axes, and for each axis of
 the whole the labels that it runs over. Identities cancel by being renamed; what is left at the end are products of the
-factors, put where labels are equal.
+factors, put where labels are equal. A slice of an identity is one too: a label may run over a slice of another.
 
 S. Laue, M. Mitterreiter, J. Giesen, *Computing higher order derivatives of matrix and tensor expressions* (2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain, count
 from string import ascii_letters
@@ -22,10 +22,23 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph
-from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
-from symbackprop.ops import add, astype, divide, expand_dims, eye, multiply, negative, reshape, squeeze, subtract, where
+from symbackprop.op import CONSTANT, apply, literal, scalar_value
+from symbackprop.ops import (
+    add,
+    astype,
+    divide,
+    expand_dims,
+    eye,
+    maximum,
+    multiply,
+    negative,
+    reshape,
+    squeeze,
+    subtract,
+    where,
+)
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
-from symbackprop.ops.index import UNSLICE, Run
+from symbackprop.ops.index import SLICE, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
 from symbackprop.ops.leaf import SYMBOL, size_of
 from symbackprop.rewrite.order import contracted
@@ -50,16 +63,32 @@ class Factor(NamedTuple):
     is_mask: bool = False
 
 
+class Selection(NamedTuple):
+    """Two labels, of which the first runs over more than the second.
+
+    Elements are not zero only where the index of `placed` is ``run.start + run.step * index of leaf``.
+    """
+
+    placed: Label
+    leaf: Label
+    run: Run
+
+    def renamed(self, names: Mapping[Label, Label]) -> Selection:
+        """Give the selection with other labels for some."""
+        return Selection(names.get(self.placed, self.placed), names.get(self.leaf, self.leaf), self.run)
+
+
 class Term(NamedTuple):
     """A product of factors, summed over the labels that the axes lack.
 
     Where two axes have one label only elements with equal indices are not zero; along a label that no factor has the
-    product repeats.
+    product repeats. A label that is placed by a selection has no other one, is no leaf, and only axes have it.
     """
 
     axes: tuple[Axis, ...]
     factors: tuple[Factor, ...] = ()
     scale: float = 1.0
+    selections: tuple[Selection, ...] = ()
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -72,10 +101,26 @@ class Term(NamedTuple):
         factors = tuple(
             factor._replace(labels=tuple(names.get(label, label) for label in factor.labels)) for factor in self.factors
         )
-        return Term(axes, factors, self.scale)
+        return Term(axes, factors, self.scale, tuple(each.renamed(names) for each in self.selections))
+
+    @property
+    def leaves(self) -> tuple[Label, ...]:
+        """The labels that the axes run over in the end, one after another."""
+        if not self.selections:
+            return self.labels
+        leaf = {each.placed: each.leaf for each in self.selections}
+        return tuple(leaf.get(label, label) for label in self.labels)
+
+    @property
+    def runs(self) -> tuple[Run | None, ...]:
+        """For each label of the axes the slice that is not zero, or None where that is the whole."""
+        runs = {each.placed: each.run for each in self.selections}
+        return tuple(runs.get(label) for label in self.labels)
 
 
 Terms: TypeAlias = "list[Term]"
+Pattern: TypeAlias = tuple[tuple[int, Run], ...]
+"""For each label of the axes the first place where its leaf stands, and the slice that is not zero."""
 
 
 class Tensors:
@@ -99,11 +144,12 @@ class Tensors:
 
     def axis(self, size: Size) -> Axis:
         """Give a new axis."""
-        if size == 1:
-            return ()
+        return () if size == 1 else (self._label(size),)
+
+    def _label(self, size: Size) -> Label:
         label = next(self._unused)
         self._extent[label] = size
-        return (label,)
+        return label
 
     def extents(self, axis: Iterable[Label]) -> list[Size]:
         """Give the sizes of labels."""
@@ -111,11 +157,17 @@ class Tensors:
 
     def _fresh(self, term: Term) -> Term:
         """Give a term with labels of its own."""
-        own = dict.fromkeys(chain(term.labels, *(factor.labels for factor in term.factors)))
-        return term.renamed({label: self.axis(self._extent[label])[0] for label in own})
+        own = dict.fromkeys(chain(term.labels, term.leaves, *(factor.labels for factor in term.factors)))
+        return term.renamed({label: self._label(self._extent[label]) for label in own})
 
     def split(self, term: Term, label: Label, extents: Sequence[Size]) -> Term:
-        """Let several labels stand for one."""
+        """Let several labels stand for one.
+
+        Raises:
+            Unfit: it runs over a slice, or a slice of it is chosen.
+        """
+        if any(label in each[:2] for each in term.selections):
+            raise Unfit
         new = tuple(chain.from_iterable(map(self.axis, extents)))
         axes = tuple(tuple(chain.from_iterable(new if x == label else (x,) for x in axis)) for axis in term.axes)
         factors = []
@@ -125,7 +177,7 @@ class Tensors:
                 factors.append(Factor(labels, reshape(factor.array, self.extents(labels)), factor.is_mask))
             else:
                 factors.append(factor)
-        return Term(axes, tuple(factors), term.scale)
+        return Term(axes, tuple(factors), term.scale, term.selections)
 
     def _equated(self, term: Term, one: int, other: int) -> Term:
         """Give two axes the same labels, unless one of them has size 1.
@@ -145,13 +197,14 @@ class Tensors:
                 raise Unfit
         for at in range(len(term.axes[one])):
             term = term.renamed({term.axes[other][at]: term.axes[one][at]})
-        return term
+        return self._settled(term) if term.selections else term
 
     def _closed(self, term: Term, axes: Sequence[Axis]) -> Term:
         """Keep some axes: what the others ran over is summed, as often as a label counts that no factor has."""
         left = term._replace(axes=tuple(axes))
-        held = set(left.labels).union(*(factor.labels for factor in term.factors))
-        for label in dict.fromkeys(term.labels):
+        left = left._replace(selections=tuple(each for each in term.selections if each.placed in left.labels))
+        held = set(left.leaves).union(*(factor.labels for factor in term.factors))
+        for label in dict.fromkeys(term.leaves):
             if label not in held:
                 left = self._times(left, self._extent[label])
         return left
@@ -160,6 +213,7 @@ class Tensors:
         if not isinstance(size, Dim):
             return term._replace(scale=term.scale / size if inverse else term.scale * size)
         number = size_of(size, self.dtype, graph=self.graph)
+        number = maximum(number, 0.0) if size.may_be_negative and not inverse else number  # of what slices share
         return term._replace(factors=(*term.factors, Factor((), divide(1.0, number) if inverse else number)))
 
     # --- arrays -----------------------------------------------------------------------------------------------
@@ -214,7 +268,8 @@ class Tensors:
         found = []
         for one in left:
             for other in map(self._fresh, right):
-                both = Term(one.axes + other.axes, one.factors + other.factors, one.scale * other.scale)
+                selections = one.selections + other.selections
+                both = Term(one.axes + other.axes, one.factors + other.factors, one.scale * other.scale, selections)
                 for pair in equal:
                     both = self._equated(both, *pair)
                 axes = [next((both.axes[at] for at in places if both.axes[at]), ()) for places in kept]
@@ -319,44 +374,118 @@ class Tensors:
         axis = term.axes[place]
         return term._replace(axes=(*term.axes[:place], axis[:taken], axis[taken:], *term.axes[place + 1 :]))
 
-    def cut(self, terms: Terms, runs: Sequence[Run], shape: Shape, op: Op) -> Terms:
-        """Slice the last axes, or put them into zeros: a factor at a time.
+    def cut(self, terms: Terms, runs: Sequence[Run], shape: Shape) -> Terms:
+        """Slice the last axes.
 
         Raises:
-            Unfit: an axis has several labels, or is one side of an identity.
+            Unfit: an axis has several labels, or labels cannot say what two slices share.
         """
-        return [self._cut(term, runs, shape, op) for term in terms]
+        return [self._related(term, runs, shape, Selection) for term in terms]
 
-    def _cut(self, term: Term, runs: Sequence[Run], shape: Shape, op: Op) -> Term:
-        axes = list(term.axes)
-        new: dict[Label, tuple[Axis, Run, Size]] = {}
+    def put(self, terms: Terms, runs: Sequence[Run], shape: Shape) -> Terms:
+        """Put the last axes into slices of longer ones, among zeros: none of them is made.
+
+        Raises:
+            Unfit: an axis has several labels.
+        """
+        return [self._related(term, runs, shape, lambda old, new, run: Selection(new, old, run)) for term in terms]
+
+    def _related(
+        self, term: Term, runs: Sequence[Run], shape: Shape, relate: Callable[[Label, Label, Run], Selection]
+    ) -> Term:
+        """Give the last axes other labels, that are selected by the old ones or select them."""
+        axes, selections = list(term.axes), list(term.selections)
         for at, run in enumerate(runs, len(shape) - len(runs)):
             before = dims.product(self.extents(axes[at]))
             if (run.start, run.step) == (0, 1) and before == shape[at]:
                 continue
-            if len(axes[at]) != 1 or term.labels.count(axes[at][0]) > 1:
+            if len(axes[at]) > 1 or 0 in {before, shape[at]}:
                 raise Unfit
-            label = axes[at][0]
-            axes[at] = self.axis(shape[at])
-            new[label] = (axes[at], run, shape[at])
-        held = set(chain.from_iterable(factor.labels for factor in term.factors))
-        factors = [*term.factors]
-        if op is UNSLICE:
-            one = literal(1.0, self.dtype, graph=self.graph)
-            factors += [Factor((x,), broadcast_to(one, (self._extent[x],))) for x in new.keys() - held]
-        return Term(tuple(axes), tuple([self._factor_cut(factor, new, op) for factor in factors]), term.scale)
+            old = axes[at][0] if axes[at] else self._label(1)
+            new = self._label(shape[at])
+            selections.append(relate(old, new, run))
+            axes[at] = () if shape[at] == 1 else (new,)
+        return self._settled(term._replace(axes=tuple(axes), selections=tuple(selections)))
+
+    def _settled(self, term: Term) -> Term:
+        """Say the same with placed labels on axes alone, each by one selection and with a leaf that is not placed.
+
+        Raises:
+            Unfit: labels cannot say what two slices share.
+        """
+        below: dict[Label, tuple[Label, Run]] = {}
+        waiting = list(term.selections)
+        while waiting:
+            placed, leaf, run = waiting.pop()
+            if leaf in below:
+                leaf, inner = below[leaf]
+                run = _composed(run, inner)
+            if placed == leaf:
+                if run.step != 1 or isinstance(run.start, Dim):
+                    raise Unfit
+                if run.start:
+                    return self._nothing(term)
+            elif (run.start, run.step) == (0, 1) and run.length == self._extent[placed]:
+                term = term.renamed({placed: leaf})
+                waiting = [each.renamed({placed: leaf}) for each in waiting]
+                waiting += [Selection(leaf, *below.pop(placed))] if placed in below else []
+                below = {each: (leaf if x == placed else x, inner) for each, (x, inner) in below.items()}
+            elif placed in below:
+                shared = self._shared((leaf, run), below[placed])
+                if shared is None:
+                    return self._nothing(term)
+                waiting += shared
+            else:
+                waiting += [Selection(each, *below[each]) for each, (x, _) in below.items() if x == placed]
+                below = {each: pair for each, pair in below.items() if pair[0] != placed}
+                below[placed] = leaf, run
+        factors = tuple([self._sliced(factor, below) for factor in term.factors])
+        selections = tuple(Selection(x, *pair) for x, pair in below.items() if x in term.labels)
+        return term._replace(factors=factors, selections=selections)
+
+    def _shared(self, one: tuple[Label, Run], other: tuple[Label, Run]) -> list[Selection] | None:
+        """Give what holds of two leaves of one placed label: None if they have no element of it in common.
+
+        Raises:
+            Unfit: the steps differ, or named sizes leave open what is common.
+        """
+        (x, first), (y, second) = one, other
+        if first == second:
+            return [Selection(x, y, Run(0, first.length, 1))]
+        if _are_apart(first, second):
+            return None
+        step = second.step if first.length == 1 else first.step
+        offset = second.start - first.start
+        if isinstance(offset, Dim) or (second.length != 1 and second.step != step):
+            raise Unfit
+        ahead, rest = divmod(offset, step)
+        if rest or x == y:
+            return None
+        if ahead < 0:
+            (x, first), (y, second), ahead = other, one, -ahead
+        more = first.length - ahead - second.length
+        if isinstance(more, Dim):
+            raise Unfit
+        length = second.length + min(more, 0)
+        common = self._label(length)
+        return [Selection(x, common, Run(ahead, length, 1)), Selection(y, common, Run(0, length, 1))]
+
+    def _nothing(self, term: Term) -> Term:
+        """Give zeros with the same axes."""
+        return Term(tuple(tuple(map(self._label, self.extents(axis))) for axis in term.axes), scale=0.0)
 
     @staticmethod
-    def _factor_cut(factor: Factor, new: Mapping[Label, tuple[Axis, Run, Size]], op: Op) -> Factor:
-        if not new.keys() & set(factor.labels):
+    def _sliced(factor: Factor, below: Mapping[Label, tuple[Label, Run]]) -> Factor:
+        """Take from a factor what selections take of its labels."""
+        if not below.keys() & set(factor.labels):
             return factor
         found = [
-            new.get(label, ((label,), Run(0, size, 1), size))
+            below.get(label, (label, Run(0, size, 1)))
             for label, size in zip(factor.labels, factor.array.shape, strict=True)
         ]
-        runs, into = tuple(run for _, run, _ in found), tuple(size for _, _, size in found)
-        params = {"runs": runs, "into": into} if op is UNSLICE else {"runs": runs}
-        return _factor([axis for axis, _, _ in found], apply(op, factor.array, **params), is_mask=factor.is_mask)
+        axes = [() if run.length == 1 else (label,) for label, run in found]
+        array = apply(SLICE, factor.array, runs=tuple(run for _, run in found))
+        return _factor(axes, array, is_mask=factor.is_mask)
 
     def masked(self, terms: Terms, condition: Expr, shape: Shape) -> Terms:
         """Let terms be zero where a condition does not hold."""
@@ -397,7 +526,7 @@ class Tensors:
 
     def _together(self, one: Term, other: Term) -> Term | None:
         """Write two products as one: Σ C R + Σ C S = Σ C (R + S)."""
-        if pattern_of(one) != pattern_of(other):
+        if _pattern(one) != _pattern(other):
             return None
         other = self._fresh(other)  # or a label that one sums over could be an axis of the other
         names = dict(zip(_in_order(other), _in_order(one), strict=False))
@@ -418,13 +547,13 @@ class Tensors:
         outside = set(chain.from_iterable(factor.labels for factor in common))
         if not outside:
             return None
-        outside.update(one.labels)
+        outside.update(one.leaves)
         ours, theirs = (outside.intersection(*[chain.from_iterable(x.labels for x in xs)]) for xs in (left, rest))
         if left and rest and ours != theirs:
             return None
         axes = tuple((label,) for label in sorted(ours | theirs))
         total = add(self.block(Term(axes, tuple(left), one.scale)), self.block(Term(axes, tuple(rest), other.scale)))
-        return Term(one.axes, (*common, _factor(_aligned(axes, total.shape), total)))
+        return one._replace(factors=(*common, _factor(_aligned(axes, total.shape), total)), scale=1.0)
 
     def _condensed_if_many(self, terms: Terms) -> Terms:
         many = len(terms) > _MOST_TERMS or any(len(term.factors) > _MOST_FACTORS for term in terms)
@@ -435,15 +564,16 @@ class Tensors:
         found = []
         for group in _grouped(self.alike(terms)).values():
             total = reduce(add, map(self.block, group))
-            axes = [(label,) for label in dict.fromkeys(group[0].labels)]
-            found.append(self.of(group[0].axes, _aligned(axes, total.shape), total))
+            axes = [(label,) for label in dict.fromkeys(group[0].leaves)]
+            whole = self.of(group[0].axes, _aligned(axes, total.shape), total)
+            found.append(whole._replace(selections=group[0].selections))
         return found
 
     # --- values -----------------------------------------------------------------------------------------------
 
     def block(self, term: Term) -> Expr:
-        """Compute a product with one axis for each label of its axes, as far as broadcasting needs it."""
-        labels = tuple(dict.fromkeys(term.labels))
+        """Compute a product with one axis for each leaf of its axes, as far as broadcasting needs it."""
+        labels = tuple(dict.fromkeys(term.leaves))
         places = {label: at for at, label in enumerate(labels)}
         factors = sorted(  # where orders cost the same, neighbours in the result are multiplied first
             self._multiplied(term.factors),
@@ -499,56 +629,57 @@ class Tensors:
 
     def written(self, terms: Terms, shape: Shape) -> Expr:
         """Compute a sum of terms: what has no equal indices first, the rest is added on its diagonals."""
-        terms = self._collected(terms)
+        try:
+            terms = self._collected(terms)
+        except Unfit:  # axes have labels that cannot be those of one array
+            return reduce(add, [self.written([term], shape) for term in terms])
         if not terms:
             return broadcast_to(literal(0.0, self.dtype, graph=self.graph), shape)
         flat = tuple(self.extents(terms[0].labels))
         total: Expr | None = None
-        for pattern, block in self._blocks_of(terms):
-            letters = dict(zip(dict.fromkeys(pattern), ascii_letters, strict=False))
-            spelled = "".join(letters[each] for each in pattern)
-            if len(letters) == len(pattern):
-                total = broadcast_to(block, flat)
-            elif total is None:
-                total = self._spread(block, spelled, flat)
+        for pattern, block in self._blocks_of(terms, flat):
+            letters = dict(zip(dict.fromkeys(place for place, _ in pattern), ascii_letters, strict=False))
+            spelled = "".join(letters[place] for place, _ in pattern)
+            runs = _runs([run for _, run in pattern], flat)
+            if total is not None:
+                total = apply(ADD_WHERE_EQUAL, total, block, pattern=spelled, owned=False, runs=runs)
+            elif len(letters) == len(pattern):
+                total = broadcast_to(block, tuple(run.length for run in runs) or flat)
+                total = apply(UNSLICE, total, runs=runs, into=flat) if runs else total
             else:
-                total = apply(ADD_WHERE_EQUAL, total, block, pattern=spelled, owned=False)
+                total = self._spread(block, spelled, flat, runs)
         assert total is not None  # noqa: S101  (there is a term)
         if flat == shape:
             return total
         single = [at - len(shape) for at, size in enumerate(shape) if size == 1]
         return expand_dims(total, single) if len(flat) + len(single) == len(shape) else reshape(total, shape)
 
-    def _blocks_of(self, terms: Terms) -> list[tuple[tuple[int, ...], Expr]]:
+    def _blocks_of(self, terms: Terms, shape: Shape) -> list[tuple[Pattern, Expr]]:
         """Give the sum of the terms of each pattern, those with the fewest equal indices first.
 
         What has more equal indices than a pattern that is not the whole array is added to its block, which is smaller.
         """
-        flat = self.extents(terms[0].labels)
-        found: list[tuple[tuple[int, ...], Expr]] = []
-        for pattern, group in sorted(_grouped(terms).items(), key=lambda item: -len(set(item[0]))):
-            block = reduce(add, map(self.block, group))
+        parts = [
+            (_with_runs(pattern, shape), reduce(add, map(self.block, group)))
+            for pattern, group in _grouped(terms).items()
+        ]
+        found: list[tuple[Pattern, Expr]] = []
+        for pattern, block in sorted(_along_diagonals(parts, shape), key=lambda part: _sparseness(part[0], shape)):
             for at, (coarser, whole) in enumerate(found):
-                places = list(dict.fromkeys(coarser))
-                inside = [pattern[place] for place in places]
-                if len(places) < len(coarser) and all(
-                    pattern[place] == pattern[coarser[place]] for place in range(len(flat))
-                ):
-                    letters = dict(zip(dict.fromkeys(inside), ascii_letters, strict=False))
-                    full = broadcast_to(whole, tuple(flat[place] for place in places))
-                    spelled = "".join(letters[each] for each in inside)
-                    found[at] = coarser, apply(ADD_WHERE_EQUAL, full, block, pattern=spelled, owned=False)
+                inside = _inside(pattern, coarser, shape)
+                if inside is not None:
+                    found[at] = coarser, _sum_inside(whole, _lengths(coarser), block, inside)
                     break
             else:
                 found.append((pattern, block))
         return found
 
-    def _spread(self, block: Expr, pattern: str, shape: Shape) -> Expr:
-        if pattern == "aa" and block.shape == shape[:1]:
+    def _spread(self, block: Expr, pattern: str, shape: Shape, runs: tuple[Run, ...]) -> Expr:
+        if pattern == "aa" and block.shape == shape[:1] and not runs:
             return apply(DIAG, block)
-        if pattern == "aa" and block.op is CONSTANT and scalar_value(block) == 1:
+        if pattern == "aa" and block.op is CONSTANT and scalar_value(block) == 1 and not runs:
             return eye(shape[0], dtype=self.dtype, graph=self.graph)
-        return apply(SPREAD, block, pattern=pattern, shape=shape)
+        return apply(SPREAD, block, pattern=pattern, shape=shape, runs=runs)
 
 
 def _factor(axes: Sequence[Axis], array: Expr, *, is_mask: bool = False) -> Factor:
@@ -598,7 +729,7 @@ def _groups(before: Shape, after: Shape) -> Iterator[tuple[int, list[Size]]]:
 
 def _in_order(term: Term) -> list[Label]:
     """Give the labels in an order that is the same for the same product."""
-    order = list(dict.fromkeys(term.labels))
+    order = list(dict.fromkeys(term.leaves))
     waiting = list(term.factors)
     while waiting:
         places = {label: at for at, label in enumerate(order)}
@@ -622,7 +753,7 @@ def _oriented(term: Term) -> Term:
             scale = -scale
         else:
             factors.append(factor)
-    return Term(term.axes, tuple(factors), scale)
+    return term._replace(factors=tuple(factors), scale=scale)
 
 
 def _differing(array: Expr) -> tuple[int, int] | None:
@@ -640,15 +771,120 @@ def _differing(array: Expr) -> tuple[int, int] | None:
     return (one, other) if abs(one - other) == 1 else None
 
 
-def pattern_of(term: Term) -> tuple[int, ...]:
-    """Give for each label of the axes the first place where it stands."""
-    labels = term.labels
-    return tuple(map(labels.index, labels))
+def _pattern(term: Term) -> tuple[tuple[int, Run | None], ...]:
+    """Give for each label of the axes the first place where its leaf stands, and the slice that is not zero."""
+    leaves = term.leaves
+    return tuple(zip(map(leaves.index, leaves), term.runs, strict=True))
 
 
-def _grouped(terms: Iterable[Term]) -> dict[tuple[int, ...], Terms]:
+def _grouped(terms: Iterable[Term]) -> dict[tuple[tuple[int, Run | None], ...], Terms]:
     """Put terms together whose axes have equal indices at the same places."""
-    found: dict[tuple[int, ...], Terms] = {}
+    found: dict[tuple[tuple[int, Run | None], ...], Terms] = {}
     for term in terms:
-        found.setdefault(pattern_of(term), []).append(term)
+        found.setdefault(_pattern(term), []).append(term)
     return found
+
+
+def _with_runs(pattern: Iterable[tuple[int, Run | None]], shape: Shape) -> Pattern:
+    return tuple((place, run or Run(0, size, 1)) for (place, run), size in zip(pattern, shape, strict=True))
+
+
+def _runs(runs: Sequence[Run], shape: Shape) -> tuple[Run, ...]:
+    """Give the slices of axes, or none if they take the whole."""
+    return () if all(run == (0, size, 1) for run, size in zip(runs, shape, strict=True)) else tuple(runs)
+
+
+def _sparseness(pattern: Pattern, shape: Shape) -> tuple[int, bool]:
+    return -len({place for place, _ in pattern}), bool(_runs([run for _, run in pattern], shape))
+
+
+def _whole_diagonals(pattern: Pattern, shape: Shape) -> Pattern:
+    """Let the slices of axes with equal indices go on to where the axes begin and end."""
+    found = [run for _, run in pattern]
+    for place in dict.fromkeys(place for place, _ in pattern):
+        axes = [at for at, (other, _) in enumerate(pattern) if other == place]
+        offsets = [found[at].start - found[axes[0]].start for at in axes]
+        least = _least(offsets)
+        if len(axes) == 1 or any(found[at].step != 1 for at in axes) or least is None:
+            continue
+        starts = [offset - least for offset in offsets]
+        length = _least([shape[at] - start for at, start in zip(axes, starts, strict=True)])
+        if length is not None:
+            for at, start in zip(axes, starts, strict=True):
+                found[at] = Run(start, length, 1)
+    return tuple(zip((place for place, _ in pattern), found, strict=True))
+
+
+def _least(sizes: Sequence[Size]) -> Size | None:
+    """Give the smallest of sizes, or None where names leave it open."""
+    more = [size - sizes[0] for size in sizes]
+    known = [each for each in more if not isinstance(each, Dim)]
+    return sizes[0] + min(known) if len(known) == len(more) else None
+
+
+def _along_diagonals(parts: Iterable[tuple[Pattern, Expr]], shape: Shape) -> list[tuple[Pattern, Expr]]:
+    """Put blocks together that lie on the same diagonals, in different slices of them."""
+    found: dict[Pattern, list[tuple[Pattern, Expr]]] = {}
+    for pattern, block in parts:
+        found.setdefault(_whole_diagonals(pattern, shape), []).append((pattern, block))
+    return [group[0] if len(group) == 1 else (whole, _joined(group, whole)) for whole, group in found.items()]
+
+
+def _joined(group: Sequence[tuple[Pattern, Expr]], whole: Pattern) -> Expr:
+    """Add blocks in one that is as long as their diagonals."""
+    sizes, firsts = _lengths(whole), dict(reversed(whole))
+    total: Expr | None = None
+    for pattern, block in sorted(group, key=lambda part: (part[0] != whole, 1 in part[1].shape, not part[1].shape)):
+        own = dict(reversed(pattern))
+        inside = [(x, Run(own[x].start - firsts[x].start, own[x].length, 1)) for x in dict(whole)]
+        if total is not None:
+            total = _sum_inside(total, sizes, block, inside)
+        else:
+            runs = _runs([run for _, run in inside], sizes)
+            total = broadcast_to(block, _lengths(pattern))
+            total = apply(UNSLICE, total, runs=runs, into=sizes) if runs else total
+    assert total is not None  # noqa: S101  (a group has a block)
+    return total
+
+
+def _sum_inside(whole: Expr, sizes: Shape, block: Expr, inside: Sequence[tuple[int, Run]]) -> Expr:
+    """Add a block in a slice of another one, where the axes with the same place are equal."""
+    letters = dict(zip(dict.fromkeys(place for place, _ in inside), ascii_letters, strict=False))
+    spelled = "".join(letters[place] for place, _ in inside)
+    runs = _runs([run for _, run in inside], sizes)
+    return apply(ADD_WHERE_EQUAL, broadcast_to(whole, sizes), block, pattern=spelled, owned=False, runs=runs)
+
+
+def _inside(pattern: Pattern, coarser: Pattern, shape: Shape) -> list[tuple[int, Run]] | None:
+    """Give where a pattern stands among the elements of one with fewer equal indices; None if not all stand there."""
+    found = []
+    for place in dict(coarser):
+        axes = [at for at, (other, _) in enumerate(coarser) if other == place]
+        parts = {pattern[at] for at in axes}
+        runs = [run for _, run in parts]
+        if all(pattern[at][1] == coarser[at][1] for at in axes):
+            runs = [Run(0, runs[0].length, 1)]
+        elif any(coarser[at][1] != (0, shape[at], 1) for at in axes):
+            return None
+        if len(runs) > 1 or len({other for other, _ in parts}) > 1:
+            return None
+        found.append((pattern[axes[0]][0], runs[0]))
+    return found if len(found) < len(coarser) else None
+
+
+def _lengths(pattern: Pattern) -> Shape:
+    """Give the shape of the block that stands in a pattern."""
+    return tuple({place: run.length for place, run in pattern}.values())
+
+
+def _composed(outer: Run, inner: Run) -> Run:
+    """Give the slice that a slice takes of a slice."""
+    step = outer.step * inner.step
+    return Run(outer.start + outer.step * inner.start, inner.length, 1 if inner.length == 1 else step)
+
+
+def _are_apart(one: Run, other: Run) -> bool:
+    """Tell whether two slices of an axis are known to lie one behind the other."""
+    ends = [(run.start, run.start + (run.length - 1) * run.step)[:: 1 if run.step > 0 else -1] for run in (one, other)]
+    gaps = [ends[0][0] - ends[1][1], ends[1][0] - ends[0][1]]
+    return any(not isinstance(gap, Dim) and gap > 0 for gap in gaps)
