@@ -19,7 +19,7 @@ from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.op import ADD, ATOM, COMPARE, CONSTANT, LOGIC, POWER, SIZE, Form, Op, scalar_value
-from symbackprop.ops.contract import EINSUM, EYE, matmul
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, EINSUM, EYE, SPREAD, matmul
 from symbackprop.ops.elementwise import (
     ASTYPE,
     add,
@@ -37,11 +37,13 @@ from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import NORM, UNIT, inv, solve
+from symbackprop.ops.reduce import SOFTMAX_CENTRED
 from symbackprop.printing.index import Builder, Elements, Key, LettersError, Notation, View, lettered
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style
 from symbackprop.rewrite import simplify as simplified
-from symbackprop.rewrite.contract import MATRICES
+from symbackprop.rewrite.accurate import textbook
+from symbackprop.rewrite.contract import BLOCKS, MATRICES
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 Where: TypeAlias = Literal["auto"] | bool
@@ -51,6 +53,7 @@ _SHORT = 0.4  # the share of the width that a formula may take without shared pa
 _HUGE = 1 << 30  # where counting the operators of a formula written out stops
 _MOST_FACTORS = 64  # of a product that is searched for derivatives of sigmoids
 _BESIDE = {add, subtract, multiply, divide, matmul}  # what tells the size of an identity by the other operand
+_OF_CODE = {ADD_WHERE_EQUAL, SOFTMAX_CENTRED, SPREAD}
 _WRAPPERS = {negative, TRANSPOSE, BROADCAST_TO, EXPAND_DIMS}
 
 
@@ -455,12 +458,14 @@ def _holds_derivative(expr: Expr) -> bool:
     return any(nodes[number].backward for number in expr.graph.reachable([expr.number]))
 
 
-def _in_matrices(expr: Expr) -> Expr:
-    """Write the sums of products that are products of matrices as such."""
+def _in_words(expr: Expr, *, matrices: bool) -> Expr:
+    """Write sums of products that are products of matrices as such, and what only generated code knows in words."""
     nodes = expr.graph.nodes
-    if all(nodes[number].op is not EINSUM for number in expr.graph.reachable([expr.number])):
-        return expr
-    return rebuild([expr], Rewritten([MATRICES]))[0]
+    ops = {nodes[number].op for number in expr.graph.reachable([expr.number])}
+    rules = [rule for rule in (*textbook(), BLOCKS) if not ops.isdisjoint({*rule.roots} & _OF_CODE)]
+    if matrices and (rules or EINSUM in ops):
+        rules.append(MATRICES)
+    return rebuild([expr], Rewritten(rules))[0] if rules else expr
 
 
 def formula(
@@ -497,7 +502,7 @@ def formula(
         raise ValueError(msg)
     wanted = _holds_derivative(expr) if simplify is None else simplify
     simpler = simplified(expr) if wanted else expr
-    said = simpler if notation == "index" else _in_matrices(simpler)
+    said = _in_words(simpler, matrices=notation != "index")
     try:
         return _written(_Shown(said, primes=primes, notation=notation), style, where, width, taken)
     except LettersError:  # calls need no letters

@@ -31,6 +31,7 @@ Labels: TypeAlias = tuple[Label | None, ...]
 _FIRST, _COUNT = 0xF0000, 0xFFFE  # a private plane; a line is too short for the labels to come round again
 _MARKS = re.compile(f"([{SUMMED}{AXES}{SEPARATOR}{CLOSE}{chr(_FIRST)}-{chr(_FIRST + _COUNT - 1)}])")
 _MOST_FACTORS = 64  # of a product that are gathered under one sum
+_SHORT = 2  # operations on symbols that are written out with any index set
 _MOST_WRITTEN = 3  # index sets with which one node is written out; beyond, its tensor is subscripted
 
 
@@ -290,11 +291,13 @@ class Elements:
         self.indexed: set[int] = set()
         self.sizes: dict[Label, Size] = {}
         self._whole: set[int] = set()  # whose tensor matrix notation says
-        self._pointwise: set[int] = set()  # made of symbols by elementwise operations alone
+        self._pointwise: dict[int, int] = {}  # made of symbols by elementwise operations alone, of so many
+        self._aligned: set[int] = set()  # of which elements say more simply what they are
         self._root = order[-1]
         self._count = 0
         self._written: Counter[int] = Counter()
         self._tensors: set[Key] = set()
+        self._told: set[Label] = set()  # those of the whole, whose shape tells their sizes
         if notation != "matrix":
             for number in order:
                 self._look(number)
@@ -306,8 +309,17 @@ class Elements:
             self.indexed.add(number)
         elif all(operand in self._whole or not self._nodes[operand].shape for operand in node.inputs):
             self._whole.add(number)
-        if (node.op.elementwise or node.op in _LAYOUT or not node.inputs) and self._pointwise.issuperset(node.inputs):
-            self._pointwise.add(number)
+        if node.op.elementwise and self._is_aligned(node):
+            self._aligned.add(number)
+        if (node.op.elementwise or node.op in _LAYOUT or not node.inputs) and self._pointwise.keys() >= {*node.inputs}:
+            self._pointwise[number] = node.op.elementwise + sum(self._pointwise[operand] for operand in node.inputs)
+
+    def _is_aligned(self, node: Node) -> bool:
+        """Tell whether elements say more simply what is done with identities and new axes, or what is a multiple."""
+        bare = [self._plain[operand] for operand in node.inputs]
+        below = [self._nodes[operand] for operand in bare]
+        scaled = node.op in {multiply, divide} and any(not each.shape for each in below)
+        return scaled or any(each.op in {EYE, EXPAND_DIMS} for each in below) or not self._aligned.isdisjoint(bare)
 
     def _is_told(self, number: int, node: Node) -> bool:
         """Tell whether elements of other arrays tell the sizes of the letters of δ."""
@@ -375,6 +387,8 @@ class Elements:
         labels = tuple(map(self._fresh, self._nodes[number].shape))
         key = Key(number, labels)
         self._tensors.add(key)
+        if number == self._root:
+            self._told.update(labels)
         return View(partial(_build_tensor, labels, inner=number != self._root) if labels else _build_same, (key,))
 
     def _fresh(self, size: Size) -> Label:
@@ -411,14 +425,27 @@ class Elements:
         """Tell whether the element is written by elements of the operands."""
         number = key.number
         node = self._nodes[number]
-        if not self._can(node):
+        told = node.op in {DIAG, EINSUM} and self._are_told(node, key.labels or ())
+        if not told and not self._can(node):
             return False
-        self._written[number] += 1
+        if node.op in _LAYOUT:
+            return True
+        short = self._pointwise.get(number, _SHORT + 1) <= _SHORT
+        self._written[number] += not short
         if self._written[number] > _MOST_WRITTEN and self._fan[number] > 1 and key not in self._tensors:
             return False
-        if number in self.indexed:
+        if number in self.indexed or told:
             return True
-        return bool(node.shape) and (number in self._pointwise or number not in self._whole)
+        return bool(node.shape) and (number in self._pointwise or number not in self._whole or number in self._aligned)
+
+    def _are_told(self, node: Node, labels: Labels) -> bool:
+        """Tell whether the shape of the whole tells the sizes of the letters of each δ."""
+        if node.op is DIAG:
+            return not self._told.isdisjoint(labels[-2:])
+        left, _, out = node.params["subscripts"].partition("->")
+        known = {letter for letter, label in zip(out, labels, strict=True) if label in self._told}
+        terms = zip(node.inputs, left.split(","), strict=True)
+        return all(known & set(term) for operand, term in terms if self._nodes[self._plain[operand]].op is EYE)
 
     # --- products -----------------------------------------------------------------------------------------------
 

@@ -461,8 +461,7 @@ class Scribe:
             shape: their sizes.
             inner: whether it is a part of the formula, so that the formula's shape does not tell its sizes.
         """
-        plain = not any(sign in body.text for sign in (" + ", f" {self.style.minus} "))
-        told = not inner and plain and all(label in body.text for label in labels)
+        told = not inner and all(label in body.text for label in labels)
         if self.style.read_back and not told:
             body = replace(body, text=self._sized(body.text, dict(zip(labels, shape, strict=True))))
         seen = [label in body.text for label in labels]

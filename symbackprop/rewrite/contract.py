@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from string import ascii_letters, ascii_lowercase
+from string import ascii_letters
 from typing import TypeAlias
 
-from symbackprop import dims
+from symbackprop.dims import Shape
 from symbackprop.expr import Expr
-from symbackprop.op import apply
-from symbackprop.ops import add, einsum, eye, matmul, multiply, outer, subtract, symbol, trace
+from symbackprop.op import apply, scalar_value
 from symbackprop.ops import diag as diag_
+from symbackprop.ops import einsum, eye, matmul, multiply, outer, subtract, symbol, trace
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.contract import DIAG, EINSUM, EYE
-from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, TRANSPOSE, expand_dims, permute, reshape
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EINSUM, EYE, SPREAD
+from symbackprop.ops.layout import EXPAND_DIMS, broadcast_to, expand_dims, permute, squeeze
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 
 Term: TypeAlias = tuple[str, Expr]
 """An operand with its labels."""
 
-_MOST_AXES = 12  # of a tensor that is written as a sum over labels
 _MOST_OPERANDS = 16  # of a sum of products that is searched for a row of matrices
 
 
@@ -31,133 +30,8 @@ def _taken_apart(expr: Expr) -> tuple[list[Term], str]:
     return list(zip(left.split(","), expr.inputs, strict=True)), out
 
 
-def _einsum(terms: Sequence[Term], out: str) -> Expr:
-    """Put a sum of products together; of one operand that keeps its axes it is the operand."""
-    if len(terms) == 1 and terms[0][0] == out:
-        return terms[0][1]
-    subscripts = f"{','.join(labels for labels, _ in terms)}->{out}"
-    return apply(EINSUM, *(operand for _, operand in terms), subscripts=subscripts)
-
-
 def _is_identity(expr: Expr) -> bool:
     return expr.op is EYE and expr.shape[0] == expr.shape[1]
-
-
-# --- identities -----------------------------------------------------------------------------------------------
-
-
-def _without_identity(expr: Expr) -> Expr | None:
-    """Put one label of an identity for the other, if that one is summed over."""
-    terms, out = _taken_apart(expr)
-    for at, (labels, operand) in enumerate(terms):
-        if not _is_identity(operand) or labels[0] == labels[1]:
-            continue
-        rest = terms[:at] + terms[at + 1 :]
-        known = {label for term, _ in rest for label in term}
-        for gone, kept in ((labels[1], labels[0]), (labels[0], labels[1])):
-            if gone not in out and (gone in known or kept in known):
-                return _einsum([(term.replace(gone, kept), x) for term, x in rest], out)
-    return None
-
-
-def _merged(expr: Expr) -> Expr | None:
-    """Take in a sum of products that has an identity among its factors, which may cancel outside."""
-    terms, out = _taken_apart(expr)
-    for at, (labels, operand) in enumerate(terms):
-        if operand.op is not EINSUM or all(factor.op is not EYE for factor in operand.inputs):
-            continue
-        inner, inner_out = _taken_apart(operand)
-        names = dict(zip(inner_out, labels, strict=True))
-        free = iter(sorted({*ascii_lowercase} - {*out, *"".join(term for term, _ in terms)}))
-        try:
-            for letter in dict.fromkeys("".join(term for term, _ in inner)):
-                if letter not in names:
-                    names[letter] = next(free)
-        except StopIteration:
-            return None
-        opened = [("".join(names[letter] for letter in term), x) for term, x in inner]
-        return _einsum([*terms[:at], *opened, *terms[at + 1 :]], out)
-    return None
-
-
-# --- tensors with identities among their factors --------------------------------------------------------------
-
-
-def _identity_of_arrays(expr: Expr) -> Expr | None:
-    """Write the identity of arrays, which is a matrix in another shape, as a product of one identity for each axis."""
-    half, matrix = expr.ndim // 2, expr.inputs[0]
-    sizes = expr.shape[:half]
-    if matrix.op is not EYE or half < 2 or expr.shape[half:] != sizes or matrix.shape != (dims.product(sizes),) * 2:
-        return None
-    rows, columns = ascii_lowercase[:half], ascii_lowercase[half : 2 * half]
-    terms = [
-        (row + column, eye(size, dtype=expr.dtype, graph=expr.graph))
-        for row, column, size in zip(rows, columns, sizes, strict=True)
-    ]
-    return _einsum(terms, rows + columns)
-
-
-def _has_identity(expr: Expr) -> bool:
-    return expr.op is EINSUM and any(factor.op is EYE for factor in expr.inputs)
-
-
-def _product_of_tensors(expr: Expr) -> Expr | None:
-    """Write a matrix product with a tensor that has an identity among its factors as a sum over labels."""
-    left, right = expr.inputs
-    if not (_has_identity(left) or _has_identity(right)) or expr.ndim > _MOST_AXES:
-        return None
-    leading = expr.ndim - (left.ndim > 1) - (right.ndim > 1)
-    free = iter(ascii_lowercase)
-    batch = "".join(next(free) for _ in range(leading))
-    row, column = (next(free) if operand.ndim > 1 else "" for operand in (left, right))
-    inner = next(free)
-    terms = []
-    for operand, own in ((left, row + inner), (right, inner + column)):
-        lead = batch[leading - (operand.ndim - len(own)) :]
-        if any(operand.shape[at] != expr.shape[batch.index(label)] for at, label in enumerate(lead)):
-            return None
-        terms.append((lead + own, operand))
-    return _einsum(terms, batch + row + column)
-
-
-def _transposed(expr: Expr) -> Expr | None:
-    """Let a transpose of a sum over labels be another order of its axes."""
-    operand, axes = expr.inputs[0], expr.params["axes"]
-    if operand.op is add and all(map(_has_identity, operand.inputs)):
-        return add(*(permute(term, axes) for term in operand.inputs))
-    if not _has_identity(operand):
-        return None
-    terms, out = _taken_apart(operand)
-    kept = out[: len(out) - len(axes)]
-    return _einsum(terms, kept + "".join(out[axis] for axis in axes))
-
-
-def _unturned(labels: str, operand: Expr) -> Term:
-    """Give what is below a transpose, with its labels."""
-    if operand.op is not TRANSPOSE:
-        return labels, operand
-    axes = operand.params["axes"]
-    first = len(labels) - len(axes)
-    below = dict(zip(axes, labels[first:], strict=True))
-    return labels[:first] + "".join(below[axis] for axis in range(-len(axes), 0)), operand.inputs[0]
-
-
-def _in_order(expr: Expr) -> Expr | None:
-    """Give the factors and the labels of a sum one order, so that equal ones are seen to be equal."""
-    if not _has_identity(expr):
-        return None
-    terms, out = _taken_apart(expr)
-    flat = [_unturned(*term) for term in terms]
-    ordered = sorted(flat, key=lambda term: (term[1].op is not EYE, [out.find(label) for label in term[0]]))
-    ordered = [
-        ("".join(sorted(term, key=out.find)) if _is_identity(x) and set(term) <= {*out} else term, x)
-        for term, x in ordered
-    ]
-    names = dict(zip(dict.fromkeys(out + "".join(labels for labels, _ in ordered)), ascii_letters, strict=False))
-    found = ["".join(names[label] for label in labels) for labels in (*(labels for labels, _ in ordered), out)]
-    if flat == terms and ",".join(found[:-1]) + "->" + found[-1] == expr.params["subscripts"]:
-        return None
-    return _einsum([(labels, x) for labels, (_, x) in zip(found[:-1], ordered, strict=True)], found[-1])
 
 
 # --- diagonal matrices ----------------------------------------------------------------------------------------
@@ -202,6 +76,20 @@ def _sum_of_diagonal(expr: Expr) -> Expr | None:
     return expand_dims(vector, axes) if expr.params["keepdims"] else vector
 
 
+def _weighted_sum(expr: Expr) -> Expr | None:
+    axes, product = expr.params["axes"], expr.inputs[0]
+    if product.op is not multiply or product.ndim != 2 or expr.params["keepdims"] or expr.dtype.kind != "f":
+        return None
+    for matrix, weights in (product.inputs, product.inputs[::-1]):
+        if matrix.shape != product.shape or matrix.dtype != weights.dtype:
+            continue
+        if axes == (-1,) and weights.shape == matrix.shape[1:]:
+            return matmul(matrix, weights)
+        if axes == (-2,) and weights.op is EXPAND_DIMS and weights.inputs[0].shape == matrix.shape[:1]:
+            return matmul(weights.inputs[0], matrix)
+    return None
+
+
 def _between(expr: Expr) -> Expr | None:
     """Write columns that are scaled before a product as a diagonal matrix in it."""
     left, right = expr.inputs
@@ -227,7 +115,7 @@ def _product_of_diagonals(expr: Expr) -> Expr | None:
 # --- matrices -------------------------------------------------------------------------------------------------
 
 
-def _as_matrices(expr: Expr) -> Expr | None:
+def as_matrices(expr: Expr) -> Expr | None:
     """Write a sum of products by sums, elementwise products and a row of matrices, if these can say it."""
     terms, out = _taken_apart(expr)
     if {operand.dtype for operand in expr.inputs} != {expr.dtype} or expr.dtype.kind != "f":
@@ -259,6 +147,8 @@ def _merged_alike(terms: Sequence[Term], out: str) -> list[Term] | None:
         found: dict[frozenset[str], Term] = {}
         for labels, given in left:
             diagonal = len(labels) == 2 and labels[0] == labels[1]
+            if diagonal and count[labels[0]] == 1:
+                labels, given, diagonal = "", trace(given), False  # noqa: PLW2901  (a scalar from here on)
             own, operand = (labels[0], diag_(given)) if diagonal else (labels, given)
             kept = "".join(label for label in own if count[label] > 1)
             if len(set(own)) < len(own) or len(kept) > 2:
@@ -335,6 +225,43 @@ def _multiplied(row: Sequence[Expr]) -> Expr:
     return reduce(matmul, row)
 
 
+# --- blocks where indices are equal -----------------------------------------------------------------------------
+
+
+def _in_words(expr: Expr) -> Expr:
+    """Write a block among zeros with identities."""
+    pattern = expr.params["pattern"]
+    dense, block = expr.inputs if expr.op is ADD_WHERE_EQUAL else (None, expr.inputs[0])
+    letters = list(dict.fromkeys(pattern))
+    own = letters[len(letters) - block.ndim :]
+    shape = [expr.shape[pattern.index(letter)] for letter in own]
+    single = [at for at, size in enumerate(shape) if block.shape[at] == 1 and size != 1]
+    labels = "".join(letter for at, letter in enumerate(own) if at not in single)
+    spread = _with_identities(pattern, expr.shape, labels, squeeze(block, single) if single else block)
+    return spread if dense is None else dense + spread
+
+
+def _with_identities(pattern: str, shape: Shape, labels: str, block: Expr) -> Expr:
+    if pattern == labels * 2 and block.ndim == 1:
+        return diag_(block)
+    free = iter(letter for letter in ascii_letters if letter not in pattern)
+    terms, axes = [], ""
+    for at, letter in enumerate(pattern):
+        new = next(free) if letter in pattern[:at] else letter
+        if new != letter:
+            terms.append((letter + new, eye(shape[at], dtype=block.dtype, graph=block.graph)))
+        axes += new
+    if block.ndim:
+        terms.append((labels, block))
+    held = "".join(letter for letter in axes if any(letter in own for own, _ in terms))
+    missing = [at - len(axes) for at, letter in enumerate(axes) if letter not in held]
+    whole = (
+        terms[0][1] if len(terms) == 1 else einsum(f"{','.join(x for x, _ in terms)}->{held}", *(x for _, x in terms))
+    )
+    found = broadcast_to(expand_dims(whole, missing), shape)
+    return found if block.ndim or scalar_value(block) == 1 else block * found
+
+
 # --- the rules ------------------------------------------------------------------------------------------------
 
 
@@ -351,7 +278,7 @@ MATRICES = Rule(
     equation="Σⱼ Aᵢⱼ Bⱼₖ = (AB)ᵢₖ",
     strength=Strength.REAL,
     roots=(EINSUM,),
-    rewrite=_as_matrices,
+    rewrite=as_matrices,
     examples=lambda: [
         einsum(subscripts, *operands)
         for subscripts, operands in [
@@ -369,76 +296,26 @@ MATRICES = Rule(
 )
 """The rule for what matrix notation can say."""
 
+BLOCKS = Rule(
+    name="blocks_where_equal",
+    equation="y + spread(A) = y + [δᵢₖAⱼₗ]ᵢⱼₖₗ",
+    strength=Strength.REAL,
+    roots=(SPREAD, ADD_WHERE_EQUAL),
+    rewrite=_in_words,
+    examples=lambda: [
+        apply(SPREAD, symbol("A", (3, 3)), pattern="aba", shape=(3, 3, 3)),
+        apply(SPREAD, symbol("x", 3), pattern="aa", shape=(3, 3)),
+        apply(SPREAD, symbol("T", (3, 1)), pattern="aba", shape=(3, 2, 3)),
+        apply(SPREAD, symbol("s"), pattern="abab", shape=(3, 2, 3, 2)),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", owned=False),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", owned=False),
+    ],
+)
+"""The rule for what formulas say of blocks among zeros, which only generated code knows."""
+
 CONTRACT: tuple[Rule, ...] = (
-    Rule(
-        name="einsum_of_identity",
-        equation="Σⱼ δᵢⱼ xⱼ = xᵢ",
-        strength=Strength.REAL,
-        roots=(EINSUM,),
-        rewrite=_without_identity,
-        examples=lambda: [
-            einsum("ij,jk->ik", _matrix("A"), eye("N")),
-            einsum("ik,ijl->jkl", eye("N"), symbol("T", ("N", "D", "K"))),
-            einsum("ij,ijk->k", eye("N"), symbol("T", ("N", "N", "K"))),
-        ],
-        fits=lambda ops: EYE in ops,
-    ),
-    Rule(
-        name="einsum_of_einsum",
-        equation="Σⱼ Aᵢⱼ (Σₖ Bⱼₖ δₖₗ) = Σⱼₖ Aᵢⱼ Bⱼₖ δₖₗ",
-        strength=Strength.REAL,
-        roots=(EINSUM,),
-        rewrite=_merged,
-        examples=lambda: [
-            einsum("ijkl,kl->ij", einsum("ik,jl->ijkl", eye("N"), _matrix("A")), _matrix("B")),
-        ],
-        fits=lambda ops: EINSUM in ops,
-    ),
     MATRICES,
-    Rule(
-        name="identity_of_arrays",
-        equation="reshape(I, (M, N, M, N)) = [δᵢₖδⱼₗ]ᵢⱼₖₗ",
-        strength=Strength.EXACT,
-        roots=(RESHAPE,),
-        rewrite=_identity_of_arrays,
-        examples=lambda: [reshape(eye(dims.product(dims.as_shape(("N", "D")))), ("N", "D", "N", "D"))],
-        fits=lambda ops: EYE in ops,
-    ),
-    Rule(
-        name="product_of_tensors",
-        equation="A[δᵢₖBⱼₗ]ᵢⱼₖₗ = [Σₘ AₖₘδᵢₘBⱼₗ]ᵢⱼₖₗ",
-        strength=Strength.REAL,
-        roots=(matmul,),
-        rewrite=_product_of_tensors,
-        examples=lambda: [
-            _matrix("A") @ einsum("ik,jl->ijkl", eye("N"), _matrix("B")),
-            einsum("ik,jl->ijkl", eye("N"), _matrix("B")) @ _vector("x"),
-        ],
-        fits=lambda ops: EINSUM in ops,
-    ),
-    Rule(
-        name="transpose_of_einsum",
-        equation="transpose([δᵢₖAⱼₗ]ᵢⱼₖₗ, (0, 1, 3, 2)) = [δᵢₗAⱼₖ]ᵢⱼₖₗ",
-        strength=Strength.EXACT,
-        roots=(TRANSPOSE,),
-        rewrite=_transposed,
-        examples=lambda: [
-            permute(einsum("ik,jl->ijkl", eye("N"), _matrix("A")), (-1, -2)),
-            permute(
-                einsum("ik,jl->ijkl", eye("N"), _matrix("A")) + einsum("il,jk->ijkl", eye("N"), _matrix("A")), (-1, -2)
-            ),
-        ],
-        fits=lambda ops: EINSUM in ops or add in ops,
-    ),
-    Rule(
-        name="einsum_in_order",
-        equation="[Aⱼₗδᵢₖ]ᵢⱼₖₗ = [δᵢₖAⱼₗ]ᵢⱼₖₗ",
-        strength=Strength.REAL,
-        roots=(EINSUM,),
-        rewrite=_in_order,
-        examples=lambda: [einsum("bd,ac->abcd", _matrix("A"), eye("N"))],
-        fits=lambda ops: EYE in ops,
-    ),
+    BLOCKS,
     Rule(
         name="diagonal_times_vector_elementwise",
         equation="I ⊙ v = diag(v), diag(u) ⊙ v = diag(u ⊙ v)",
@@ -472,6 +349,18 @@ CONTRACT: tuple[Rule, ...] = (
             sum_(diag_(_vector("x")), axis=1, keepdims=True),
         ],
         fits=lambda ops: DIAG in ops,
+    ),
+    Rule(
+        name="sum_of_scaled_columns",
+        equation="sum(A ⊙ v, axis=1) = Av",
+        strength=Strength.REAL,
+        roots=(SUM,),
+        rewrite=_weighted_sum,
+        examples=lambda: [
+            sum_(symbol("A", ("N", "D")) * symbol("v", "D"), axis=1),
+            sum_(symbol("A", ("N", "D")) * expand_dims(_vector("x"), -1), axis=0),
+        ],
+        fits=lambda ops: ops[0] is multiply,
     ),
     Rule(
         name="scaled_columns",

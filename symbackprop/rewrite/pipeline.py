@@ -26,7 +26,7 @@ from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.systems import rebuild_solved
-from symbackprop.rewrite.tensor import rebuild_closed
+from symbackprop.rewrite.tensor import rebuild_closed, rebuild_spelled
 from symbackprop.rewrite.tidy import TIDY
 
 
@@ -106,6 +106,7 @@ _COMMON: tuple[Pass, ...] = (
     Pass("textbook", "functions that were brought in for accuracy are written in the common ones", textbook),
     _ALGEBRA,
 )
+_TENSOR = Pass("tensor", "identities cancel: Jacobians and Hessians are written with δ", rebuild=rebuild_spelled)
 _TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
 
 
@@ -117,14 +118,14 @@ def formula(effort: Effort) -> tuple[Pass, ...]:
     """
     meaning = "clusters of arithmetic are cancelled and factored by SymPy"
     scalar = Pass("scalar", meaning, rebuild=partial(rebuild_shorter, effort=effort))
-    return (*_COMMON, _CONTRACT, _MATRIX, scalar, _TIDY, scalar)  # what has come out of sums may cancel
+    return (*_COMMON, _TENSOR, _CONTRACT, _MATRIX, scalar, _TIDY, _TENSOR, scalar)  # what came out of sums may cancel
 
 
 FORMULA = formula(NORMAL)
 """What `simplify` runs, for people to read; a formula may assume finite values."""
 
 EFFORTS: Mapping[str, tuple[Pass, ...]] = {
-    "low": (*_COMMON, _CONTRACT, _MATRIX, _TIDY),
+    "low": (*_COMMON, _TENSOR, _CONTRACT, _MATRIX, _TIDY),
     "normal": FORMULA,
     "high": formula(HIGH),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +18,7 @@ from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import LOGABSDET, inv, solve
 from symbackprop.ops.reduce import MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
+from symbackprop.rewrite.notation import Formulas
 from symbackprop.rewrite.structure import inverse, log_determinant, solution
 from symbackprop.rewrite.terms import Tensors, Term, Terms, Unfit
 
@@ -31,22 +32,34 @@ def rebuild_closed(outputs: Sequence[Expr], target: Rewritten, sizes: Mapping[st
     """Copy what the outputs are computed from into another graph, what is made of identities in closed form."""
     if not outputs:
         return []
-    nodes = outputs[0].graph.nodes
-    order = outputs[0].graph.reachable([expr.number for expr in outputs])
+    nodes, order = _computed_from(outputs)
     if not any(nodes[number].op in _SOURCES for number in order):
         return rebuild(outputs, target)
-    closing = _Closing(nodes, target, sizes)
-    for number in order:
-        closing.place(number)
-    return [closing.expr(output.number) for output in outputs]
+    return _Closing(nodes, target, Tensors(target, sizes)).copied(order, outputs)
+
+
+def rebuild_spelled(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    """Copy what the outputs are computed from into another graph, tensors that are made of identities for people.
+
+    What is made of matrices alone stays as it stands: multiplied out it would be no shorter.
+    """
+    if not outputs:
+        return []
+    nodes, order = _computed_from(outputs)
+    wanted = _of_tensors(nodes, order)
+    return _Spelling(nodes, target, wanted).copied(order, outputs) if wanted else rebuild(outputs, target)
+
+
+def _computed_from(outputs: Sequence[Expr]) -> tuple[Mapping[int, Node], Sequence[int]]:
+    graph = outputs[0].graph
+    return graph.nodes, graph.reachable([expr.number for expr in outputs])
 
 
 class _Closing:
     """The nodes of the copy: expressions, or sums of products that are written when they are needed as expressions."""
 
-    def __init__(self, nodes: Mapping[int, Node], target: Rewritten, sizes: Mapping[str, int]) -> None:
-        self.nodes, self.target = nodes, target
-        self.tensors = Tensors(target, sizes)
+    def __init__(self, nodes: Mapping[int, Node], target: Rewritten, tensors: Tensors) -> None:
+        self.nodes, self.target, self.tensors = nodes, target, tensors
         self.placed: dict[int, Expr] = {}
         self.terms: dict[int, Terms] = {}
         self.special: Mapping[Op, Callable[[Node], Terms | Expr | None]] = {
@@ -58,6 +71,12 @@ class _Closing:
             inv: lambda node: inverse(self.tensors, self.terms[node.inputs[0]]),
             LOGABSDET: lambda node: log_determinant(self.tensors, self.terms[node.inputs[0]]),
         }
+
+    def copied(self, order: Iterable[int], outputs: Iterable[Expr]) -> list[Expr]:
+        """Copy nodes, operands first, and give the outputs among them."""
+        for number in order:
+            self.place(number)
+        return [self.expr(output.number) for output in outputs]
 
     def place(self, number: int) -> None:
         """Copy a node whose operands have been copied."""
@@ -73,8 +92,12 @@ class _Closing:
             if terms is not None:
                 self.terms[number] = terms
                 return
-            operands = tuple([self.expr(operand).number for operand in node.inputs])
-            self.placed[number] = Expr(self.target, self.target.copy_in(node.copied(operands), number, settled=False))
+            self._copy(number)
+
+    def _copy(self, number: int) -> None:
+        node, target = self.nodes[number], self.target
+        operands = tuple([self.expr(operand).number for operand in node.inputs])
+        self.placed[number] = Expr(target, target.copy_in(node.copied(operands), number, settled=False))
 
     def expr(self, number: int) -> Expr:
         """Give a node as an expression."""
@@ -148,6 +171,48 @@ class _Closing:
             return None
         holds = self.expr(condition)
         return self.tensors.masked(self.terms[kept], holds if kept == one else logical_not(holds), node.shape)
+
+
+class _Spelling(_Closing):
+    """Keeps as sums of products what belongs to tensors, and writes that for people."""
+
+    def __init__(self, nodes: Mapping[int, Node], target: Rewritten, wanted: set[int]) -> None:
+        super().__init__(nodes, target, Formulas(target, _NO_SIZES))
+        self.special = {op: make for op, make in self.special.items() if op not in {inv, LOGABSDET}}
+        self._wanted = wanted
+
+    def place(self, number: int) -> None:
+        """Copy a node whose operands have been copied."""
+        if number in self._wanted:
+            super().place(number)
+        else:
+            self._copy(number)
+
+    def _solved(self, node: Node) -> Terms | None:
+        matrix, side = node.inputs
+        if side not in self.terms:
+            return None
+        return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self.terms[side])
+
+
+def _of_tensors(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
+    """Give what is made of identities for tensors of more than two axes, or for the diagonal of a Jacobian."""
+    lifted: set[int] = set()
+    found: set[int] = set()
+    for number in order:
+        node = nodes[number]
+        linear = node.op in {*_LINEAR, where, divide, solve, SOFTMAX_CENTRED}
+        if node.op in _SOURCES or (linear and not lifted.isdisjoint(node.inputs)):
+            lifted.add(number)
+            shapes = [node.shape, *(nodes[operand].shape for operand in node.inputs)]
+            traced = node.op in {DIAGONAL, TRACE} and nodes[node.inputs[0]].backward
+            if max(map(len, shapes)) > 2 or traced or not found.isdisjoint(node.inputs):
+                found.add(number)
+    for number in reversed(order):
+        if number in found:
+            inputs = nodes[number].inputs
+            found.update(lifted.intersection(inputs[1:] if nodes[number].op is solve else inputs))
+    return found
 
 
 def _is_zero(expr: Expr) -> bool:

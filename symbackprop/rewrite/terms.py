@@ -47,9 +47,6 @@ Label: TypeAlias = int
 Axis: TypeAlias = tuple[Label, ...]
 """The labels that an axis runs over, the last one fastest; none if it has size 1."""
 
-_MOST_TERMS = 8  # of a sum, before those of one pattern are put together
-_MOST_FACTORS = 64
-
 
 class Unfit(Exception):  # noqa: N818  (no error: what cannot be said by labels is computed as written)
     """Labels cannot say what an operation does."""
@@ -131,6 +128,9 @@ class Tensors:
         sizes: numbers for the named sizes, as far as they are known.
         dtype: the dtype of what is made.
     """
+
+    most_terms = 8  # of a sum, before those of one pattern are put together
+    most_factors = 64
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
         """Start without labels."""
@@ -556,7 +556,7 @@ class Tensors:
         return one._replace(factors=(*common, _factor(_aligned(axes, total.shape), total)), scale=1.0)
 
     def _condensed_if_many(self, terms: Terms) -> Terms:
-        many = len(terms) > _MOST_TERMS or any(len(term.factors) > _MOST_FACTORS for term in terms)
+        many = len(terms) > self.most_terms or any(len(term.factors) > self.most_factors for term in terms)
         return self._condensed(terms) if many else terms
 
     def _condensed(self, terms: Terms) -> Terms:
@@ -599,7 +599,7 @@ class Tensors:
                 masks[factor] = None
             elif key in found:
                 labels, array, _ = found[key]
-                found[key] = Factor(labels, multiply(array, _turned(factor, labels)))
+                found[key] = Factor(labels, multiply(array, turned(factor, labels)))
             else:
                 found[key] = factor
         left = [factor._replace(array=astype(factor.array, self.dtype)) for factor in found.values()]
@@ -622,7 +622,7 @@ class Tensors:
             inside = set(mask.labels) <= set(factor.labels)
             if inside and (len(mask.labels) == len(factor.labels) or factor.array.op is not SYMBOL):
                 hidden = True
-                found.append(factor._replace(array=where(_turned(mask, factor.labels), factor.array, 0.0)))
+                found.append(factor._replace(array=where(turned(mask, factor.labels), factor.array, 0.0)))
             else:
                 found.append(factor)
         return found if hidden else [*found, Factor(mask.labels, astype(mask.array, self.dtype))]
@@ -688,7 +688,7 @@ def _factor(axes: Sequence[Axis], array: Expr, *, is_mask: bool = False) -> Fact
     return Factor(tuple(chain.from_iterable(axes)), squeeze(array, single) if single else array, is_mask)
 
 
-def _turned(factor: Factor, labels: Sequence[Label]) -> Expr:
+def turned(factor: Factor, labels: Sequence[Label]) -> Expr:
     """Give an array with its axes in the order of these labels, of size 1 where it lacks one."""
     own = [label for label in labels if label in factor.labels]
     turned = permute(factor.array, tuple(factor.labels.index(label) - len(own) for label in own))
