@@ -93,7 +93,7 @@ class Function:
     def _load(self, program: Program, structure: _Structure) -> None:
         self.program, self.source = program, source(program)
         self._structure = structure
-        self._fillers: tuple[list[tuple[int, ...]] | None, list[Callable[[Sequence[Any]], Any]]] = (None, [])
+        self._fillers: tuple[list[tuple[int, ...]] | None, list[Callable[[tuple[Any, ...]], Any]]] = (None, [])
         self._kernel = _loaded(self)
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
@@ -146,6 +146,8 @@ class Function:
             sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
             fillers = [layout.filler(sizes) for layout in layouts]
             self._fillers = shapes, fillers
+        if form is None:
+            return fillers[0](found)
         waiting = iter(fillers)
 
         def filled(form: Nest, given: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from itertools import accumulate
 from string import ascii_lowercase
 from typing import Any, NamedTuple, TypeAlias
 
@@ -400,7 +401,7 @@ class Layout(NamedTuple):
         given, _, result = self.subscripts[0].partition("->")
         return self.counts == (1,) and sorted(given) == sorted(result) and not self.runs[0]
 
-    def filler(self, sizes: Mapping[str, int]) -> Callable[[Sequence[Any]], Structured | Array]:
+    def filler(self, sizes: Mapping[str, int]) -> Callable[[tuple[Any, ...]], Structured | Array]:
         """Give what puts arrays into their parts, for these values of the named sizes.
 
         What has no structure is an array.
@@ -408,16 +409,11 @@ class Layout(NamedTuple):
         shape, inner = dims.bind(self.shape, sizes), dims.bind(self.inner, sizes)
         if self.is_whole:
             return lambda arrays: np.einsum(self.subscripts[0], arrays[0]).reshape(shape)
+        ends = [*accumulate(self.counts)]
+        places = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
         slices = [_slices(dims.bound(runs, sizes)) for runs in self.runs]
-        return lambda arrays: Structured(shape, self.parts(arrays, slices), inner)
-
-    def parts(self, arrays: Sequence[Any], slices: Sequence[tuple[slice, ...]]) -> list[Part]:
-        """Share the arrays out among the parts."""
-        waiting = iter(arrays)
-        return [
-            Part(subscripts, tuple([next(waiting) for _ in range(count)]), taken)
-            for subscripts, count, taken in zip(self.subscripts, self.counts, slices, strict=True)
-        ]
+        parts = [*zip(self.subscripts, places, slices, strict=True)]
+        return lambda arrays: Structured(shape, [Part(text, arrays[at], taken) for text, at, taken in parts], inner)
 
 
 def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
