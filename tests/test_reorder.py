@@ -173,6 +173,63 @@ def test_many_matrices_in_a_row_take_time_that_grows_with_their_number():
     assert function.report().rows[-1].flops.value(SIZES) == 300 * 2 * m**2
 
 
+def random_products(rng):
+    """Give some loose ends of a random graph of products, sums, diagonals, transposes and scalings."""
+    names = "KMN"
+    pool = [sb.symbol(f"{one}{other}", (one, other)) for one in names for other in names]
+    pool += [*(sb.symbol(f"v{name}", name) for name in names), sb.symbol("s"), sb.symbol("H", (2, "M", "N"))]
+
+    def drawn(fits):
+        found = [expr for expr in pool if fits(expr)]
+        return found[rng.integers(len(found))] if found else None
+
+    for _ in range(14):
+        x = pool[rng.integers(len(pool))]
+        kind = rng.integers(9)
+        if kind < 3 and x.ndim:
+            y = drawn(lambda y, x=x: 0 < y.ndim < 3 and y.shape[0] == x.shape[-1])
+            made = None if y is None else x @ y
+        elif kind == 3:
+            y = drawn(lambda y, x=x: y.ndim == 0 or y.shape == x.shape or (y.ndim == 1 and y.shape == x.shape[-1:]))
+            made = None if y is None else x * y if rng.random() < 0.8 or y.ndim else x / (2.0 + sb.square(y))
+        elif kind == 4 and x.ndim:
+            made = sb.sum(x, axis=int(rng.integers(x.ndim)), keepdims=bool(rng.integers(2))) if x.size != 1 else None
+        elif kind == 5 and x.ndim == 2:
+            made = sb.trace(x) if x.shape[0] == x.shape[1] and rng.random() < 0.5 else x.T
+        elif kind == 6 and x.ndim in {1, 2} and x.shape[0] == x.shape[-1]:
+            made = sb.diag(x)
+        elif kind == 7 and x.ndim == 1:
+            y = drawn(lambda y: y.ndim == 1)
+            made = sb.outer(x, y)
+        else:
+            made = -x if rng.random() < 0.5 else sb.mean(x)
+        if made is not None and 1 not in made.shape and made.ndim <= 3:
+            pool.append(made)
+    return pool[13:]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_products_keep_their_values_and_take_no_more_operations(seed):
+    rng = np.random.default_rng([seed, 9])
+    with sb.Graph():
+        outputs = random_products(rng)
+        outputs = [outputs[at] for at in sorted({*rng.integers(len(outputs), size=3).tolist(), len(outputs) - 1})]
+        inputs = [*inputs_of(outputs), sb.symbol("sizes", ("K", "M", "N"))]
+        sizes = dict(zip("KMN", rng.integers(1, 6, 3).tolist(), strict=True))
+        arrays = [rng.standard_normal([n if isinstance(n, int) else sizes[n.name] for n in x.shape]) for x in inputs]
+        ordered = sb.compile(inputs, outputs, sizes=dict.fromkeys("KMN", 50))
+        written = sb.compile(inputs, outputs, skip=["order"])
+        for found, right in zip(ordered(*arrays), written(*arrays), strict=True):
+            assert (np.shape(found), found.dtype) == (np.shape(right), right.dtype)
+            np.testing.assert_allclose(found, right, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(right).max(initial=0)))
+        assert operations_at(ordered, 50) <= 1.02 * operations_at(written, 50) + 200
+
+
+def operations_at(function, size):
+    flops = function.report().rows[-1].flops
+    return flops if isinstance(flops, int) else flops.value(dict.fromkeys(flops.names, size))
+
+
 # --- sizes ----------------------------------------------------------------------------------------------------
 
 P, Q, R = sb.symbols("P[M,N] Q[N,K] R[K,L]")
