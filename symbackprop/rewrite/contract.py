@@ -253,6 +253,8 @@ def _with_identities(pattern: str, shape: Shape, labels: str, block: Expr) -> Ex
         axes += new
     if block.ndim:
         terms.append((labels, block))
+    if not terms:
+        return broadcast_to(block, shape)
     held = "".join(letter for letter in axes if any(letter in own for own, _ in terms))
     missing = [at - len(axes) for at, letter in enumerate(axes) if letter not in held]
     whole = (
@@ -307,6 +309,7 @@ BLOCKS = Rule(
         apply(SPREAD, symbol("x", 3), pattern="aa", shape=(3, 3)),
         apply(SPREAD, symbol("T", (3, 1)), pattern="aba", shape=(3, 2, 3)),
         apply(SPREAD, symbol("s"), pattern="abab", shape=(3, 2, 3, 2)),
+        apply(SPREAD, symbol("s"), pattern="a", shape=(3,)),
         apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", owned=False),
         apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", owned=False),
     ],

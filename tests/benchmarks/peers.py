@@ -133,7 +133,8 @@ def _casadi(_: int) -> Maker:
         shape = values[problem.wrt].shape
         size = int(np.prod(shape))
         kinds = [("matrices", casadi.MX), ("scalars", casadi.SX)]
-        for kind_name, kind in kinds[: 2 if sum(value.size for value in values.values()) < _MOST_SCALARS else 1]:
+        few = sum(value.size for value in values.values()) < _MOST_SCALARS and size**2 < _MOST_RESULTS
+        for kind_name, kind in kinds[: 2 if few else 1]:
             symbols = {name: kind.sym(name, *value.shape) for name, value in values.items()}
             x = kind.sym(problem.wrt, size)
             given = x if len(shape) == 1 else casadi.reshape(x, *shape[::-1]).T  # its order is Fortran's
@@ -154,6 +155,7 @@ def _casadi(_: int) -> Maker:
 
 
 _MOST_SCALARS = 2000  # of arguments, for which CasADi's graph of single numbers is still quickly made
+_MOST_RESULTS = 100_000  # of elements of a Hessian, likewise
 
 _ALL: dict[str, tuple[str, Callable[[int], Maker]]] = {
     "JAX": ("jax", _jax),
