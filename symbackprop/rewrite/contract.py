@@ -228,8 +228,10 @@ def _multiplied(row: Sequence[Expr]) -> Expr:
 # --- blocks where indices are equal -----------------------------------------------------------------------------
 
 
-def _in_words(expr: Expr) -> Expr:
-    """Write a block among zeros with identities."""
+def _in_words(expr: Expr) -> Expr | None:
+    """Write a block among zeros with identities; one in a slice stays."""
+    if expr.params["runs"]:
+        return None
     pattern = expr.params["pattern"]
     dense, block = expr.inputs if expr.op is ADD_WHERE_EQUAL else (None, expr.inputs[0])
     letters = list(dict.fromkeys(pattern))
@@ -305,13 +307,13 @@ BLOCKS = Rule(
     roots=(SPREAD, ADD_WHERE_EQUAL),
     rewrite=_in_words,
     examples=lambda: [
-        apply(SPREAD, symbol("A", (3, 3)), pattern="aba", shape=(3, 3, 3)),
-        apply(SPREAD, symbol("x", 3), pattern="aa", shape=(3, 3)),
-        apply(SPREAD, symbol("T", (3, 1)), pattern="aba", shape=(3, 2, 3)),
-        apply(SPREAD, symbol("s"), pattern="abab", shape=(3, 2, 3, 2)),
-        apply(SPREAD, symbol("s"), pattern="a", shape=(3,)),
-        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", owned=False),
-        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", owned=False),
+        apply(SPREAD, symbol("A", (3, 3)), pattern="aba", shape=(3, 3, 3), runs=()),
+        apply(SPREAD, symbol("x", 3), pattern="aa", shape=(3, 3), runs=()),
+        apply(SPREAD, symbol("T", (3, 1)), pattern="aba", shape=(3, 2, 3), runs=()),
+        apply(SPREAD, symbol("s"), pattern="abab", shape=(3, 2, 3, 2), runs=()),
+        apply(SPREAD, symbol("s"), pattern="a", shape=(3,), runs=()),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", runs=(), owned=False),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", runs=(), owned=False),
     ],
 )
 """The rule for what formulas say of blocks among zeros, which only generated code knows."""
