@@ -32,7 +32,7 @@ from symbackprop.autodiff import (
 )
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
-from symbackprop.lower import Function, Structured, compile
+from symbackprop.lower import Function, Sparsity, Structured, compile, sparsity
 from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
 from symbackprop.printing import latex, numpy_code, text
@@ -56,6 +56,7 @@ __all__ = [
     "Module",
     "Optimum",
     "ScipyProblem",
+    "Sparsity",
     "Structured",
     "backprop",
     "backprop_table",
@@ -88,6 +89,7 @@ __all__ = [
     "same",
     "scipy_problem",
     "simplify",
+    "sparsity",
     "text",
     "vjp",
 ]

@@ -177,6 +177,7 @@ POSITIVE = {
     "blocks in the middle": ("x[2,N,3]", lambda x, c: sb.sum(sb.sum(x, axis=1) ** 4) + sb.sum(sb.exp(x))),
     "blocks around": ("x[2,N,3]", lambda x, c: sb.sum(sb.sum(sb.sum(x, axis=0), axis=-1) ** 2) + sb.sum(sb.exp(x))),
     "blocks that a diagonal touches": ("x[N,N]", lambda x, c: sb.sum(x**2) + sb.sum(sb.exp(sb.diagonal(x)))),
+    "chain": ("x[N]", lambda x, c: sb.sum(sb.cosh(x[1:] - x[:-1])) + sb.sum(x[2:] ** 2) + sb.sum(c * x**2)),
     "transposed": ("x[N,N]", lambda x, c: sb.sum(x**2) + sb.sum((x + x.T) ** 2)),
 }
 DENSE = np.random.default_rng(5).normal(size=(4, 5))
@@ -201,7 +202,7 @@ def test_systems_are_solved_as_dense_ones(name):
     np.testing.assert_allclose(kept.solve(right), expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in POSITIVE if name not in {"matrix", "transposed"}])
+@pytest.mark.parametrize("name", [name for name in POSITIVE if name not in {"matrix", "transposed", "chain"}])
 def test_systems_are_solved_without_filling_them_in(name, monkeypatch):
     (kept, shape) = hessian_of(name)
     monkeypatch.delattr(type(kept), "dense")

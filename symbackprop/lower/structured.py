@@ -411,7 +411,7 @@ class Layout(NamedTuple):
             return lambda arrays: np.einsum(self.subscripts[0], arrays[0]).reshape(shape)
         ends = [*accumulate(self.counts)]
         places = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
-        slices = [_slices(dims.bound(runs, sizes)) for runs in self.runs]
+        slices = [as_slices(dims.bound(runs, sizes)) for runs in self.runs]
         parts = [*zip(self.subscripts, places, slices, strict=True)]
         return lambda arrays: Structured(shape, [Part(text, arrays[at], taken) for text, at, taken in parts], inner)
 
@@ -448,10 +448,16 @@ def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
     return layout, [array for _, arrays, _ in found for array in arrays]
 
 
-def _slices(runs: Sequence[Any]) -> tuple[slice, ...]:
-    """Give runs of known sizes as Python's slices."""
+def as_slices(runs: Sequence[Any]) -> tuple[slice, ...]:
+    """Give runs of known sizes as Python's slices.
+
+    >>> as_slices([Run(1, 2, 1), Run(2, 3, -1)])
+    (slice(1, 3, 1), slice(2, None, -1))
+    """
     taken = [range(run.start, run.start + run.length * run.step, run.step) for run in runs]
-    return tuple(slice(each.start, each.stop if each.stop >= 0 else None, each.step) for each in taken)
+    return tuple(
+        slice(each.start, each.stop if each.stop >= 0 else None, each.step) if each else slice(0, 0) for each in taken
+    )
 
 
 def _on(pattern: str, block: Expr, shape: Shape, runs: tuple[Run, ...] = ()) -> tuple[str, list[Expr], tuple[Run, ...]]:
