@@ -228,6 +228,12 @@ def test_products_and_sums_of_slices_of_identities_are_small():
         np.testing.assert_allclose(f(*values), sb.evaluate(small, given), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("problem", CHAINS, ids=lambda problem: problem.__name__)
+def test_formulas_of_hessians_of_chains_are_read_back(problem):
+    inputs, f, x = problem()
+    check_round_trip(sb.hessian(f, x), dict(zip(inputs, arrays_for(inputs), strict=True)))
+
+
 def test_a_formula_of_blocks_in_slices_is_read_back():
     inputs, f, x = residuals_with_boundaries()
     closed, *symbols = run([sb.hessian(f, x), *inputs])

@@ -15,6 +15,7 @@ from symbackprop.ops import diag as diag_
 from symbackprop.ops import einsum, eye, matmul, multiply, outer, subtract, symbol, trace
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EINSUM, EYE, SPREAD
+from symbackprop.ops.index import UNSLICE, Run
 from symbackprop.ops.layout import EXPAND_DIMS, broadcast_to, expand_dims, permute, squeeze
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
@@ -228,18 +229,18 @@ def _multiplied(row: Sequence[Expr]) -> Expr:
 # --- blocks where indices are equal -----------------------------------------------------------------------------
 
 
-def _in_words(expr: Expr) -> Expr | None:
-    """Write a block among zeros with identities; one in a slice stays."""
-    if expr.params["runs"]:
-        return None
-    pattern = expr.params["pattern"]
+def _in_words(expr: Expr) -> Expr:
+    """Write a block among zeros with identities, put where its slice is."""
+    pattern, runs = expr.params["pattern"], expr.params["runs"]
+    inside = tuple(run.length for run in runs) or expr.shape
     dense, block = expr.inputs if expr.op is ADD_WHERE_EQUAL else (None, expr.inputs[0])
     letters = list(dict.fromkeys(pattern))
     own = letters[len(letters) - block.ndim :]
-    shape = [expr.shape[pattern.index(letter)] for letter in own]
+    shape = [inside[pattern.index(letter)] for letter in own]
     single = [at for at, size in enumerate(shape) if block.shape[at] == 1 and size != 1]
     labels = "".join(letter for at, letter in enumerate(own) if at not in single)
-    spread = _with_identities(pattern, expr.shape, labels, squeeze(block, single) if single else block)
+    spread = _with_identities(pattern, inside, labels, squeeze(block, single) if single else block)
+    spread = apply(UNSLICE, spread, runs=runs, into=expr.shape) if runs else spread
     return spread if dense is None else dense + spread
 
 
@@ -312,8 +313,10 @@ BLOCKS = Rule(
         apply(SPREAD, symbol("T", (3, 1)), pattern="aba", shape=(3, 2, 3), runs=()),
         apply(SPREAD, symbol("s"), pattern="abab", shape=(3, 2, 3, 2), runs=()),
         apply(SPREAD, symbol("s"), pattern="a", shape=(3,), runs=()),
-        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", runs=(), owned=False),
-        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", runs=(), owned=False),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("x", 3), pattern="aa", owned=False, runs=()),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="aa", owned=False, runs=()),
+        apply(SPREAD, symbol("x", 2), pattern="aa", shape=(3, 4), runs=(Run(1, 2, 1), Run(0, 2, 2))),
+        apply(ADD_WHERE_EQUAL, symbol("A", (3, 3)), symbol("s"), pattern="ab", owned=False, runs=(Run(1, 2, 1),) * 2),
     ],
 )
 """The rule for what formulas say of blocks among zeros, which only generated code knows."""

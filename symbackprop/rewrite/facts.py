@@ -169,7 +169,8 @@ def _is_symmetric(expr: Expr, below: Sequence[Facts]) -> bool:
     if expr.op in _SUMS:
         return expr.params["axes"] == (-1,) and expr.inputs[0].ndim == 3 and _is_of_pairs(expr.inputs[0], -2)
     if expr.op in {SPREAD, ADD_WHERE_EQUAL}:
-        return expr.params["pattern"] == "aa" and (expr.op is SPREAD or "symmetric" in below[0])
+        alike = expr.params["pattern"] == "aa" and len({*expr.shape}) == 1 and len({*expr.params["runs"]}) < 2
+        return alike and (expr.op is SPREAD or "symmetric" in below[0])
     return _is_of_pairs(expr, -1)
 
 

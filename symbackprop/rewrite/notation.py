@@ -30,10 +30,11 @@ from symbackprop.ops import (
     subtract,
 )
 from symbackprop.ops.contract import EINSUM, EYE
+from symbackprop.ops.index import UNSLICE, Run
 from symbackprop.ops.layout import EXPAND_DIMS
 from symbackprop.rewrite.contract import as_matrices
 from symbackprop.rewrite.facts import known
-from symbackprop.rewrite.terms import Axis, Factor, Label, Tensors, Term, Terms, turned
+from symbackprop.rewrite.terms import Axis, Factor, Label, Tensors, Term, Terms, Unfit, turned
 
 
 class _Common(NamedTuple):
@@ -81,14 +82,36 @@ class Formulas(Tensors):
 
     def block(self, term: Term) -> Expr:
         """Write a product with one axis for each label of its axes, as far as broadcasting needs it."""
-        labels = tuple(dict.fromkeys(term.labels))
-        return self._product(self._shortened(term._replace(axes=(labels,))), labels)
+        labels = tuple(dict.fromkeys(term.leaves))
+        return self._product(self._shortened(term._replace(axes=(labels,), selections=())), labels)
 
     def written(self, terms: Terms, shape: Shape) -> Expr:
-        """Write a sum of terms."""
-        terms = self._collected(terms)
+        """Write a sum of terms, those that fill slices alone as their elements put there."""
+        try:
+            terms = self._collected(terms)
+        except Unfit:  # axes have labels that cannot be those of one array
+            return reduce(add, [self.written([term], shape) for term in terms])
         if not terms:
             return broadcast_to(literal(0.0, self.dtype, graph=self.graph), shape)
+        slices: dict[tuple[Run | None, ...], Terms] = {}
+        for term in terms:
+            slices.setdefault(term.runs, []).append(term)
+        return reduce(add, [self._put(group, shape) for group in slices.values()])
+
+    def _put(self, terms: Terms, shape: Shape) -> Expr:
+        """Write a sum of terms that fill the same slices."""
+        if not terms[0].selections:
+            return self._whole(terms, shape)
+        flat = tuple(self.extents(terms[0].labels))
+        runs = tuple(run or Run(0, size, 1) for run, size in zip(terms[0].runs, flat, strict=True))
+        inside = tuple(run.length for run in runs)
+        axes = [tuple(() if size == 1 else (x,) for x, size in zip(term.leaves, inside, strict=True)) for term in terms]
+        block = self.written(
+            [term._replace(axes=own, selections=()) for term, own in zip(terms, axes, strict=True)], inside
+        )
+        return reshape(apply(UNSLICE, block, runs=runs, into=flat), shape)
+
+    def _whole(self, terms: Terms, shape: Shape) -> Expr:
         out = tuple(map(self._new, self.extents(terms[0].labels)))
         axes = _in_turn(terms[0].axes, out)
         products = [_oriented(self._with_identities(term, out)) for term in terms]
@@ -122,7 +145,7 @@ class Formulas(Tensors):
 
     def _shortened(self, term: Term) -> Term:
         """Carry out the sums over one label each whose result is a matrix, a vector or a number."""
-        kept = term.labels
+        kept = term.leaves
         factors = list(term.factors)
         waiting = [
             label for label in dict.fromkeys(chain.from_iterable(x.labels for x in factors)) if label not in kept

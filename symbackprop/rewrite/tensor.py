@@ -196,7 +196,7 @@ class _Spelling(_Closing):
 
 
 def _of_tensors(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
-    """Give what is made of identities for tensors of more than two axes, or for the diagonal of a Jacobian."""
+    """Give what is made of identities for tensors of more than two axes, of slices, or the diagonal of a Jacobian."""
     lifted: set[int] = set()
     found: set[int] = set()
     for number in order:
@@ -206,7 +206,7 @@ def _of_tensors(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
             lifted.add(number)
             shapes = [node.shape, *(nodes[operand].shape for operand in node.inputs)]
             traced = node.op in {DIAGONAL, TRACE} and nodes[node.inputs[0]].backward
-            if max(map(len, shapes)) > 2 or traced or not found.isdisjoint(node.inputs):
+            if max(map(len, shapes)) > 2 or node.op in {SLICE, UNSLICE} or traced or not found.isdisjoint(node.inputs):
                 found.add(number)
     for number in reversed(order):
         if number in found:
