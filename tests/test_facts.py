@@ -8,7 +8,10 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.errors import GraphError, ShapeError
+from symbackprop.op import apply
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
 from symbackprop.ops.elementwise import SIGMOID_SLOPE, TANH_SLOPE
+from symbackprop.ops.index import Run
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.pipeline import run
 from tests.values import obeying
@@ -205,6 +208,23 @@ def test_facts_add_up_and_last() -> None:
     assert sb.assume(x, rows_sum_to=1) is x
     sb.assume(x, nonnegative=True)
     assert str(sb.simplify(abs(x) * sb.sum(x, axis=-1, keepdims=True))) == "x"
+
+
+def test_bands_beside_the_diagonal_are_not_symmetric() -> None:
+    x = sb.symbol("x", 5)
+    upper = sb.jacobian(x[1:] ** 2, x)  # its numbers stand beside the diagonal
+    square = sb.concatenate([upper, sb.zeros_like(upper)[:1]])
+    for J in (square, square + sb.eye(5)):
+        value = np.arange(5.0)
+        found = sb.compile([x], J.T)(value)
+        np.testing.assert_array_equal(found, sb.evaluate(J, {x: value}).T)
+    z = sb.symbol("z", 4)
+    shape, runs = (5, 5), (Run(0, 4, 1), Run(1, 4, 1))
+    band = apply(SPREAD, z, pattern="aa", shape=shape, runs=runs)
+    assert known(band) == known(apply(ADD_WHERE_EQUAL, sb.eye(5), z, pattern="aa", runs=runs, owned=False)) == set()
+    diagonal = apply(SPREAD, x, pattern="aa", shape=shape, runs=())
+    assert known(diagonal) == SYMMETRIC
+    assert known(apply(ADD_WHERE_EQUAL, sb.eye(5), x, pattern="aa", runs=(), owned=False)) == SYMMETRIC
 
 
 def test_a_sum_that_is_declared_is_known_of_scaled_rows() -> None:
