@@ -6,6 +6,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.dims import bind
 from tests.round_trip import check_round_trip
+from tests.test_hessians import composed
 
 SIZES = {"N": 4, "D": 3, "K": 2, "M": 5, "H": 3, "P": 2, "J": 3}
 
@@ -190,3 +191,49 @@ def test_derivatives_are_written_as_people_write_them(spec, source, expected):
 def test_what_is_written_so_stays_as_it_is(spec, source, _):
     once = sb.simplify(built(spec, source)[0])
     assert sb.text(sb.simplify(once), simplify=False) == sb.text(once, simplify=False)
+
+
+VALUES = [  # what was once written wrongly
+    ("X[N,D] w[D]", "hessian(sum(tanh(outer(w, w)) * exp(X.T @ X)), w)"),
+    ("X[N,D] T[N,D]", "hessian(sum((T - X)**2) * exp(X[0, 0]), X)"),
+    ("X[N,D]", "hessian(sum((X[1:] - X[:-1])**4), X)"),
+    ("X[N,D]", "hessian(sum(tanh(X @ X.T)**2), X)"),
+    ("x[N]", "hessian(sum((x[1:] - x[:-1]**2)**2), x)"),
+]
+
+
+@pytest.mark.parametrize(("spec", "source"), VALUES, ids=[source for _, source in VALUES])
+def test_formulas_have_the_values_of_what_they_simplify(spec, source):
+    expr, values = built(spec, source)
+    found = sb.compile(list(values), [expr, sb.simplify(expr, effort="low"), sb.simplify(expr)])(*values.values())
+    for each in found[1:]:
+        np.testing.assert_allclose(each, found[0], rtol=1e-9, atol=1e-12)
+    check_round_trip(expr, values)
+
+
+@pytest.mark.filterwarnings("ignore::symbackprop.errors.NotTrainableWarning")
+@pytest.mark.parametrize("seed", range(0, 24, 2))
+def test_formulas_of_random_hessians_have_their_values(seed):
+    f, values = composed(seed, named=seed % 4 == 0)
+    used = set(f.graph.reachable([f.number]))
+    values = {symbol: value for symbol, value in values.items() if symbol.number in used}
+    hessians = [sb.hessian(f, x) for x in values if x.ndim]
+    simpler = [sb.simplify(each, effort="low") for each in hessians]
+    found = sb.compile(list(values), [hessians, simpler])(*values.values())
+    for left, right in zip(*found, strict=True):
+        np.testing.assert_allclose(right, left, rtol=1e-7, atol=1e-9)
+
+
+SOURCES = [
+    ("T[N,M] U[N,K] V[M,K]", "hessian(sum((T - U @ V.T)**2), U)", "[2δᵢₖ(VᵀV)ⱼₗ]ᵢⱼₖₗ"),
+    ("x[N]", "jacobian(softmax(x), x)", "diag(softmax(x)) − softmax(x)·softmax(x)ᵀ"),
+    ("x[N]", "hessian(sum(x**3), x)", "diag(6x)"),
+    ("X[N,D] w[D] t", "hessian(sum((X @ w)**2) + t * sum(w**2), w)", "2XᵀX + 2tI"),
+    ("X[N,D] W[D,K]", "jacobian(X @ W, W)", "[δⱼₗXᵢₖ]ᵢⱼₖₗ"),
+]
+
+
+@pytest.mark.parametrize(("spec", "source", "expected"), SOURCES)
+def test_generated_code_shows_structure_in_the_words_of_formulas(spec, source, expected):
+    expr, values = built(spec, source)
+    assert f"\n    H = {expected}\n" in sb.compile(list(values), {"H": expr}).source

@@ -130,7 +130,10 @@ class Evaluator:
         return self.names.get(node.text, node.text)
 
     def _grouped(self, node: Tree, values: Values) -> Value:
-        return values[node.parts[0]]
+        (part,) = node.parts
+        value = values[part]
+        number = part.form is Form.LIST and isinstance(value, tuple) and len(value) == 1  # that was a truth value
+        return self._operand(value, part) if number else value
 
     def _several(self, node: Tree, values: Values) -> Value:
         return tuple(values[part] for part in node.parts)

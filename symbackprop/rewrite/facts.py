@@ -108,14 +108,18 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     if not node.inputs:
         return declared | _of_leaf(expr)
     below = [found[number] for number in node.inputs]
+
+    def look(operand: Expr) -> Facts:  # what a reader has only just made is not known
+        return found.get(operand.number, frozenset())
+
     signs = _SIGNS.get(node.op) if node.dtype.kind == "f" else None  # integers wrap around
     facts = declared | (set(signs(below)) if signs else set())
-    if node.op is ops.add and node.dtype.kind == "f" and _is_rest(expr, lambda operand: found[operand.number]):
+    if node.op is ops.add and node.dtype.kind == "f" and _is_rest(expr, look):
         facts.add("nonnegative")
     if node.op is ops.subtract and node.dtype.kind == "f" and _is_complement(expr):
         facts.add("nonnegative")
     if is_square(expr):
-        facts |= _of_matrix(expr, below, lambda operand: found[operand.number])
+        facts |= _of_matrix(expr, below, look)
     return facts
 
 

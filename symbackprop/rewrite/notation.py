@@ -181,7 +181,8 @@ class Formulas(Tensors):
             return factors[0].array
         held = set(chain.from_iterable(factor.labels for factor in factors))
         whole = next((factor for factor in factors if factor.labels == tuple(out)), None)
-        if len(out) == 2 and held == set(out) and whole is not None and whole.array.op is not EYE:
+        plain = held == set(out) and all(len(set(factor.labels)) == len(factor.labels) for factor in factors)
+        if len(out) == 2 and plain and whole is not None and whole.array.op is not EYE:
             return reduce(multiply, [turned(factor, out) for factor in factors if factor.labels])
         labels = dict.fromkeys([*out, *chain.from_iterable(x.labels for x in factors)])
         letters = dict(zip(labels, ascii_letters, strict=False))
@@ -313,12 +314,13 @@ def _oriented(term: Term) -> Term:
     factors, scale = [], term.scale
     for factor in term.factors:
         labels = list(factor.labels)
-        swapped = (0, 1) if len(labels) == 2 and "symmetric" in known(factor.array) else _of_pairs(factor.array)
+        symmetric = len(labels) == 2 and "symmetric" in known(factor.array)
+        swapped = (0, 1) if symmetric else _of_pairs(factor.array)
         if swapped:
             one, other = swapped
             if place.get(labels[other], len(place)) < place.get(labels[one], len(place)):
                 labels[one], labels[other] = labels[other], labels[one]
-                scale = scale if factor.array.op is not subtract else -scale
+                scale = scale if symmetric else -scale
         factors.append(factor._replace(labels=tuple(labels)))
     return term._replace(factors=tuple(factors), scale=scale)
 
@@ -327,15 +329,19 @@ def _of_pairs(expr: Expr) -> tuple[int, int] | None:
     """Give the two axes by whose exchange a difference of rows with rows changes its sign."""
     if expr.op is not subtract:
         return None
-    (rows, one), (others, other) = (_rows(side, expr.ndim) for side in expr.inputs)
-    return (one, other) if rows == others and abs(one - other) == 1 else None
+    ours, theirs = (_rows(side, expr.ndim) for side in expr.inputs)
+    if ours is None or theirs is None or ours[0] != theirs[0] or abs(ours[1] - theirs[1]) != 1:
+        return None
+    return ours[1], theirs[1]
 
 
-def _rows(side: Expr, rank: int) -> tuple[Expr, int]:
-    """Give what is repeated along one axis, and that axis; no such axis has the place of none."""
+def _rows(side: Expr, rank: int) -> tuple[Expr, int] | None:
+    """Give what is repeated along one axis, and that axis."""
+    if side.ndim == rank - 1:
+        return side, 0
     if side.op is EXPAND_DIMS and side.ndim == rank and len(side.params["axes"]) == 1:
         return side.inputs[0], side.params["axes"][0] + rank
-    return side, rank - 1 - side.ndim
+    return None
 
 
 def _in_order(factors: Sequence[Factor], out: Sequence[Label]) -> list[Factor]:
