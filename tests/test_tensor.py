@@ -5,6 +5,7 @@ import pytest
 
 import symbackprop as sb
 from symbackprop import dims
+from symbackprop.errors import ShapeError
 from symbackprop.rewrite.pipeline import run
 from tests.round_trip import check_round_trip
 
@@ -226,6 +227,44 @@ def test_products_and_sums_of_slices_of_identities_are_small():
         f = sb.compile([x, v], small)
         assert not any(word in f.source for word in ("np.eye", "spread(", "(N, N)"))
         np.testing.assert_allclose(f(*values), sb.evaluate(small, given), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[::-1][1:],
+        lambda x: x[::2][:-1],
+        lambda x: x[1:][::2][1:],
+        lambda x: x[1::2][::-1],
+        lambda x: x[1:][::-1][:-1],
+        lambda x: x[::-1][::-2],
+    ],
+)
+def test_slices_of_slices_take_nothing_where_nothing_is_left(function):
+    x, w = sb.symbols("x[N] w[N]")
+    y = function(x * w)
+    for expr in (sb.jacobian(y, x), sb.sum(sb.jacobian(y, x), axis=0)):
+        f = sb.compile([x, w], expr)
+        for size in range(2, 8):
+            arrays = np.arange(1.0, size + 1), np.sin(np.arange(1.0, size + 1))
+            np.testing.assert_allclose(f(*arrays), sb.evaluate(expr, dict(zip([x, w], arrays, strict=True))))
+
+
+def test_what_slices_share_is_refused_where_a_size_is_too_small_for_it():
+    u, b = sb.symbols("u[N] b[N]")
+    residuals = sb.concatenate([u[3:] - 2 * u[:-3], u[:3]]) + b
+    jacobian = sb.jacobian(residuals, u)
+    product = jacobian.T @ jacobian
+    f = sb.compile([u, b], product)
+    for size in range(3, 9):
+        values = dict.fromkeys([u, b], np.ones(size))
+        try:
+            found = f(np.ones(size), np.ones(size))
+        except ShapeError as error:
+            message = str(error)
+            assert size < 6, message
+        else:
+            np.testing.assert_allclose(found, sb.evaluate(product, values))
 
 
 @pytest.mark.parametrize("problem", CHAINS, ids=lambda problem: problem.__name__)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symbackprop import dims
-from symbackprop.dims import Dim
+from symbackprop.dims import Dim, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
@@ -31,6 +31,7 @@ from symbackprop.lower.program import (
 )
 from symbackprop.op import CONSTANT, SIZE, Op
 from symbackprop.ops import add, divide, multiply, negative, subtract
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
@@ -223,6 +224,9 @@ class _Lowering:
         """Write the program down."""
         inputs = self._inputs()
         constants = self._constants()
+        requirements: dict[Size, Requirement] = {}
+        for each in self._requirements():
+            requirements.setdefault(each.size, each)
         home = self._homes()
         order = self._scheduled(home)
         statements = self._saved(home)
@@ -244,7 +248,7 @@ class _Lowering:
             name=self.request.name,
             constants=constants,
             inputs=inputs,
-            requirements=tuple(dict.fromkeys(self._requirements())),
+            requirements=tuple(requirements.values()),
             statements=tuple(statements),
             outputs=tuple(self._outputs(home)),
             form=self.request.form,
@@ -343,6 +347,9 @@ class _Lowering:
                 runs = renamed(node.params["runs"], self.renamed)
                 extents = renamed(shape[len(shape) - len(runs) :], self.renamed)
                 yield from run_requirements(runs, extents, f"slicing {Expr(self.graph, node.inputs[0]).describe()}")
+            elif node.op in {SPREAD, ADD_WHERE_EQUAL}:
+                runs = renamed(node.params["runs"], self.renamed)
+                yield from run_requirements(runs, renamed(node.shape, self.renamed)[: len(runs)], "what slices share")
 
 
 def _sorted(before: Mapping[int, Collection[int]]) -> list[int]:

@@ -420,6 +420,8 @@ class Tensors:
             if leaf in below:
                 leaf, inner = below[leaf]
                 run = _composed(run, inner)
+                if not _is_safe(run, self._extent[placed]):
+                    raise Unfit
             if placed == leaf:
                 if run.step != 1 or isinstance(run.start, Dim):
                     raise Unfit
@@ -881,6 +883,19 @@ def _composed(outer: Run, inner: Run) -> Run:
     """Give the slice that a slice takes of a slice."""
     step = outer.step * inner.step
     return Run(outer.start + outer.step * inner.start, inner.length, 1 if inner.length == 1 else step)
+
+
+def _is_safe(run: Run, size: Size) -> bool:
+    """Tell whether Python's slice takes nothing where a named length is 0: no bound is negative then."""
+    if run.step == 1 or not isinstance(run.length, Dim):
+        return True
+    if run.step > 0:
+        is_open = run.length == (size - run.start + run.step - 1) // run.step
+        bound = run.start + 1 - run.step
+    else:
+        is_open = run.start == size - 1
+        bound = run.start + run.length * run.step
+    return is_open or (not isinstance(bound, Dim) and bound >= 0)
 
 
 def _are_apart(one: Run, other: Run) -> bool:
