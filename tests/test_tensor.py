@@ -250,6 +250,14 @@ def test_slices_of_slices_take_nothing_where_nothing_is_left(function):
             np.testing.assert_allclose(f(*arrays), sb.evaluate(expr, dict(zip([x, w], arrays, strict=True))))
 
 
+def test_what_two_slices_share_is_counted():
+    total = sb.sum(sb.eye("N")[:, :-1][1:])
+    f = sb.compile([sb.symbol("x", "N")], total)
+    assert [f(np.ones(size)) for size in (2, 3, 6)] == [0, 1, 4]
+    with pytest.raises(ShapeError, match="needs N - 2 >= 0, and N = 1"):
+        f(np.ones(1))
+
+
 def test_what_slices_share_is_refused_where_a_size_is_too_small_for_it():
     u, b = sb.symbols("u[N] b[N]")
     residuals = sb.concatenate([u[3:] - 2 * u[:-3], u[:3]]) + b

@@ -29,7 +29,6 @@ from symbackprop.ops import (
     divide,
     expand_dims,
     eye,
-    maximum,
     multiply,
     negative,
     reshape,
@@ -138,6 +137,7 @@ class Tensors:
         self.sizes = sizes
         self.dtype = np.dtype(np.float64)
         self._extent: dict[Label, Size] = {}
+        self._shares: set[Size] = set()  # of what slices have in common: named ones may be negative where that is 0
         self._unused = count()
 
     # --- labels -----------------------------------------------------------------------------------------------
@@ -210,10 +210,11 @@ class Tensors:
         return left
 
     def _times(self, term: Term, size: Size, *, inverse: bool = False) -> Term:
+        if size in self._shares and not inverse:
+            raise Unfit
         if not isinstance(size, Dim):
             return term._replace(scale=term.scale / size if inverse else term.scale * size)
         number = size_of(size, self.dtype, graph=self.graph)
-        number = maximum(number, 0.0) if size.may_be_negative and not inverse else number  # of what slices share
         return term._replace(factors=(*term.factors, Factor((), divide(1.0, number) if inverse else number)))
 
     # --- arrays -----------------------------------------------------------------------------------------------
@@ -469,6 +470,8 @@ class Tensors:
         if isinstance(more, Dim):
             raise Unfit
         length = second.length + min(more, 0)
+        if isinstance(length, Dim) and length.may_be_negative:
+            self._shares.add(length)
         common = self._label(length)
         return [Selection(x, common, Run(ahead, length, 1)), Selection(y, common, Run(0, length, 1))]
 
