@@ -199,6 +199,7 @@ VALUES = [  # what was once written wrongly
     ("X[N,D]", "hessian(sum((X[1:] - X[:-1])**4), X)"),
     ("X[N,D]", "hessian(sum(tanh(X @ X.T)**2), X)"),
     ("x[N]", "hessian(sum((x[1:] - x[:-1]**2)**2), x)"),
+    ("X[N,D] W[D,H] V[H,K]", "hessian(logsumexp(relu(relu(X @ W) @ V)), X)"),
 ]
 
 
@@ -237,3 +238,23 @@ SOURCES = [
 def test_generated_code_shows_structure_in_the_words_of_formulas(spec, source, expected):
     expr, values = built(spec, source)
     assert f"\n    H = {expected}\n" in sb.compile(list(values), {"H": expr}).source
+
+
+LATEX = [
+    (
+        "V[M,K] U[N,K]",
+        "hessian(sum((U @ V.T)**2), U)",
+        r"\left[2 \delta_{ik} \left(V^{\top} V\right)_{jl}\right]_{ijkl}",
+    ),
+    ("x[N]", "jacobian(hessian(sum(x**4), x), x)", r"\left[24 \delta_{ij} \delta_{ik} x_{i}\right]_{ijk}"),
+    (
+        "X[N,D] W[D,K]",
+        "hessian(mean(sum(exp(X @ W), axis=1)), W)",
+        r"\left[\delta_{jl} \sum_{n} \frac{X_{ni} X_{nk} \, \exp\left(X W\right)_{nj}}{N}\right]_{ijkl}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "source", "expected"), LATEX)
+def test_they_are_written_so_in_latex(spec, source, expected):
+    assert sb.latex(built(spec, source)[0]) == expected

@@ -90,7 +90,7 @@ class Evaluator:
         self.letters = _sizes_of_letters(root, self.names, self.shape or ())
         for node in _post_order(root):
             values[node] = self._BY_FORM[node.form](self, node, values)
-        return values[root]
+        return self._counted(values[root], root)
 
     def result(self, root: Tree, value: Value) -> Expr:
         """Give the expression that a text stands for."""
@@ -131,9 +131,12 @@ class Evaluator:
 
     def _grouped(self, node: Tree, values: Values) -> Value:
         (part,) = node.parts
-        value = values[part]
-        number = part.form is Form.LIST and isinstance(value, tuple) and len(value) == 1  # that was a truth value
-        return self._operand(value, part) if number else value
+        return self._counted(values[part], part)
+
+    def _counted(self, value: Value, node: Tree) -> Value:
+        """Give the number 1 or 0 where a number stands in Iverson's brackets, which was a truth value once."""
+        number = node.form is Form.LIST and isinstance(value, tuple) and len(value) == 1
+        return self._operand(value, node) if number else value
 
     def _several(self, node: Tree, values: Values) -> Value:
         return tuple(values[part] for part in node.parts)

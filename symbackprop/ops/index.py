@@ -128,6 +128,11 @@ def _unslice_text(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return form._replace(template=form.template.replace("np.s_", ""))
 
 
+def _unslice_latex(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    form = _unslice_text(params, shapes)
+    return form._replace(template=form.template.replace("put($0", r"\operatorname{put}\left($0")[:-1] + r"\right)")
+
+
 UNSLICE: Op = Op(
     name="unslice",
     doc="Put elements back where a slice took them, among zeros.",
@@ -136,7 +141,7 @@ UNSLICE: Op = Op(
     vjps=(lambda g, _y, _x, *, runs, into: apply(SLICE, g, runs=runs),),
     numpy=_unslice_form,
     text=_unslice_text,
-    latex=_unslice_form,
+    latex=_unslice_latex,
     helper=_UNSLICE,
     cost=free,
     cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "into": (5,)}),),
