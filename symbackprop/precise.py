@@ -424,6 +424,11 @@ class _Library:
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
 
+    @staticmethod
+    def vecdot(x: Array, y: Array) -> Array:
+        """Sum products over the last axis: of real numbers, which have no conjugates."""
+        return np.sum(x * y, axis=-1)  # type: ignore[no-any-return]
+
     def number(self, value: Any) -> Number:
         """Give a number of this precision: of an int, a float or a fraction, exactly."""
         if isinstance(value, Number):
