@@ -428,3 +428,14 @@ def test_inner_derivatives_of_networks_do_without_the_dearer_slopes(activation):
     at = np.array([-40.0, 40.0])
     exact = {"tanh": 4 * np.exp(-80.0), "sigmoid": np.exp(-40.0)}[activation.name]
     np.testing.assert_allclose(slope(at), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, "N"])
+def test_a_number_in_an_axis_of_its_own_is_no_diagonal(size):
+    A, v = sb.symbol("A", (size, size)), sb.symbol("v", 1)
+    values = {A: np.arange(9.0).reshape(3, 3), v: np.array([2.0])}
+    for expr in (sb.eye(size) * v, v * (sb.eye(size) - sb.expand_dims(v, -1)), (A * v) @ A, sb.diag(A[0]) * v):
+        expected = sb.compile(list(values), expr, skip=["tensor", "algebra"])(*values.values())
+        short = sb.simplify(expr, effort="low")
+        np.testing.assert_allclose(sb.compile(list(values), short)(*values.values()), expected)
+        np.testing.assert_allclose(sb.compile(list(values), expr)(*values.values()), expected)

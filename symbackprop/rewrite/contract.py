@@ -49,7 +49,7 @@ def _diagonal(expr: Expr) -> Expr | None:
     """Keep of what is multiplied with a diagonal matrix what meets the diagonal."""
     for matrix, other in (expr.inputs, expr.inputs[::-1]):
         vector = _along(other)
-        if vector is None or matrix.ndim != 2 or matrix.shape != expr.shape:
+        if vector is None or matrix.ndim != 2 or matrix.shape != expr.shape or vector.shape != expr.shape[:1]:
             continue
         if _is_identity(matrix):
             return diag_(vector)
@@ -61,7 +61,7 @@ def _diagonal(expr: Expr) -> Expr | None:
 def _identity_less_rows(expr: Expr) -> Expr | None:
     """Take a vector into the difference of the identity and rows of one number each."""
     for vector, difference in (expr.inputs, expr.inputs[::-1]):
-        if vector.ndim != 1 or difference.op is not subtract or not _is_identity(difference.inputs[0]):
+        if vector.shape != expr.shape[:1] or difference.op is not subtract or not _is_identity(difference.inputs[0]):
             continue
         rows = difference.inputs[1]
         if rows.op is EXPAND_DIMS and rows.ndim == 2 and rows.shape == (*vector.shape, 1):
@@ -97,7 +97,7 @@ def _between(expr: Expr) -> Expr | None:
     if left.op is not multiply or left.ndim != 2 or right.ndim != 2:
         return None
     for matrix, vector in (left.inputs, left.inputs[::-1]):
-        if vector.ndim == 1 and matrix.shape == left.shape:
+        if vector.shape == left.shape[1:] and matrix.shape == left.shape:
             return matmul(matrix, matmul(diag_(vector), right))
     return None
 
