@@ -287,6 +287,15 @@ def test_a_formula_of_blocks_in_slices_is_read_back():
     check_round_trip(closed, dict(zip(symbols, arrays_for(inputs), strict=True)), options=({"simplify": False},))
 
 
+def test_what_cancels_altogether_is_zero():
+    c, A = sb.symbols("c[N] A[N,N]")
+    nothing = sb.eye("N") - sb.eye("N")
+    arrays = arrays_for([c, A])
+    for expr in (sb.where(c > 0, nothing, 0), sb.linalg.solve(A, nothing), sb.linalg.solve(2 * sb.eye("N"), nothing)):
+        np.testing.assert_array_equal(sb.compile([c, A], expr)(*arrays), np.zeros((5, 5)))
+        assert np.all(sb.evaluate(sb.simplify(expr), {c: arrays[0], A: arrays[1]}) == 0)
+
+
 # --- matrices with structure ----------------------------------------------------------------------------------
 
 

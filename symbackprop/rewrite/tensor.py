@@ -151,15 +151,16 @@ class _Closing:
             return None
         axes = node.params["axes"]
         share = self.tensors.atom(apply(SOFTMAX, self.expr(z), axes=axes))
-        mean = self.tensors.sum(self.tensors.multiply(self.terms[x], [share]), axes, keepdims=True, mean=False)
-        return self.tensors.add([*self.terms[x], *_negative(mean)], node.shape)
+        terms = self._operand(x)
+        mean = self.tensors.sum(self.tensors.multiply(terms, [share]), axes, keepdims=True, mean=False)
+        return self.tensors.add([*terms, *_negative(mean)], node.shape)
 
     def _solved(self, node: Node) -> Terms | Expr | None:
         matrix, side = node.inputs
         if matrix in self.terms:
             if side not in self.terms:
                 return solution(self.tensors, self.terms[matrix], self.expr(side))
-            return self.tensors.matmul(inverse(self.tensors, self.terms[matrix]), self.terms[side])
+            return self.tensors.matmul(inverse(self.tensors, self.terms[matrix]), self._operand(side))
         return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self._operand(side))
 
     def _masked(self, node: Node) -> Terms | None:
@@ -170,7 +171,7 @@ class _Closing:
         if not _is_zero(self.expr(gone)):
             return None
         holds = self.expr(condition)
-        return self.tensors.masked(self.terms[kept], holds if kept == one else logical_not(holds), node.shape)
+        return self.tensors.masked(self._operand(kept), holds if kept == one else logical_not(holds), node.shape)
 
 
 class _Spelling(_Closing):
@@ -192,7 +193,7 @@ class _Spelling(_Closing):
         matrix, side = node.inputs
         if side not in self.terms:
             return None
-        return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self.terms[side])
+        return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self._operand(side))
 
 
 def _of_tensors(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
