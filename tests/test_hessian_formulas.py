@@ -225,6 +225,14 @@ def test_formulas_of_random_hessians_have_their_values(seed):
         np.testing.assert_allclose(right, left, rtol=1e-7, atol=1e-9)
 
 
+def test_an_element_of_what_is_negated_keeps_the_sign():
+    X = sb.symbol("X", ("K", "N"))
+    shares = sb.log_softmax(X, axis=0)
+    f = sb.sum(sb.tanh(sb.where(shares > -1, shares, sb.abs(shares) * shares)))
+    values = {X: np.random.default_rng(0).normal(size=(2, 3))}
+    check_round_trip(sb.hessian(f, X), values)
+
+
 SOURCES = [
     ("T[N,M] U[N,K] V[M,K]", "hessian(sum((T - U @ V.T)**2), U)", "[2δᵢₖ(VᵀV)ⱼₗ]ᵢⱼₖₗ"),
     ("x[N]", "jacobian(softmax(x), x)", "diag(softmax(x)) − softmax(x)·softmax(x)ᵀ"),

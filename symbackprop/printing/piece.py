@@ -431,7 +431,7 @@ class Scribe:
             base = self._in_parens(base)
         if single and base.text in {self.style.delta, self.style.contraction("").rstrip()}:
             base = self._in_parens(base)
-        return Piece(self.style.subscripted(base.text, kept), ATOM, base.head, base.tail)
+        return Piece(self.style.subscripted(base.text, kept), ATOM, base.head, base.tail, sign=base.sign)
 
     def _in_parens(self, piece: Piece) -> Piece:
         opening, closing = self.style.parens
