@@ -16,13 +16,12 @@ from symbackprop.autodiff.reverse import (
     unwrapped,
 )
 from symbackprop.dims import Size
-from symbackprop.errors import ArgumentError, ShapeError
+from symbackprop.errors import ArgumentError
 from symbackprop.expr import Expr, Operand
 from symbackprop.graph import attributed
 from symbackprop.ops.contract import eye
 from symbackprop.ops.elementwise import astype
 from symbackprop.ops.layout import ones_like, permute, reshape, zeros_like
-from symbackprop.ops.leaf import as_expr
 
 Mode: TypeAlias = Literal["reverse", "forward", "auto"]
 Unused: TypeAlias = Literal["error", "zeros"]
@@ -40,20 +39,9 @@ def directions(
         ShapeError: a direction's last axes are not those of its expression, or the extra axes differ.
         ArgumentError: their numbers differ.
     """
-    found: list[tuple[Expr, Expr]] = []
-    for position, (x, given) in enumerate(zip(*paired(xs, vectors, what, "input", name), strict=True)):
+    for position, x in enumerate(listed(xs)):
         check_target(x, position, what)
-        v = as_expr(given, graph=x.graph)
-        extra = v.ndim - x.ndim
-        if extra < 0 or v.shape[extra:] != x.shape:
-            msg = f"{what}: the {name} {v.describe()} does not have the shape of {x.describe()}"
-            raise ShapeError(msg)
-        first, its = found[0] if found else (x, v)
-        if v.shape[:extra] != its.shape[: its.ndim - first.ndim]:
-            msg = f"{what}: the {name}s {its.describe()} and {v.describe()} have other extra axes"
-            raise ShapeError(msg)
-        found.append((x, astype(v, x.dtype)))
-    return found
+    return paired(xs, vectors, what, "input", name)
 
 
 def pushed_forward(

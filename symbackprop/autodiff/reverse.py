@@ -394,21 +394,9 @@ def vjp(
     >>> print(sb.vjp(W @ x, x, z̄))
     Wᵀz̄
     """
-    outputs, cotangents = paired(y, cotangent, "vjp", "output", "cotangent")
-    seeds: list[tuple[Expr, Expr]] = []
-    for output, given in zip(outputs, cotangents, strict=True):
+    for output in listed(y):
         check_differentiable(output, "vjp")
-        seed = as_expr(given, graph=output.graph)
-        extra = seed.ndim - output.ndim
-        if extra < 0 or seed.shape[extra:] != output.shape:
-            msg = f"vjp: the cotangent {seed.describe()} does not have the shape of {output.describe()}"
-            raise ShapeError(msg)
-        first, its = seeds[0] if seeds else (output, seed)
-        if seed.shape[:extra] != its.shape[: its.ndim - first.ndim]:
-            msg = f"vjp: the cotangents {its.describe()} and {seed.describe()} have other extra axes"
-            raise ShapeError(msg)
-        common_graph([output, seed], "vjp")
-        seeds.append((output, astype(seed, output.dtype)))
+    seeds = paired(y, cotangent, "vjp", "output", "cotangent")
     return unwrapped(pulled_back(seeds, listed(wrt), unused, "vjp", skip=skip), wrt)
 
 
@@ -424,12 +412,33 @@ def unwrapped(found: list[Expr], given: Expr | Sequence[Expr]) -> Expr | list[Ex
 
 def paired(
     exprs: Expr | Sequence[Expr], others: Operand | Sequence[Operand], what: str, name: str, other: str
-) -> tuple[list[Expr], list[Operand]]:
-    """Give two lists of one length: the expressions, and what is given beside each.
+) -> list[tuple[Expr, Expr]]:
+    """Pair each expression with the array that is given beside it: of its shape and dtype, behind extra axes.
 
     Raises:
         ArgumentError: there are more of one than of the other, or none.
+        ShapeError: an array's last axes are not those of its expression, or the extra axes differ.
+        GraphError: they live in different graphs.
     """
+    found: list[tuple[Expr, Expr]] = []
+    for expr, given in zip(*_of_one_length(exprs, others, what, name, other), strict=True):
+        array = as_expr(given, graph=expr.graph)
+        extra = array.ndim - expr.ndim
+        if extra < 0 or array.shape[extra:] != expr.shape:
+            msg = f"{what}: the {other} {array.describe()} does not have the shape of {expr.describe()}"
+            raise ShapeError(msg)
+        first, its = found[0] if found else (expr, array)
+        if array.shape[:extra] != its.shape[: its.ndim - first.ndim]:
+            msg = f"{what}: the {other}s {its.describe()} and {array.describe()} have other extra axes"
+            raise ShapeError(msg)
+        common_graph([expr, array], what)
+        found.append((expr, astype(array, expr.dtype)))
+    return found
+
+
+def _of_one_length(
+    exprs: Expr | Sequence[Expr], others: Operand | Sequence[Operand], what: str, name: str, other: str
+) -> tuple[list[Expr], list[Operand]]:
     if isinstance(exprs, Expr):
         return [exprs], [others]  # type: ignore[list-item]  # a list of numbers is an array
     if not exprs:
