@@ -258,16 +258,16 @@ def substituted(outputs: Sequence[Expr], places: Mapping[Expr, Expr]) -> list[Ex
     if not outputs:
         return []
     graph = outputs[0].graph
-    done = {old.number: new.number for old, new in places.items()}
+    done = {old.number: new for old, new in places.items()}  # handles: what has none may be swept
     for number in graph.reachable([expr.number for expr in outputs], known=done):
         if number not in done:
             node = graph.nodes[number]
-            inputs = tuple(done[operand] for operand in node.inputs)
-            done[number] = number
+            inputs = tuple(done[operand].number for operand in node.inputs)
+            done[number] = Expr(graph, number)
             if inputs != node.inputs:
                 with attributed(node.origin()):
-                    done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype).number
-    return [Expr(graph, done[expr.number]) for expr in outputs]
+                    done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype)
+    return [done[expr.number] for expr in outputs]
 
 
 def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:

@@ -14,6 +14,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.errors import GraphError
 from symbackprop.graph import Node
+from symbackprop.op import substituted
 
 
 class CountedNodes(dict):
@@ -373,3 +374,15 @@ def test_a_graph_may_be_entered_by_threads_that_overlap():
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(first), pool.submit(second)]
         assert [future.result() for future in futures] == [True, True]
+
+
+def test_what_is_put_in_the_place_of_others_is_not_swept_on_the_way(monkeypatch):
+    monkeypatch.setattr("symbackprop.graph._SWEEP_FLOOR", 8)
+    with sb.Graph():
+        x, y = sb.symbols("x y")
+        z = x
+        for _ in range(200):
+            z = sb.sin(z)
+        (found,) = substituted([z], {x: 2 * y})
+        del z
+        assert sb.evaluate(found, {y: 0.0}) == 0
