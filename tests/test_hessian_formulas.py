@@ -233,6 +233,12 @@ def test_an_element_of_what_is_negated_keeps_the_sign():
     check_round_trip(sb.hessian(f, X), values)
 
 
+def test_truth_values_twice_in_brackets_are_read():
+    v = sb.symbol("v", "N")
+    read = sb.parse("[[uᵢ]]ᵢ\n  where u = [v < 1]", [v], sizes=["N"])
+    np.testing.assert_array_equal(sb.evaluate(read, {v: np.array([0.0, 2.0])}), [1, 0])
+
+
 SOURCES = [
     ("T[N,M] U[N,K] V[M,K]", "hessian(sum((T - U @ V.T)**2), U)", "[2δᵢₖ(VᵀV)ⱼₗ]ᵢⱼₖₗ"),
     ("x[N]", "jacobian(softmax(x), x)", "diag(softmax(x)) − softmax(x)·softmax(x)ᵀ"),

@@ -278,7 +278,9 @@ class Evaluator:
         if isinstance(value, Identity) and len(labels) == 2:
             delta = Indexed(((None, labels),)).settled(self.letters.get(node, {}))
             return delta if value.is_plain else self._indexed(value.factor).times(delta)
-        array = self._plain(value, part)
+        array: Expr | Indexed = self._plain(value, part)
+        if isinstance(array, Indexed):  # a truth value as a number, in brackets: [[aᵢ]]ᵢ
+            return self._guarded(lambda: array.array(labels), node.at)
         return self._guarded(lambda: labelled(array, labels), node.at)
 
     def _summed(self, node: Tree, values: Values) -> Value:
