@@ -6,7 +6,9 @@ import pytest
 import symbackprop as sb
 from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
 from tests.benchmarks.products import ROWS, functions, operations
-from tests.benchmarks.timing import in_turns
+from tests.benchmarks.speed.measure import FORWARD, OURS, by_hand, disagreement, own
+from tests.benchmarks.speed.rows import ROWS as SPEED
+from tests.benchmarks.timing import in_turns, spread
 
 DIFFERENT = list({(problem.name, problem.wrt): problem for problem in PROBLEMS}.values())
 
@@ -75,3 +77,42 @@ def test_turns_give_each_contender_a_time():
     assert min(found.values()) > 0
     assert calls["fast"] >= 4  # to tell how often, and in each round
     assert calls["slow"] >= 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("row", SPEED, ids=lambda row: row.name)
+def test_speed_by_hand_agrees_with_ours_and_gives_fresh_arrays(row, threads):
+    values = row.values(row.small)
+    contenders, hands = own(row, values, row.small, threads)  # which checks that they agree
+    assert set(contenders) == {OURS, FORWARD, *hands}
+    assert np.isfinite(contenders[FORWARD]()).all()
+    for name, make in row.hands.items():
+        step = make(values, threads)
+        first = step(*values.values())
+        kept = [np.array(each) for each in first]
+        step(*(0.9 * value for value in values.values()))
+        assert not disagreement(first, kept, row.dtype), name
+        assert not disagreement(step(*values.values()), kept, row.dtype), name
+
+
+def test_speed_rows_with_blocks_are_right_over_several_blocks():
+    for row, sizes in ((row, {**row.small, "N": 150_001 // row.small.get("D", 1)}) for row in SPEED):
+        if row.name in {"chain", "chain-f32", "black-scholes", "bundle", "mixture", "logistic"}:
+            values = row.values(sizes)
+            found = [call() for threads in (1, 2) for call in by_hand(row, values, threads).values()]
+            assert not any(disagreement(each, found[0], row.dtype) for each in found), row.name
+
+
+def test_speed_disagreements_are_seen():
+    right = [1.0, np.arange(3.0)]
+    assert not disagreement([1.0, np.arange(3.0) * (1 + 1e-12)], right, "float64")
+    assert disagreement([1.0], right, "float64") == "1 outputs, not 2"
+    assert "output 1 has shape (2,)" in disagreement([1.0, np.arange(2.0)], right, "float64")
+    assert "output 1 is off by" in disagreement([1.0, np.arange(3.0) * (1 + 1e-6)], right, "float64")
+    assert not disagreement([1.0, np.arange(3.0) * (1 + 1e-6)], right, "float32")
+    assert disagreement([np.nan, np.arange(3.0)], right, "float32")
+
+
+def test_spread_is_that_of_the_middle_half():
+    assert spread([1.0] * 7) == 0
+    assert spread([1.0, 2.0, 3.0, 4.0, 1000.0]) > 0.5

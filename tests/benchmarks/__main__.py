@@ -1,9 +1,16 @@
-"""Run all benchmarks: ``python -m tests.benchmarks``."""
+"""Run all benchmarks: ``python -m tests.benchmarks``; or one: ``python -m tests.benchmarks speed --rows mlp``."""
+
+import sys
 
 from tests.benchmarks import compile_time, digits_step, hessians, products, start
+from tests.benchmarks.speed import command as speed
 
-start.main()
-compile_time.main()
-digits_step.main()
-products.main()
-hessians.main()
+if sys.argv[1:2] == ["speed"]:
+    speed.main(sys.argv[2:])
+else:
+    start.main()
+    compile_time.main()
+    digits_step.main()
+    products.main()
+    hessians.main()
+    speed.main()

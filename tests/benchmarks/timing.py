@@ -33,7 +33,21 @@ def in_turns(
     limit: float = 0.6,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Give the median seconds of a call for contenders of very different speed, measured in turns.
+    """Give the median seconds of a call for each contender, measured by `turns`, whose arguments it takes."""
+    found = turns(contenders, kept=kept, rounds=rounds, turn=turn, limit=limit, clock=clock)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def turns(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    kept: Sequence[str] = (),
+    rounds: int = 25,
+    turn: float = 0.005,
+    limit: float = 0.6,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Give the seconds of a call in each round, for contenders of very different speed, measured in turns.
 
     The order changes from round to round.
 
@@ -66,4 +80,12 @@ def in_turns(
             if calls[name] > 1:
                 contender()  # what the others have left in the caches is not its fault
             times[name].append(seconds(contender, calls[name]))
-    return {name: statistics.median(found) for name, found in times.items()}
+    return times
+
+
+def spread(times: Sequence[float]) -> float:
+    """Give the range that the middle half of the times lies in, over their median."""
+    if len(times) < 3:
+        return 0.0
+    low, middle, high = statistics.quantiles(times, n=4)
+    return (high - low) / middle
