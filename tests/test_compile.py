@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import itertools
 import os
 import subprocess
 import sys
 import textwrap
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -159,6 +161,50 @@ def test_arguments_are_converted_where_nothing_is_lost():
     assert sb.compile([k], k + 1)(3) == 4
     single = sb.symbol("s", "N", "float32")
     assert sb.compile([single], single * 2)([0.1, 0.2]).dtype == "float32"
+
+
+def test_scalars_are_taken_in_every_form():
+    for dtype in ("float64", "float32", "int64", "bool"):
+        s = sb.symbol("s", (), dtype)
+        f = sb.compile([s], sb.stack([s, s]))
+        kind = np.dtype(dtype).type
+        for value in (kind(1), np.array(1, dtype), kind(1).item()):
+            found = f(value)
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, [1, 1])
+    s = sb.symbol("s")
+    with np.errstate(divide="ignore"):
+        assert np.isinf(sb.compile([s], 1 / s)(0.0)), "a number of Python would raise an error"
+
+
+def test_arrays_whose_dtype_is_another_object_are_taken():
+    x = sb.symbol("x", "N")
+    array = np.ones(2, np.dtype("float64", metadata={"unit": "m"}))
+    assert array.dtype is not np.dtype("float64")
+    np.testing.assert_array_equal(sb.compile([x], x * 2)(array), [2.0, 2.0])
+    np.testing.assert_array_equal(sb.compile([x], x * 2)(np.ma.array([1.0, 2.0])), [2.0, 4.0])
+
+
+def test_a_function_tells_its_parameters():
+    x, b = sb.symbols("x[N] b")
+    f = sb.compile([x, b], x * b, name="scaled")
+    assert str(inspect.signature(f)) == "(x, b)"
+    assert f.__call__.__name__ == "scaled"
+    assert "Compute the outputs" in inspect.getdoc(type(f).__call__)
+    assert inspect.signature(sb.Function)
+
+
+def test_a_function_that_is_dropped_is_freed_at_once():
+    A, B, x = sb.symbols("A[N,M] B[M,K] x[K]")  # the order is learnt at the first call
+    arrays = [np.ones((2, 3)), np.ones((3, 4)), np.ones(4)]
+    for calls in range(3):
+        f = sb.compile([A, B, x], A @ B @ x)
+        for _ in range(calls):
+            f(*arrays)
+        called, dropped = f.__call__, weakref.ref(f)
+        del f
+        assert dropped() is None
+        np.testing.assert_array_equal(called(*arrays), [12.0, 12.0])
 
 
 # --- outputs are fresh, inputs are never written --------------------------------------------------------------

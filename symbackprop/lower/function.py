@@ -10,29 +10,28 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from keyword import iskeyword
+from types import DynamicClassAttribute
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-import numpy as np
-
 from symbackprop import dims
-from symbackprop.autodiff.forward import bind_sizes
-from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean
+from symbackprop.errors import DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
+from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.numpy_source import source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.schedule import Request, lower
-from symbackprop.lower.structured import Layout, taken_apart
+from symbackprop.lower.structured import taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
 from symbackprop.rewrite.pipeline import pipeline, run
 from symbackprop.rewrite.reorder import Ordering
 
 if TYPE_CHECKING:
+    from inspect import Signature
     from pathlib import Path
 
     from symbackprop.lower.report import Report
 
-_Structure: TypeAlias = tuple[Nest, Sequence[Layout]]
 Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
@@ -59,12 +58,27 @@ class Function:
         sizes: the numbers by which products were ordered.
     """
 
+    # What is called is written for the arguments of each function, and a slot is the one way for `fn(…)` to find it at
+    # no cost: it is looked up in the class.
+    __slots__ = {
+        "__call__": """Compute the outputs.
+
+        Raises:
+            ArgumentError: an argument is missing, unknown or given twice, or an array that is written to has two uses.
+            ShapeError: an array does not have its symbol's shape, or two arrays disagree on a size.
+            DtypeError: an array's dtype cannot be converted without loss, or an updated one is not of its dtype.
+        """,
+        "__dict__": "",
+        "__weakref__": "",
+    }
+
+    __call__: Callable[..., Any]
     program: Program
     source: str
 
     def __init__(
         self,
-        lowered: Callable[[Ordering], tuple[Program, _Structure]],
+        lowered: Callable[[Ordering], tuple[Program, Structure]],
         inputs: Sequence[Expr],
         outputs: Sequence[Expr],
         *,
@@ -82,163 +96,38 @@ class Function:
         self._lowered = lowered
         self._ordering = ordering if ordering.guessed else None
         self._learning = threading.Lock()
-        self._positions = {expr.params["name"]: position for position, expr in enumerate(inputs)}
-        self._wanted = [
-            (np.ndarray if each.shape or each.updated else each.dtype.type, each.dtype, each.updated)
-            for each in program.inputs
-        ]
-        self._updates = [position for position, each in enumerate(program.inputs) if each.updated]
-        self._load(program, structure)
+        self._arguments = Arguments(self.name, self.inputs, program.inputs)
+        checked = self._loaded(program, structure)
+        self.__call__ = self._first(checked) if self._ordering is not None else checked
 
-    def _load(self, program: Program, structure: _Structure) -> None:
+    def _loaded(self, program: Program, structure: Structure) -> Callable[..., Any]:
         self.program, self.source = program, source(program)
-        self._structure = structure
-        self._fillers: tuple[list[tuple[int, ...]] | None, list[Callable[[tuple[Any, ...]], Any]]] = (None, [])
-        self._kernel = _loaded(self)
+        return self._arguments.checked(_loaded(self), program, structure)
 
-    def __call__(self, /, *args: Any, **named: Any) -> Any:
-        """Compute the outputs.
+    def _first(self, checked: Callable[..., Any]) -> Callable[..., Any]:
+        """Give the function of the first call, which learns the sizes that were guessed."""
+        arguments, learning = self._arguments, weakref.WeakMethod(self._learnt)  # a cycle would keep the graph
 
-        Raises:
-            ArgumentError: an argument is missing, unknown or given twice, or an array that is written to has two uses.
-            ShapeError: an array does not have its symbol's shape, or two arrays disagree on a size.
-            DtypeError: an array's dtype cannot be converted without loss, or an updated one is not of its dtype.
-        """
-        if named or len(args) != len(self._wanted):
-            args = self._arranged(args, named)
-        arrays = [
-            arg
-            if type(arg) is kind and arg.dtype == dtype and (not updated or arg.flags.writeable)
-            else self._converted(position, arg)
-            for position, (arg, (kind, dtype, updated)) in enumerate(zip(args, self._wanted, strict=True))
-        ]
-        if self._updates and len({*map(id, arrays)}) < len(arrays):
-            self._check_apart(arrays)
-        if self._ordering is not None:
-            self._learn(arrays)
-        try:
-            found = self._kernel(*arrays)
-            return self._assembled(found, arrays) if self._structure[1] else found
-        except ValueError:
-            self._explain_shapes(arrays)
-            raise
+        def call(*args: Any, **named: Any) -> Any:
+            arrays, learnt = arguments.arrays(args, named), learning()
+            return (checked if learnt is None else learnt(arrays, checked))(*arrays)
 
-    def _learn(self, arrays: Sequence[Any]) -> None:
-        """Take the sizes of the first arrays for those that were guessed."""
+        return call
+
+    def _learnt(self, arrays: Sequence[Any], checked: Callable[..., Any]) -> Callable[..., Any]:
+        """Take the sizes of the first arrays for those that were guessed, and give what is to be called."""
         with self._learning:
             if self._ordering is None:  # another thread was first
-                return
+                return self.__call__
             try:
-                sizes = {**bind_sizes(dict(zip(self.inputs, arrays, strict=True))), **self.sizes}
+                sizes = {**self._arguments.sizes(arrays), **self.sizes}
             except ShapeError:  # which the code itself will find
-                return
+                return checked
             if self._ordering.is_worse(sizes):
-                self._load(*self._lowered(Ordering(sizes)))
+                checked = self._loaded(*self._lowered(Ordering(sizes)))
                 self.sizes = sizes
-            self._ordering = None
-
-    def _assembled(self, found: Any, arrays: Sequence[Any]) -> Any:
-        """Put the parts of structured outputs together; the sizes are bound anew where they have changed."""
-        form, layouts = self._structure
-        shapes = [array.shape for array in arrays]
-        known, fillers = self._fillers
-        if shapes != known:
-            sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
-            fillers = [layout.filler(sizes) for layout in layouts]
-            self._fillers = shapes, fillers
-        if form is None:
-            return fillers[0](found)
-        waiting = iter(fillers)
-
-        def filled(form: Nest, given: Any) -> Any:
-            if form is None:
-                return next(waiting)(given)
-            if isinstance(form, dict):
-                return {name: filled(each, given[name]) for name, each in form.items()}
-            return type(form)([filled(*pair) for pair in zip(form, given, strict=True)])
-
-        return filled(form, found)
-
-    def _arranged(self, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
-        names = list(self._positions)
-        if len(args) > len(names):
-            raise ArgumentError(f"{self.name} takes {len(names)} arrays ({', '.join(names)}), not {len(args)}")
-        found = dict(zip(names, args, strict=False))
-        for name, value in named.items():
-            if name not in self._positions:
-                raise ArgumentError(
-                    f"{self.name} has no input {name!r}{did_you_mean(name, names)}; it takes {', '.join(names)}"
-                )
-            if name in found:
-                raise ArgumentError(f"{self.name}: {name} is given twice, by position and by name")
-            found[name] = value
-        missing = [self.inputs[self._positions[name]].describe() for name in names if name not in found]
-        if missing:
-            raise ArgumentError(f"{self.name}: no array for {', '.join(missing)}")
-        return tuple(found[name] for name in names)
-
-    def _converted(self, position: int, value: Any) -> Any:
-        """Make an argument what its symbol says, where nothing is lost by that."""
-        symbol, (kind, dtype, updated) = self.inputs[position], self._wanted[position]
-        if updated:
-            self._check_updated(symbol, value, dtype)
-            return value
-        if isinstance(value, Expr):
-            raise ArgumentError(
-                f"{self.name}: {symbol.describe()} wants an array, not the expression {value.describe()}"
-            )
-        try:
-            array = np.asarray(value)
-        except ValueError as error:  # rows of different lengths
-            raise ShapeError(f"{self.name}: {symbol.describe()}: {error}") from None
-        if array.dtype.kind not in "biufc":
-            raise DtypeError(
-                f"{self.name}: {symbol.describe()} wants {dtype}, and the {type(value).__name__} given has dtype "
-                f"{array.dtype}: give numbers, or convert it with np.asarray(…, {dtype.name!r})"
-            )
-        plain = isinstance(value, float | int | list | tuple) and array.dtype.kind in "biuf"
-        if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind" if plain else "safe"):
-            raise DtypeError(
-                f"{self.name}: {symbol.describe()} wants {dtype}, and the array has {array.dtype}; "
-                f"convert it with .astype({dtype.name!r}), or declare the symbol with dtype={array.dtype.name!r}"
-            )
-        array = array.astype(dtype, copy=False)
-        return array if kind is np.ndarray or array.ndim else array[()]
-
-    def _check_updated(self, symbol: Expr, value: Any, dtype: np.dtype[Any]) -> None:
-        if not isinstance(value, np.ndarray):
-            raise DtypeError(
-                f"{self.name}: {symbol.describe()} is updated in place, so it must be a NumPy array, "
-                f"not {type(value).__name__}; a scalar is np.array(0.0)"
-            )
-        if value.dtype != dtype:
-            raise DtypeError(
-                f"{self.name}: {symbol.describe()} is updated in place and wants {dtype}, not {value.dtype}"
-            )
-        if not value.flags.writeable:
-            raise DtypeError(f"{self.name}: {symbol.describe()} is updated in place, and its array is read-only")
-
-    def _check_apart(self, arrays: Sequence[Any]) -> None:
-        """Check that no array that is written to stands for another symbol too, which would read new values."""
-        for position in self._updates:
-            for other, array in enumerate(arrays):
-                if array is arrays[position] and other != position:
-                    names = f"{self.inputs[position].describe()} and {self.inputs[other].describe()}"
-                    raise ArgumentError(
-                        f"{self.name}: {names} are one array, and {self.inputs[position].name} is updated in place: "
-                        "give one of them a copy"
-                    )
-
-    def _explain_shapes(self, arrays: Sequence[Any]) -> None:
-        """Raise the error that names symbols, axes and sizes, where the shapes are to blame."""
-        try:
-            sizes = bind_sizes(dict(zip(self.inputs, arrays, strict=True)))
-        except ShapeError as error:
-            raise ShapeError(f"{self.name}: {error}") from None
-        for requirement in self.program.requirements:
-            if dims.names_of((requirement.size,)) <= sizes.keys() and requirement.size.value(sizes) < 0:
-                found = ", ".join(f"{name} = {sizes[name]}" for name in sorted(requirement.size.names))
-                raise ShapeError(f"{self.name}: {requirement.reason} needs {requirement.size} >= 0, and {found}")
+            self.__call__, self._ordering = checked, None
+            return checked
 
     def save(self, path: str | Path) -> None:
         """Write the generated module to a file; it imports NumPy alone."""
@@ -257,6 +146,13 @@ class Function:
         from symbackprop.lower.report import Report  # noqa: PLC0415  (an import need not wait for it)
 
         return Report.of(self._outputs, self._skip, self.sizes)
+
+    @DynamicClassAttribute
+    def __signature__(self) -> Signature:
+        """The parameters, for `inspect.signature` and what shows them while one writes a call."""
+        from inspect import Parameter, Signature  # noqa: PLC0415  (an import need not wait for it)
+
+        return Signature([Parameter(each.name, Parameter.POSITIONAL_OR_KEYWORD) for each in self.program.inputs])
 
     def __repr__(self) -> str:
         """Say what goes in and what comes out."""
@@ -326,7 +222,7 @@ def compile(
     _check_inputs(inputs, values)
     _check_sizes(inputs, sizes or {})
 
-    def lowered(ordering: Ordering) -> tuple[Program, _Structure]:
+    def lowered(ordering: Ordering) -> tuple[Program, Structure]:
         rewritten = run([*inputs, *new, *values], pipeline(ordering), skip=skip)
         symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
         results = rewritten[len(inputs) + len(new) :]

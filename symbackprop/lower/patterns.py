@@ -13,7 +13,7 @@ from symbackprop import dims
 from symbackprop.dims import Shape
 from symbackprop.errors import ArgumentError, ShapeError, did_you_mean
 from symbackprop.expr import Expr
-from symbackprop.lower.structured import Part, Structured, as_slices, taken_apart
+from symbackprop.lower.structured import Layout, Piece, Structured, taken_apart
 from symbackprop.op import scalar_value
 from symbackprop.ops.index import Run, runs_text
 from symbackprop.rewrite.pipeline import run
@@ -86,12 +86,10 @@ class Sparsity:
         """
         numbers = self._numbers(sizes)
         axes = len(self._inner)
-        nothing = Part(f"->{ascii_lowercase[:axes]}", (np.True_,), (slice(0, 0),) * axes)
-        parts = [
-            Part(f"->{each.letters}", (np.True_,), as_slices(dims.bound(each.runs, numbers))) for each in self.patterns
-        ]
-        whole = Structured(dims.bind(self.shape, numbers), parts or [nothing], dims.bind(self._inner, numbers))
-        return whole.sparse(rows).tocsr()
+        nothing = Piece(f"->{ascii_lowercase[:axes]}", (0,), (Run(0, 0, 1),) * axes)
+        pieces = [Piece(f"->{each.letters}", (0,), dims.bound(each.runs, numbers)) for each in self.patterns]
+        layout = Layout(dims.bind(self.shape, numbers), dims.bind(self._inner, numbers), tuple(pieces) or (nothing,))
+        return Structured(layout, [np.True_]).sparse(rows).tocsr()
 
     def nnz(self, sizes: Mapping[str, int] | None = None) -> int:
         """Give the number of elements that may differ from zero.
@@ -159,10 +157,8 @@ def sparsity(expr: Expr, sizes: Mapping[str, int] | None = None) -> Sparsity:
         msg = f"sparsity takes an expression, not {type(given).__name__}: the result of sb.jacobian or sb.hessian"
         raise ArgumentError(msg)
     layout, arrays = taken_apart(run([expr])[0])
-    waiting = iter(arrays)
     patterns: dict[Pattern, None] = {}
-    for subscripts, count, runs in zip(layout.subscripts, layout.counts, layout.runs, strict=True):
-        factors = [next(waiting) for _ in range(count)]
-        if not any(scalar_value(factor) == 0 for factor in factors):
-            patterns[Pattern(subscripts.partition("->")[2], runs, layout.inner)] = None
+    for piece in layout.pieces:
+        if piece.scale and not any(scalar_value(arrays[place]) == 0 for place in piece.places):
+            patterns[Pattern(piece.subscripts.partition("->")[2], piece.runs, layout.inner)] = None
     return Sparsity(expr.shape, tuple(reversed(patterns)), layout.inner, sizes or {})

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from itertools import accumulate
+from collections.abc import Sequence
+from functools import cached_property, reduce
 from string import ascii_lowercase
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.dims import Shape
+from symbackprop.dims import Dim, Shape
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
-from symbackprop.op import literal
+from symbackprop.op import literal, scalar_value
 from symbackprop.ops import add, multiply, negative, squeeze, subtract
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, EYE, SPREAD
 from symbackprop.ops.index import UNSLICE, Run
@@ -30,13 +29,20 @@ class Part(NamedTuple):
     Attributes:
         subscripts: as of `numpy.einsum`, but what is to the right of the arrow may have a letter several times: only
             elements whose indices are equal there are not zero. A letter that is only there repeats the product.
-        arrays: the factors.
+        arrays: the factors; one that several parts have is one array.
         slices: one for each axis of the result, where the part stands in a slice of it alone.
+        scale: a number that is a factor too.
     """
 
     subscripts: str
     arrays: tuple[Any, ...]
     slices: tuple[slice, ...] = ()
+    scale: float = 1.0
+
+    @property
+    def given(self) -> str:
+        """The letters of the arrays' axes."""
+        return self.subscripts.partition("->")[0]
 
     @property
     def result(self) -> str:
@@ -44,8 +50,9 @@ class Part(NamedTuple):
         return self.subscripts.partition("->")[2]
 
     def __str__(self) -> str:
-        """Write the subscripts, and the slices if there are any."""
-        return f"{self.subscripts}[{', '.join(map(_slice_text, self.slices))}]" if self.slices else self.subscripts
+        """Write the subscripts, the slices if there are any, and the number before them."""
+        sign = "-" if self.scale == -1 else "" if self.scale == 1 else f"{self.scale:g}*"
+        return f"{sign}{self.subscripts}" + (f"[{', '.join(map(_slice_text, self.slices))}]" if self.slices else "")
 
     def indices(self, shape: Sequence[int]) -> list[Array]:
         """Give for each axis of the result where the part stands."""
@@ -73,11 +80,37 @@ class Structured:
     array([ 6., 12., 18.])
     """
 
-    def __init__(self, shape: Sequence[int], parts: Sequence[Part], inner: Sequence[int]) -> None:
-        """Take the parts of an array of shape `inner`, whose elements in order are those of the whole."""
-        self.shape = tuple(shape)
-        self.parts = tuple(parts)
-        self._inner = tuple(inner)
+    def __init__(self, layout: Layout, arrays: Sequence[Any], *shapes: Sequence[int]) -> None:
+        """Take the arrays, how they are put together, and shapes that tell the named sizes."""
+        self._layout = layout
+        self._arrays = arrays
+        self._shapes = shapes
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._layout.sizes(self._shapes)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the whole."""
+        return dims.bind(self._layout.shape, self._sizes)
+
+    @cached_property
+    def _inner(self) -> tuple[int, ...]:
+        return dims.bind(self._layout.inner, self._sizes)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What it is the sum of."""
+        return tuple(
+            Part(
+                piece.subscripts,
+                tuple(self._arrays[place] for place in piece.places),
+                as_slices(dims.bound(piece.runs, self._sizes)),
+                piece.scale,
+            )
+            for piece in self._layout.pieces
+        )
 
     @property
     def ndim(self) -> int:
@@ -87,17 +120,17 @@ class Structured:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the whole."""
-        return np.result_type(*(array for part in self.parts for array in part.arrays))
+        return np.result_type(*self._arrays)
 
     @property
     def nbytes(self) -> int:
         """The memory of the parts, in bytes."""
-        return sum(np.asarray(array).nbytes for part in self.parts for array in part.arrays)
+        return sum(np.asarray(array).nbytes for array in self._arrays)
 
     def __repr__(self) -> str:
         """Say what the parts are, and how many numbers stand for how many."""
-        held = sum(np.size(array) for part in self.parts for array in part.arrays)
-        parts = " + ".join(map(str, self.parts))
+        held = sum(map(np.size, self._arrays))
+        parts = " + ".join(map(str, self.parts)).replace(" + -", " - ")
         return f"<Structured {self.shape}: {parts}, {held} numbers for {math.prod(self.shape)}>"
 
     def dense(self) -> Array:
@@ -129,9 +162,8 @@ class Structured:
         out = np.zeros(self._inner[:cut], np.result_type(self.dtype, vector))
         for part in self.parts:
             rows, columns = part.result[:cut], part.result[cut:]
-            given = part.subscripts.partition("->")[0]
             factors = (*part.arrays, vector.reshape(self._inner[cut:])[part.slices[cut:]])
-            _add(out, Part(f"{given},{columns}->{rows}", factors, part.slices[:cut]))
+            _add(out, Part(f"{part.given},{columns}->{rows}", factors, part.slices[:cut], part.scale))
         return out.reshape(self.shape[:kept])
 
     def diagonal(self) -> Array:
@@ -146,17 +178,16 @@ class Structured:
         for part in self.parts:
             indices = part.indices(self._inner)
             names, kept = _on_diagonal(part.result, indices, cut)
-            given = part.subscripts.partition("->")[0]
             arrays = [
                 array[np.ix_(*(kept[letter] for letter in own))]
-                for own, array in zip(given.split(","), part.arrays, strict=True)
+                for own, array in zip(part.given.split(","), part.arrays, strict=True)
             ]
             rows = "".join(names[letter] for letter in part.result[:cut])
-            named = "".join(names.get(letter, letter) for letter in given)
+            named = "".join(names.get(letter, letter) for letter in part.given)
             distinct = "".join(dict.fromkeys(rows))
             places = [index[kept[letter]] for letter, index in zip(part.result, indices[:cut], strict=False)]
             out[tuple(_along(place, distinct, name) for place, name in zip(places, rows, strict=True))] += _value(
-                Part(f"{named}->{distinct}", tuple(arrays)), distinct
+                Part(f"{named}->{distinct}", tuple(arrays), scale=part.scale), distinct
             )
         return out.reshape(self.shape[:half])
 
@@ -208,7 +239,7 @@ class Structured:
         blocks = np.zeros((*sizes, *(right.shape[at] for at in rest * 2)), self.dtype)
         for part in self.parts:
             letters = "".join([part.result[at] for at in (*shared, *rest, *(cut + at for at in rest))])
-            _add(blocks, Part(f"{part.subscripts.partition('->')[0]}->{letters}", part.arrays))
+            _add(blocks, part._replace(subscripts=f"{part.given}->{letters}"))
         side = math.prod(right.shape[at] for at in rest)
         blocks = blocks.reshape(*sizes, side, side)
         turned = np.transpose(right, (*shared, *rest))
@@ -221,10 +252,7 @@ class Structured:
 
     def _varies_along(self, at: int, cut: int) -> bool:
         """Tell whether what is on the diagonal of an axis is not the same for all its indices."""
-        return any(
-            part.result[at] in part.subscripts.partition("->")[0] or part.result[:cut].count(part.result[at]) > 1
-            for part in self.parts
-        )
+        return any(part.result[at] in part.given or part.result[:cut].count(part.result[at]) > 1 for part in self.parts)
 
     def _solved_by_rank(self, right: Array) -> Array | None:
         """Solve with ``D + U Vᵀ``, D diagonal and positive; None where the parts are not of that kind."""
@@ -234,7 +262,7 @@ class Structured:
         pairs: list[tuple[Array, Array]] = []
         for part in self.parts:
             if part.result[:cut] == part.result[cut:]:
-                _add(D, Part(f"{part.subscripts.partition('->')[0]}->{part.result[:cut]}", part.arrays))
+                _add(D, part._replace(subscripts=f"{part.given}->{part.result[:cut]}"))
                 continue
             pair = _separated(part, cut, rows)
             if pair is None:
@@ -333,9 +361,9 @@ def _slice_text(taken: slice) -> str:
 
 def _value(part: Part, letters: str) -> Any:
     """Compute a part with one axis for each of these letters, of size 1 where no factor has it."""
-    given = part.subscripts.partition("->")[0]
-    held = "".join(letter for letter in letters if letter in given)
-    value = np.einsum(f"{given}->{held}", *part.arrays, optimize=len(part.arrays) > 2)
+    held = "".join(letter for letter in letters if letter in part.given)
+    value = np.einsum(f"{part.given}->{held}", *part.arrays, optimize=len(part.arrays) > 2)
+    value = value if part.scale == 1 else value * part.scale
     return value[tuple(slice(None) if letter in held else None for letter in letters)]
 
 
@@ -355,12 +383,12 @@ def _solved(matrices: Array, right: Array) -> Array:
 
 def _separated(part: Part, cut: int, rows: Sequence[int]) -> tuple[Array, Array] | None:
     """Give U and V with ``U Vᵀ`` the part as a matrix; None where an array has axes of rows and of columns."""
-    given, _, result = part.subscripts.partition("->")
+    result = part.result
     left, right = result[:cut], result[cut:]
     if len(set(result)) < len(result):
         return None
-    sides: tuple[list[tuple[str, Any]], ...] = ([("", 1.0)], [("", 1.0)])
-    for labels, array in zip(given.split(","), part.arrays, strict=True):
+    sides: tuple[list[tuple[str, Any]], ...] = ([("", part.scale)], [("", 1.0)])
+    for labels, array in zip(part.given.split(","), part.arrays, strict=True):
         sides[bool(set(labels) & set(right))].append((labels, array))
     if any(set(labels) & set(left) for labels, _ in sides[1]):
         return None
@@ -378,51 +406,93 @@ def _separated(part: Part, cut: int, rows: Sequence[int]) -> tuple[Array, Array]
 # --- from expressions -----------------------------------------------------------------------------------------
 
 
+class Piece(NamedTuple):
+    """What is known of a part before it is computed.
+
+    Attributes:
+        subscripts: those of the part.
+        places: which of the arrays are its factors.
+        runs: the slices that it stands in, one for each axis, or none.
+        scale: a number that is a factor too.
+    """
+
+    subscripts: str
+    places: tuple[int, ...]
+    runs: tuple[Run, ...] = ()
+    scale: float = 1.0
+
+
 class Layout(NamedTuple):
     """What is known of a structured output before it is computed.
 
     Attributes:
         shape: the shape of the whole.
-        inner: the shape of the sum of the parts.
-        subscripts: of each part.
-        counts: how many arrays each part has.
-        runs: the slices that each part stands in, one for each axis, or none.
+        inner: the shape of the sum of the parts; its elements in order are those of the whole.
+        pieces: what is known of each part.
+        telling: shapes that all the named sizes are in.
     """
 
     shape: Shape
     inner: Shape
-    subscripts: tuple[str, ...]
-    counts: tuple[int, ...]
-    runs: tuple[tuple[Run, ...], ...]
+    pieces: tuple[Piece, ...]
+    telling: tuple[Shape, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether there is one part of one array, which has all the elements."""
-        given, _, result = self.subscripts[0].partition("->")
-        return self.counts == (1,) and sorted(given) == sorted(result) and not self.runs[0]
+        given, _, result = self.pieces[0].subscripts.partition("->")
+        return len(self.pieces) == 1 and sorted(given) == sorted(result) and not self.pieces[0].runs
 
-    def filler(self, sizes: Mapping[str, int]) -> Callable[[tuple[Any, ...]], Structured | Array]:
-        """Give what puts arrays into their parts, for these values of the named sizes.
+    def sources(self, shapes: Sequence[Shape]) -> list[int]:
+        """Give which of these shapes tell the named sizes, as few as come first."""
+        unknown = dims.names_of((*self.shape, *self.inner)).union(
+            *(dims.names_of(run) for piece in self.pieces for run in piece.runs)
+        )
+        found = []
+        for position, shape in enumerate(shapes):
+            told = {size.name for size in shape if isinstance(size, Dim)}
+            if told & unknown:
+                found.append(position)
+                unknown -= told
+        return found
 
-        What has no structure is an array.
-        """
-        shape, inner = dims.bind(self.shape, sizes), dims.bind(self.inner, sizes)
-        if self.is_whole:
-            return lambda arrays: np.einsum(self.subscripts[0], arrays[0]).reshape(shape)
-        ends = [*accumulate(self.counts)]
-        places = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
-        slices = [as_slices(dims.bound(runs, sizes)) for runs in self.runs]
-        parts = [*zip(self.subscripts, places, slices, strict=True)]
-        return lambda arrays: Structured(shape, [Part(text, arrays[at], taken) for text, at, taken in parts], inner)
+    def told_by(self, shapes: Sequence[Shape]) -> Layout:
+        """Let the named sizes be told by arrays of these shapes."""
+        return self._replace(telling=tuple(shapes))
+
+    def sizes(self, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+        """Give the named sizes that arrays of the telling shapes have."""
+        return {
+            size.name: number
+            for shape, numbers in zip(self.telling, shapes, strict=True)
+            for size, number in zip(shape, numbers, strict=True)
+            if isinstance(size, Dim) and size.name
+        }
+
+    def filled(self, arrays: Sequence[Any], *shapes: Sequence[int]) -> Array:
+        """Give the array where it is whole."""
+        subscripts = self.pieces[0].subscripts
+        given, _, result = subscripts.partition("->")
+        array: Array = arrays[0] if given == result else np.einsum(subscripts, arrays[0])
+        return array if self.shape == self.inner else array.reshape(dims.bind(self.shape, self.sizes(shapes)))
+
+
+class _Factors(NamedTuple):
+    """A part as expressions."""
+
+    subscripts: str
+    factors: Sequence[Expr]
+    runs: tuple[Run, ...] = ()
+    scale: float = 1.0
 
 
 def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
-    """Give the parts of an expression, and how they are put together."""
+    """Give the parts of an expression: how they are put together, and their arrays, each once."""
     whole = expr
     while expr.op is RESHAPE:
         (expr,) = expr.inputs
     inner = expr.shape
-    found: list[tuple[str, list[Expr], tuple[Run, ...]]] = []
+    found: list[_Factors] = []
     while expr.op is ADD_WHERE_EQUAL and len(inner) > 1:
         found.append(_on(expr.params["pattern"], expr.inputs[1], inner, expr.params["runs"]))
         expr = expr.inputs[0]
@@ -435,17 +505,15 @@ def taken_apart(expr: Expr) -> tuple[Layout, list[Expr]]:
     elif expr.op is UNSLICE and 1 < expr.ndim <= len(ascii_lowercase):
         runs = expr.params["runs"]
         lead = tuple(Run(0, size, 1) for size in inner[: len(inner) - len(runs)])
-        found += [(*part, lead + runs) for part in _sum_of_dense(expr.inputs[0])]
+        found += [part._replace(runs=lead + runs) for part in _sum_of_dense(expr.inputs[0])]
     elif expr.ndim <= len(ascii_lowercase):
-        found += [(*part, ()) for part in _sum_of_dense(expr)]
-    layout = Layout(
-        whole.shape,
-        inner,
-        tuple(subscripts for subscripts, _, _ in found),
-        tuple(len(arrays) for _, arrays, _ in found),
-        tuple(runs for _, _, runs in found),
-    )
-    return layout, [array for _, arrays, _ in found for array in arrays]
+        found += _sum_of_dense(expr)
+    places: dict[Expr, int] = {}
+    pieces = [
+        Piece(part.subscripts, tuple(places.setdefault(each, len(places)) for each in part.factors), *part[2:])
+        for part in found
+    ]
+    return Layout(whole.shape, inner, tuple(pieces)), list(places)
 
 
 def as_slices(runs: Sequence[Any]) -> tuple[slice, ...]:
@@ -460,17 +528,17 @@ def as_slices(runs: Sequence[Any]) -> tuple[slice, ...]:
     )
 
 
-def _on(pattern: str, block: Expr, shape: Shape, runs: tuple[Run, ...] = ()) -> tuple[str, list[Expr], tuple[Run, ...]]:
+def _on(pattern: str, block: Expr, shape: Shape, runs: tuple[Run, ...] = ()) -> _Factors:
     """Give the part with a block on a diagonal; axes along which it repeats have no letter."""
     sizes = tuple(run.length for run in runs) or shape
     letters = list(dict.fromkeys(pattern))
     own = letters[len(letters) - block.ndim :]
     single = [at for at, letter in enumerate(own) if block.shape[at] == 1 and sizes[pattern.index(letter)] != 1]
     kept = "".join(letter for at, letter in enumerate(own) if at not in single)
-    return f"{kept}->{pattern}", [squeeze(block, single) if single else block], runs
+    return _Factors(f"{kept}->{pattern}", [squeeze(block, single) if single else block], runs)
 
 
-def _sum_of_dense(expr: Expr) -> list[tuple[str, list[Expr]]]:
+def _sum_of_dense(expr: Expr) -> list[_Factors]:
     """Give the parts without equal indices: the terms that are products of smaller arrays, and the sum of the rest."""
     terms, waiting = [], [expr]
     while waiting:
@@ -481,17 +549,18 @@ def _sum_of_dense(expr: Expr) -> list[tuple[str, list[Expr]]]:
         else:
             terms.append(each)
     parts = [_dense(term) for term in terms]
-    whole = [term for term, (_, arrays) in zip(terms, parts, strict=True) if arrays == [term]]
+    whole = [term for term, part in zip(terms, parts, strict=True) if part.factors == [term]]
     if len(whole) == len(terms):
         return [_dense(expr)]
     found = [part for term, part in zip(terms, parts, strict=True) if term not in whole]
     return [*found, _dense(reduce(add, whole))] if whole else found
 
 
-def _dense(expr: Expr) -> tuple[str, list[Expr]]:
+def _dense(expr: Expr) -> _Factors:
     """Give the part without equal indices: the factors, if the axes of the result are shared out among them."""
     letters = ascii_lowercase[: expr.ndim]
     factors: list[tuple[str, Expr]] = []
+    scale = 1.0
     waiting = [(letters, expr)]
     while waiting:
         own, each = waiting.pop()
@@ -511,13 +580,17 @@ def _dense(expr: Expr) -> tuple[str, list[Expr]]:
                 waiting.append((mine, operand))
         elif each.op is negative:
             waiting.append((own, each.inputs[0]))
-            factors.append(("", literal(-1.0, each.dtype, graph=each.graph)))
+            scale = -scale
+        elif (number := scalar_value(each)) is not None and (factors or waiting):
+            scale *= number
         else:
             single = [at for at, size in enumerate(each.shape) if size == 1]
             factors.append(("".join(x for at, x in enumerate(own) if at not in single), squeeze(each, single)))
     if any(len(labels) == expr.ndim for labels, _ in factors):
-        return f"{letters}->{letters}", [expr]
-    return f"{','.join(labels for labels, _ in factors)}->{letters}", [array for _, array in factors]
+        return _Factors(f"{letters}->{letters}", [expr])
+    return _Factors(
+        f"{','.join(labels for labels, _ in factors)}->{letters}", [array for _, array in factors], scale=scale
+    )
 
 
 def _is_elementwise(product: Expr) -> bool:
