@@ -115,6 +115,8 @@ class Op:
         text: how Unicode formulas write it.
         latex: how LaTeX writes it.
         helper: the source of the function that `numpy` calls, where NumPy itself has none.
+        python: how Python writes it for its own floats and bools, so that the values are NumPy's; None where it cannot.
+        python_helper: the source of the function that `python` calls.
         elementwise: whether it acts on each element alone, after broadcasting.
         cost: floating-point operations for the operands' shapes, the result's and the parameters.
         domain: for each operand the interval that the tests draw from.
@@ -131,6 +133,8 @@ class Op:
     text: Notation
     latex: Notation
     helper: str | None = None
+    python: Form | None = None
+    python_helper: str | None = None
     elementwise: bool = False
     variadic: bool = False
     cost: Callable[[tuple[Shape, ...], Shape, Params], Size] = lambda _xs, y, _params: dims.product(y)
@@ -181,6 +185,10 @@ class Op:
     def helpers(self) -> list[str]:
         """Give the functions that the NumPy source calls, one by one."""
         return [f"def {function.strip()}" for function in f"\n{self.helper or ''}".split("\ndef ")[1:]]
+
+    def needs_math(self) -> bool:
+        """Tell whether the source uses Python's `math`."""
+        return "math." in f"{self.helper}{self.numpy}"
 
     def form(self, notation: Notation, params: Params, shapes: tuple[Shape, ...]) -> Form:
         """Resolve one of `numpy`, `text`, `latex` for an application."""

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
-_TAKEN = frozenset({"np", *(name for op in TABLE if op.helper for name in _HELPER.findall(op.helper))})
+_HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE)
+_TAKEN = frozenset({"np", "math", *_HELPER.findall(_HELPERS)})
 _RESERVED = _TAKEN | frozenset(dir(builtins))
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)

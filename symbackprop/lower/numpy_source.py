@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from symbackprop.dims import Dim, Shape
 from symbackprop.lower.program import Accumulate, Assign, Nest, Output, Program, Ref, Store, Term
+from symbackprop.lower.scalars import with_python_floats
 from symbackprop.op import ATOM
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.layout import shape_text
@@ -29,15 +30,18 @@ def source(program: Program) -> str:
         return {"norm": norm}
     <BLANKLINE>
     """
+    described = _docstring(program)
+    program = with_python_floats(program)
     helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
-    lines = ["import numpy as np", "", ""]
+    imports = ["import math", ""] if any(call.op.needs_math() for call in program.calls()) else []
+    lines = [*imports, "import numpy as np", "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
     for constant in program.constants:
         lines[-1:] = [f"{constant.name} = {expression(constant.value)}", ""]
     lines += [""] if program.constants else []
     lines += _listed(f"def {program.name}(", [parameter.name for parameter in program.inputs], "):")
-    body = [*_docstring(program), *_checks(program), *_statements(program), *_returned(program)]
+    body = [*described, *_checks(program), *_statements(program), *_returned(program)]
     return "\n".join(lines + [_INDENT + line if line else "" for line in body]) + "\n"
 
 

@@ -8,6 +8,7 @@ At a kink the rule gives the one-sided derivative that its docstring names.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -158,6 +159,26 @@ def _function(
     )
 
 
+def _scalar(function: str, body: str, names: str = "x") -> dict[str, Any]:
+    """State how Python computes it for floats: by a function of its own."""
+    places = ", ".join(f"${position}" for position in range(names.count(",") + 1))
+    source = f"\ndef {function}({names}):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n"
+    return {"python": Form(f"{function}({places})"), "python_helper": source}
+
+
+def _math(name: str, function: str | None = None, names: str = "x") -> dict[str, Any]:
+    """State that `math` has it for floats, but raises where NumPy gives infinities and NaN."""
+    function = function or name
+    body = f'''
+        """math.{function}, and where that raises what NumPy gives."""
+        try:
+            return math.{function}({names})
+        except (OverflowError, ValueError):
+            return float(np.{name}({names}))
+    '''
+    return _scalar(f"scalar_{name}", body, names)
+
+
 def _infix(
     name: str, meaning: str, *vjps: Vjp | None, sign: str, latex: str, level: int, text: str | None = None, **rest: Any
 ) -> Op:
@@ -177,12 +198,13 @@ def _infix(
 
 add = _infix(
     "add", "Add: ``x + y``.", lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g,
-    sign="+", latex="+", level=ADD, dtype=_like_ufunc("add"),
+    sign="+", latex="+", level=ADD, dtype=_like_ufunc("add"), python=Form("$0 + $1", ADD, (ADD, ADD + 1)),
 )  # fmt: skip
 
 subtract = _infix(
     "subtract", "Subtract: ``x - y``.", lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g,
     sign="-", text="−", latex="-", level=ADD, dtype=_like_ufunc("subtract"),
+    python=Form("$0 - $1", ADD, (ADD, ADD + 1)),
 )  # fmt: skip
 
 
@@ -200,6 +222,7 @@ multiply = _elementwise(
     "multiply", "Multiply elementwise: ``x * y``.", lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a,
     numpy=Form("$0 * $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=_product_text("·", " ⊙ "), latex=_product_text(r" \, ", r" \odot "), dtype=_like_ufunc("multiply"),
+    python=Form("$0 * $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
 )  # fmt: skip
 
 divide = _elementwise(
@@ -207,6 +230,17 @@ divide = _elementwise(
     numpy=Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\frac{$0}{$1}", MULTIPLY),
     dtype=_like_ufunc("divide"), domain=(_SMOOTH, _POSITIVE),
+    **_scalar(
+        "quotient",
+        '''
+        """x / y of floats; where y is 0 what NumPy gives."""
+        try:
+            return x / y
+        except ZeroDivisionError:
+            return float(np.float64(x) / y)
+        ''',
+        "x, y",
+    ),
 )  # fmt: skip
 
 floor_divide = _elementwise(
@@ -228,12 +262,13 @@ remainder = _elementwise(
 negative = _elementwise(
     "negative", "Negate: ``-x``.", lambda g, _y, _x: -g,
     numpy=Form("-$0", NEGATE, (NEGATE,)), text=Form("−$0", MINUS, (MULTIPLY,)), latex=Form("-$0", MINUS, (MULTIPLY,)),
-    dtype=_like_ufunc("negative"),
+    dtype=_like_ufunc("negative"), python=Form("-$0", NEGATE, (NEGATE,)),
 )  # fmt: skip
 
 square = _elementwise(
     "square", "Square: ``x²``.", lambda g, _y, x: g * (2 * x),
     text=Form("$0²", POWER, (ATOM,)), latex=Form("{$0}^{2}", POWER, (ATOM,)), dtype=_like_ufunc("square"),
+    python=Form("$0 * $0", MULTIPLY, (ATOM,)),
 )  # fmt: skip
 
 
@@ -254,45 +289,71 @@ power = _elementwise(
     "power", "Raise to a power: ``x**y``.", _power_of_base, _power_of_exponent,
     numpy=Form("$0**$1", POWER, (ATOM, NEGATE)), text=Form("$0^$1", POWER, (ATOM, ATOM)),
     latex=Form("{$0}^{$1}", POWER, (ATOM, LOWEST)), dtype=_like_ufunc("power"), domain=(_POSITIVE, (-2.0, 3.0)),
-    notes="Where x is 0 the derivative by y is taken as 0.",
+    notes="Where x is 0 the derivative by y is taken as 0.", **_math("power", "pow", "x, y"),
 )  # fmt: skip
 
 sqrt = _elementwise(
     "sqrt", "Give the square root.", lambda g, y, _x: g / (2 * y),
     text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[_POSITIVE],
-    notes="The derivative at 0 is infinite.",
+    notes="The derivative at 0 is infinite.", **_math("sqrt"),
 )  # fmt: skip
 
 # --- exponentials, logarithms, trigonometry -------------------------------------------------------------------
 
-exp = _function("exp", "Give e to the power x; d/dx = exp(x).", lambda g, y, _x: g * y, latex=r"\exp")
-expm1 = _function("expm1", "Give exp(x) - 1, accurate near 0; d/dx = exp(x).", lambda g, _y, x: g * exp(x))
+exp = _function("exp", "Give e to the power x; d/dx = exp(x).", lambda g, y, _x: g * y, latex=r"\exp", **_math("exp"))
+expm1 = _function(
+    "expm1", "Give exp(x) - 1, accurate near 0; d/dx = exp(x).", lambda g, _y, x: g * exp(x), **_math("expm1")
+)
 log = _function(
-    "log", "Give the natural logarithm; d/dx = 1/x.", lambda g, _y, x: g / x, latex=r"\log", domain=[_POSITIVE]
+    "log",
+    "Give the natural logarithm; d/dx = 1/x.",
+    lambda g, _y, x: g / x,
+    latex=r"\log",
+    domain=[_POSITIVE],
+    **_math("log"),
 )
 log1p = _function(
-    "log1p", "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).", lambda g, _y, x: g / (1 + x), domain=[(-0.6, 2.0)]
+    "log1p",
+    "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).",
+    lambda g, _y, x: g / (1 + x),
+    domain=[(-0.6, 2.0)],
+    **_math("log1p"),
 )
 logaddexp = _function(
     "logaddexp", "Give log(exp(x) + exp(y)); d/dx = σ(x - y).",
     lambda g, _y, a, b: g * sigmoid(a - b), lambda g, _y, a, b: g * sigmoid(b - a),
     dtype=_like_ufunc("logaddexp"), notes="Nothing overflows, whatever x and y are.",
 )  # fmt: skip
-sin = _function("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin")
-cos: Op = _function("cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos")
-tanh = _function(
-    "tanh", "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².", lambda g, y, _x: g * (1 - square(y)), latex=r"\tanh"
+sin = _function("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin", **_math("sin"))
+cos: Op = _function(
+    "cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos", **_math("cos")
 )
-sinh: Op = _function("sinh", "Give the hyperbolic sine; d/dx = cosh(x).", lambda g, _y, x: g * cosh(x), latex=r"\sinh")
+tanh = _function(
+    "tanh",
+    "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².",
+    lambda g, y, _x: g * (1 - square(y)),
+    latex=r"\tanh",
+    python=Form("math.tanh($0)"),
+)
+sinh: Op = _function(
+    "sinh", "Give the hyperbolic sine; d/dx = cosh(x).", lambda g, _y, x: g * cosh(x), latex=r"\sinh", **_math("sinh")
+)
 cosh: Op = _function(
-    "cosh", "Give the hyperbolic cosine; d/dx = sinh(x).", lambda g, _y, x: g * sinh(x), latex=r"\cosh"
+    "cosh",
+    "Give the hyperbolic cosine; d/dx = sinh(x).",
+    lambda g, _y, x: g * sinh(x),
+    latex=r"\cosh",
+    **_math("cosh"),
 )
 arcsinh = _function(
-    "arcsinh", "Give the inverse hyperbolic sine; d/dx = 1/√(1 + x²).", lambda g, _y, x: g / sqrt(1 + square(x))
+    "arcsinh",
+    "Give the inverse hyperbolic sine; d/dx = 1/√(1 + x²).",
+    lambda g, _y, x: g / sqrt(1 + square(x)),
+    python=Form("math.asinh($0)"),
 )
 arctanh = _function(
     "arctanh", "Give the inverse hyperbolic tangent; d/dx = 1/(1 - x²).",
-    lambda g, _y, x: g / (1 - square(x)), domain=[(-0.7, 0.7)],
+    lambda g, _y, x: g / (1 - square(x)), domain=[(-0.7, 0.7)], **_math("arctanh", "atanh"),
 )  # fmt: skip
 
 _ERF = '''
@@ -320,6 +381,7 @@ def erf(x):
 erf = _function(
     "erf", "Give the error function 2/√π ∫₀ˣ exp(-t²) dt; d/dx = 2/√π exp(-x²).",
     lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), numpy=_called("erf"), helper=_ERF, dtype=real,
+    python=Form("math.erf($0)"),
     notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 2e-16 absolutely.",
 )  # fmt: skip
 
@@ -327,7 +389,7 @@ _ERFC = '''
 def erfc(x):
     """1 - erf(x) without cancellation, by Cody's rational approximations (1969)."""
     x = np.asarray(x, dtype=np.promote_types(np.result_type(x, 1.0), np.float32))
-    a = np.abs(x)
+    a = np.minimum(np.abs(x), 40.0)  # where erfc(x) has become 0, and squares have not overflowed
     s = np.minimum(a, 0.46875) ** 2
     p = (((0.185777706184603153 * s + 3.16112374387056560) * s + 113.864154151050156) * s + 377.485237685302021) * s
     q = (((s + 23.6012909523441209) * s + 244.024637934444173) * s + 1282.61652607737228) * s
@@ -353,8 +415,7 @@ def erfc(x):
         p, q = p * s + c, q * s + d
     tail = (0.56418958354775628695 - s * p / q) / t
     h = np.floor(a * 16.0) / 16.0  # exp(-a * a) with a * a split into an exact part and a small one
-    with np.errstate(invalid="ignore"):
-        e = np.where(np.isinf(a), 0.0, np.exp(-h * h) * np.exp(-(a - h) * (a + h)))
+    e = np.exp(-h * h) * np.exp(-(a - h) * (a + h))
     large = np.where(a <= 4.0, middle, tail) * e
     return np.where(a <= 0.46875, small, np.where(x < 0, 2.0 - large, large)).astype(x.dtype)[()]
 '''
@@ -362,6 +423,7 @@ def erfc(x):
 erfc = _function(
     "erfc", "Give 1 - erf(x) without cancellation; d/dx = -2/√π exp(-x²).",
     lambda g, _y, x: -(g * (2 / math.sqrt(math.pi) * exp(-square(x)))), numpy=_called("erfc"), helper=_ERFC, dtype=real,
+    python=Form("math.erfc($0)"),
     notes="Computed by Cody's rational approximations (Math. Comp. 23, 1969), to 1e-14 relatively.",
 )  # fmt: skip
 
@@ -369,18 +431,25 @@ erfc = _function(
 
 abs = _elementwise(
     "abs", "Give the absolute value; d/dx = sign(x), 0 at 0.", lambda g, _y, x: g * sign(x),
-    text=Form("|$0|"), latex=Form(r"\left|$0\right|"), dtype=promoted, kinks=(0.0,),
+    text=Form("|$0|"), latex=Form(r"\left|$0\right|"), dtype=promoted, kinks=(0.0,), python=Form("abs($0)"),
 )  # fmt: skip
 sign: Op = _function(
-    "sign", "Give -1, 0 or 1; its derivative is zero almost everywhere.", None, dtype=_like_ufunc("sign"), kinks=(0.0,)
+    "sign",
+    "Give -1, 0 or 1; its derivative is zero almost everywhere.",
+    None,
+    dtype=_like_ufunc("sign"),
+    kinks=(0.0,),
+    **_scalar("scalar_sign", """return float(x > 0) - float(x < 0) if x == x else x"""),
 )
 maximum = _function(
     "maximum", "Give the larger of two; where they are equal the whole derivative goes to the first.",
     lambda g, _y, a, b: g * (a >= b), lambda g, _y, a, b: g * (a < b), latex=r"\max", dtype=_like_ufunc("maximum"),
+    **_scalar("scalar_maximum", "return x if x >= y or x != x else y", "x, y"),
 )  # fmt: skip
 minimum = _function(
     "minimum", "Give the smaller of two; where they are equal the whole derivative goes to the first.",
     lambda g, _y, a, b: g * (a <= b), lambda g, _y, a, b: g * (a > b), latex=r"\min", dtype=_like_ufunc("minimum"),
+    **_scalar("scalar_minimum", "return x if x <= y or x != x else y", "x, y"),
 )  # fmt: skip
 
 
@@ -389,6 +458,7 @@ def _comparison(name: str, sign: str, words: str, *, text: str | None = None, la
         name, f"Tell where x {words} y, as bools.", None, None,
         numpy=Form(f"$0 {sign} $1", COMPARE, (ADD, ADD)), text=Form(f"$0 {text or sign} $1", COMPARE, (ADD, ADD)),
         latex=Form(f"$0 {latex or sign} $1", COMPARE, (ADD, ADD)), dtype=boolean,
+        python=Form(f"$0 {sign} $1", COMPARE, (ADD, ADD)),
     )  # fmt: skip
 
 
@@ -402,14 +472,17 @@ not_equal = _comparison("not_equal", "!=", "differs from", text="≠", latex=r"\
 logical_and = _elementwise(
     "logical_and", "Tell where both hold.", None, None, dtype=boolean,
     text=Form("$0 ∧ $1", LOGIC, (LOGIC, LOGIC)), latex=Form(r"$0 \land $1", LOGIC, (LOGIC, LOGIC)),
+    python=Form("bool($0 and $1)", ATOM, (LOGIC, LOGIC)),
 )  # fmt: skip
 logical_or = _elementwise(
     "logical_or", "Tell where one holds at least.", None, None, dtype=boolean,
     text=Form("$0 ∨ $1", LOGIC, (LOGIC + 1, LOGIC + 1)), latex=Form(r"$0 \lor $1", LOGIC, (LOGIC + 1, LOGIC + 1)),
+    python=Form("bool($0 or $1)", ATOM, (LOGIC, LOGIC)),
 )  # fmt: skip
 logical_not = _elementwise(
     "logical_not", "Tell where it does not hold.", None, dtype=boolean,
     text=Form("¬$0", POWER, (ATOM,)), latex=Form(r"\lnot $0", POWER, (ATOM,)),
+    python=Form("(not $0)"),
 )  # fmt: skip
 
 
@@ -426,7 +499,7 @@ def _chosen(condition: Any, *kinds: Any, **_: Any) -> Dtype:
 where: Op = _function(
     "where", "Choose elementwise: the second operand where the first holds, else the third.",
     None, lambda g, _y, c, _a, _b: where(c, g, 0), lambda g, _y, c, _a, _b: where(c, 0, g),
-    dtype=_chosen,
+    dtype=_chosen, python=Form("$1 if $0 else $2", LOWEST, (COMPARE, COMPARE, COMPARE)),
     notes="The branch that is not chosen contributes exactly nothing to the derivative.",
 )  # fmt: skip
 
@@ -471,7 +544,8 @@ def _relu_vjp(g: Expr, _y: Expr, x: Expr, *, slope_at_zero: float) -> Expr:
 
 RELU = _elementwise(
     "relu", "Give max(0, x).", _relu_vjp,
-    numpy=Form("np.maximum($0, 0.0)"), text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
+    numpy=Form("np.maximum($0, 0.0)"), python=Form("max($0, 0.0)"),
+    text=_called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
     dtype=real, kinks=(0.0,), options={"slope_at_zero": 0.0},
 )  # fmt: skip
 
@@ -534,10 +608,12 @@ sigmoid: Op = _function(
     "sigmoid", "Give the logistic function 1/(1 + exp(-x)); d/dx = σ(x)(1 - σ(x)).",
     lambda g, y, _x: g * (y * (1 - y)), text="σ", latex=r"\sigma", numpy=_called("sigmoid"), helper=_SIGMOID,
     dtype=real, notes="Nothing overflows, whatever x is.",
+    **_scalar("scalar_sigmoid", "e = math.exp(-abs(x))\nreturn (1.0 if x >= 0.0 else e) / (1.0 + e)"),
 )  # fmt: skip
 softplus = _function(
     "softplus", "Give log(1 + exp(x)); d/dx = σ(x).", lambda g, _y, x: g * sigmoid(x),
     numpy=Form("np.logaddexp(0.0, $0)"), dtype=real, notes="Nothing overflows, whatever x is.",
+    python=Form("(max($0, 0.0) + math.log1p(math.exp(-abs($0))))", ATOM, (ATOM,)),
 )  # fmt: skip
 
 # --- forms that rewriting computes with: no digits cancel in them or in their derivatives ------------------------
@@ -552,6 +628,7 @@ SIGMOID_SLOPE: Op = _function(
     "sigmoid_slope", "Give σ(x)(1 - σ(x)); d/dx = σ(x)(1 - σ(x))(1 - 2σ(x)).",
     lambda g, y, x: g * (y * (1 - 2 * sigmoid(x))), text="σ′", latex=r"\sigma'", helper=_SIGMOID_SLOPE,
     numpy=_called("sigmoid_slope"), dtype=real, public=False,
+    **_scalar("scalar_sigmoid_slope", "e = math.exp(-abs(x))\nreturn e / ((1.0 + e) * (1.0 + e))"),
 )  # fmt: skip
 
 _SIGMOID_ENTROPY = '''
@@ -577,6 +654,7 @@ TANH_SLOPE: Op = _function(
     "tanh_slope", "Give 1 - tanh(x)²; d/dx = -2 tanh(x)(1 - tanh(x)²).",
     lambda g, y, x: g * (-2 * (tanh(x) * y)), text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE,
     numpy=_called("tanh_slope"), dtype=real, public=False,
+    **_scalar("scalar_tanh_slope", "e = math.exp(-2.0 * abs(x))\nreturn 4.0 * e / ((1.0 + e) * (1.0 + e))"),
 )  # fmt: skip
 
 _LOG1MEXP = '''

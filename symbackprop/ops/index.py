@@ -247,6 +247,8 @@ def _concatenate_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> 
 
 def _joined(function: str, grow: int) -> Any:
     def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        if function == "np.stack" and not shapes[0]:
+            return Form("np.array([$*])")  # of numbers ten times as fast
         axis = params["axis"] + len(shapes[0]) + grow
         operands = "$*," if len(shapes) == 1 else "$*"
         return Form(f"{function}(({operands}){f', axis={axis}' if axis else ''})")
