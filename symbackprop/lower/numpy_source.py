@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from symbackprop.dims import Dim, Shape
-from symbackprop.lower.program import Accumulate, Assign, Nest, Output, Program, Ref, Store, Term
+from symbackprop.lower.program import Accumulate, Assign, Call, Nest, Output, Program, Ref, Store, Term
 from symbackprop.lower.scalars import with_python_floats
-from symbackprop.op import ATOM
+from symbackprop.op import ATOM, Form, Params
 from symbackprop.ops import add, divide, multiply, subtract
-from symbackprop.ops.layout import shape_text
+from symbackprop.ops.index import SLICE, STACK, runs_text
+from symbackprop.ops.layout import SQUEEZE, shape_text
 from symbackprop.spelling import Spelled, spelled
 
 _SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
@@ -201,4 +203,19 @@ def expression(term: Term) -> str:
 def _spelled(term: Term) -> Spelled:
     if isinstance(term, Ref):
         return Spelled(term.name, ATOM, term.shape, term.dtype)
-    return spelled(term.op, term.params, term.shape, term.dtype, [_spelled(arg) for arg in term.args])
+    op, params, args = term.op, term.params, term.args
+    if op is STACK and not args[0].shape:
+        op = _OF_NUMBERS
+    elif op is SQUEEZE and isinstance(args[0], Call) and args[0].op is SLICE:
+        cut, dropped = args[0], params["axes"]
+        if min(dropped) >= -len(cut.params["runs"]):
+            op, params, args = _ELEMENTS, {**cut.params, "dropped": dropped}, cut.args
+    return spelled(op, params, term.shape, term.dtype, [_spelled(arg) for arg in args])
+
+
+def _elements(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    return Form(f"$0[{runs_text(params['runs'], shapes[0], params['dropped'])}]", ATOM, (ATOM,))
+
+
+_ELEMENTS = replace(SLICE, numpy=_elements)
+_OF_NUMBERS = replace(STACK, numpy=Form("np.array([$*])"))  # ten times as fast as np.stack
