@@ -6,7 +6,9 @@ import pytest
 import symbackprop as sb
 from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
 from tests.benchmarks.products import ROWS, functions, operations
-from tests.benchmarks.speed.measure import FORWARD, OURS, by_hand, disagreement, own
+from tests.benchmarks.speed import command, frameworks, limits, table
+from tests.benchmarks.speed.measure import FORWARD, OURS, agreeing, builders, disagreement, measure
+from tests.benchmarks.speed.process import alone
 from tests.benchmarks.speed.rows import ROWS as SPEED
 from tests.benchmarks.timing import in_turns, spread
 
@@ -79,13 +81,19 @@ def test_turns_give_each_contender_a_time():
     assert calls["slow"] >= 2
 
 
+OWN = ("hand", "forward", "limit")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("row", SPEED, ids=lambda row: row.name)
 def test_speed_by_hand_agrees_with_ours_and_gives_fresh_arrays(row, threads):
+    calls, missing = agreeing(row, row.small, builders(row, row.small, threads, OWN))
+    assert not missing
+    assert len(calls) == 2 + sum(threads > 1 or name != "two threads" for name in row.hands) + (
+        row.name in limits.LIMITS
+    )
+    assert np.isfinite(calls[FORWARD]()).all()
     values = row.values(row.small)
-    contenders, hands = own(row, values, row.small, threads)  # which checks that they agree
-    assert set(contenders) == {OURS, FORWARD, *hands}
-    assert np.isfinite(contenders[FORWARD]()).all()
     for name, make in row.hands.items():
         step = make(values, threads)
         first = step(*values.values())
@@ -99,8 +107,54 @@ def test_speed_rows_with_blocks_are_right_over_several_blocks():
     for row, sizes in ((row, {**row.small, "N": 150_001 // row.small.get("D", 1)}) for row in SPEED):
         if row.name in {"chain", "chain-f32", "black-scholes", "bundle", "mixture", "logistic"}:
             values = row.values(sizes)
-            found = [call() for threads in (1, 2) for call in by_hand(row, values, threads).values()]
+            steps = [make(values, threads) for threads in (1, 2) for make in row.hands.values()]
+            found = [step(*values.values()) for step in steps]
             assert not any(disagreement(each, found[0], row.dtype) for each in found), row.name
+
+
+def test_speed_other_libraries_agree_where_they_are_installed(monkeypatch):
+    monkeypatch.setenv("PYTENSOR_FLAGS", "mode=FAST_COMPILE")  # it is read when the library is imported
+    kinds = [name for name in frameworks.FRAMEWORKS if frameworks.is_installed(name)]
+    for row in SPEED:
+        makers = builders(row, row.small, 1, kinds)
+        calls, missing = agreeing(row, row.small, makers)
+        assert calls.keys() == makers.keys()
+        assert not missing
+
+
+def test_speed_contenders_alone_tell_their_time_and_memory():
+    row = next(row for row in SPEED if row.name == "chain")
+    found = alone(row.name, "hand, blocked")
+    assert not found.failure
+    assert found.seconds > 0
+    assert found.call == pytest.approx(8 * row.sizes["N"], rel=0.1)  # the gradient is fresh
+    assert found.peak > found.call
+    assert not alone(row.name, OURS, small=True).failure
+    assert alone(row.name, OURS, small=True, limit=0.01).failure == "is not ready after 0 s"
+    assert alone(row.name, "nobody", small=True).failure == "fails: KeyError: 'nobody'"
+
+
+def test_speed_page_tells_rows_and_who_is_missing(monkeypatch):
+    monkeypatch.setattr(frameworks, "is_installed", lambda name: False)
+    rows = [row._replace(sizes=row.small) for row in SPEED[:3]]
+    figures = [measure(row, rounds=3) for row in rows]
+    assert list(figures[0].lines())[-5:-3] == [
+        f"  {name:<20}is not installed ({name})" for name in list(frameworks.FRAMEWORKS)[:2]
+    ]
+    text = "\n".join(table.page(iter(figures), threads=1))
+    assert "Not installed: jax, torch, pytensor, autograd, casadi." in text
+    for row in rows:
+        assert text.count(f"| {row.name} |") == 3
+        assert f"| {row.title} ({row.unit}) |" in text
+
+
+def test_speed_command_measures_the_rows_that_it_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(command, "ROWS", [row._replace(sizes=row.small) for row in SPEED])
+    command.main(["--rows", "xor", "--contenders", "hand", "--rounds", "3", "--source"])
+    shown = capsys.readouterr().out
+    assert "def f(X, y, W1, b1, W2, b2):" in shown
+    assert "sb / hand = " in shown
+    assert "mlp" not in shown
 
 
 def test_speed_disagreements_are_seen():

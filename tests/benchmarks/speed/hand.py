@@ -76,7 +76,7 @@ def _ranges(size: int, block: int) -> list[tuple[int, int]]:
 
 
 def xor(values: Values, threads: int) -> Step:
-    """Every call counts here: 24 of them, and little else."""
+    """Calls are all that counts here; there are 23."""
     n, hidden = len(values["X"]), len(values["b1"])
     h, d = np.empty((2, n, hidden))
     p, s, r = np.empty((3, n, 1))

@@ -1,21 +1,25 @@
-"""Timing a row: contenders agree before they are timed, and take turns in one process."""
+"""Measuring a row: contenders agree before they are timed, and take turns in one process."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.benchmarks.speed import ours
+from tests.benchmarks.speed import frameworks, ours
+from tests.benchmarks.speed.frameworks import FRAMEWORKS, Peer
+from tests.benchmarks.speed.limits import LIMITS
+from tests.benchmarks.speed.process import Alone, alone
 from tests.benchmarks.speed.rows import Row, Sizes, Values
 from tests.benchmarks.timing import spread, turns
 
-Call: TypeAlias = Callable[[], Sequence[Any]]
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 OURS, FORWARD = "sb", "sb forward"
+KINDS = ("hand", "forward", "limit", *FRAMEWORKS, "torch.compile")
+UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6}
 
 
 class Figures(NamedTuple):
@@ -24,13 +28,17 @@ class Figures(NamedTuple):
     Attributes:
         row: the row.
         seconds: the times of a call, by contender.
+        alone: what contenders did in processes of their own.
         hands: the contenders written by hand, the yardstick first.
+        limit: what the machine allows, a contender too; "" if there is none.
         missing: why a contender has no times.
     """
 
     row: Row
     seconds: Mapping[str, Sequence[float]]
+    alone: Mapping[str, Alone]
     hands: Sequence[str]
+    limit: str
     missing: Mapping[str, str]
 
     def median(self, name: str) -> float:
@@ -39,21 +47,26 @@ class Figures(NamedTuple):
 
     def peers(self) -> dict[str, float]:
         """Give the medians of the other libraries, the fastest first."""
-        own = {OURS, FORWARD, *self.hands}
+        own = {OURS, FORWARD, self.limit, *self.hands}
         found = {name: self.median(name) for name in self.seconds if name not in own}
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
     def lines(self) -> Iterator[str]:
         """Give the figures for people."""
-        scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[self.row.unit]
+        unit = self.row.unit
         yield f"{self.row.name}: {self.row.title}"
-        base = self.median(OURS)
         for name, times in self.seconds.items():
             median = self.median(name)
-            ratio = "" if name == OURS else f"   sb / {name} = {base / median:.2f}"
-            yield f"  {name:<28}{scale * median:>11.4g} {self.row.unit} ±{50 * spread(times):.0f} %{ratio}"
+            ratio = "" if name == OURS else f"   sb / {name} = {self.median(OURS) / median:.2f}"
+            yield f"  {name:<20}{UNITS[unit] * median:>11.4g} {unit} ±{50 * spread(times):.0f} %{ratio}"
+        for name, found in self.alone.items():
+            if not found.failure:
+                yield (
+                    f"  {name:<20}{found.seconds:>11.3f} s to build and call first; memory: "
+                    f"{found.peak / 2**20:.0f} MB at the peak, {found.call / 2**20:.1f} MB for a call"
+                )
         for name, reason in self.missing.items():
-            yield f"  {name:<28}{reason}"
+            yield f"  {name:<20}{reason}"
 
 
 def disagreement(found: Sequence[Any], right: Sequence[Any], dtype: str) -> str:
@@ -70,40 +83,104 @@ def disagreement(found: Sequence[Any], right: Sequence[Any], dtype: str) -> str:
     return ""
 
 
-def by_hand(row: Row, values: Values, threads: int) -> dict[str, Call]:
-    """Give the ways to write a row by hand, ready to be called."""
-    arguments = list(values.values())
-    steps = {name: make(values, threads) for name, make in row.hands.items() if threads > 1 or name != "two threads"}
-    return {name: (lambda step=step: step(*arguments)) for name, step in steps.items()}
+def builders(row: Row, sizes: Sizes, threads: int, kinds: Collection[str]) -> dict[str, Callable[[Values], Peer]]:
+    """Give the contenders of some kinds, ours first, by name; each is made of values."""
+
+    def called(function: Callable[..., Any], values: Values) -> Peer:
+        arguments = list(values.values())
+        return Peer(lambda: function(*arguments))
+
+    found: dict[str, Callable[[Values], Peer]] = {OURS: lambda values: called(ours.function(row, sizes), values)}
+    if "hand" in kinds:
+        found |= {
+            _by_hand(name): lambda values, make=make: called(make(values, threads), values)
+            for name, make in row.hands.items()
+            if threads > 1 or name != "two threads"
+        }
+    if "forward" in kinds:
+        found[FORWARD] = lambda values: called(ours.forward(row, sizes), values)
+    if "limit" in kinds and row.name in LIMITS:
+        name, limit = LIMITS[row.name]
+        found[name] = lambda values: Peer(limit(values))
+    for way, build in frameworks.contenders(row.name, threads, kinds):
+        found[way] = lambda values, build=build: build()(row, values)
+    return found
 
 
-def own(row: Row, values: Values, sizes: Sizes, threads: int) -> tuple[dict[str, Call], list[str]]:
-    """Give ours, the forward pass alone, and those by hand, which agree with ours; and the names of those by hand."""
-    function, alone = ours.function(row, sizes), ours.forward(row, sizes)
-    arguments = list(values.values())
-    found: dict[str, Call] = {OURS: lambda: function(*arguments)}
-    hands = by_hand(row, values, threads)
-    names = {name: name if name == "hand" else f"hand, {name}" for name in hands}
-    found |= {names[name]: call for name, call in hands.items()}
-    truth = found[OURS]()
-    for name, call in found.items():
-        wrong = disagreement(call(), truth, row.dtype)
-        if wrong:
+def _by_hand(name: str) -> str:
+    return name if name == "hand" else f"hand, {name}"
+
+
+def agreeing(
+    row: Row, sizes: Sizes, makers: Mapping[str, Callable[[Values], Peer]]
+) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
+    """Give the contenders that agree with the first, and why others do not take part.
+
+    Raises:
+        AssertionError: one by hand does not agree with ours.
+    """
+    values = row.values(sizes)
+    calls: dict[str, Callable[[], Any]] = {}
+    missing: dict[str, str] = {}
+    truth: Sequence[Any] = ()
+    for name, make in makers.items():
+        is_own = name == OURS or name.startswith("hand")
+        partial = name == FORWARD or name in {limit for limit, _ in LIMITS.values()}
+        try:
+            peer = make(values)
+            found = [] if partial else [np.asarray(each) for each in peer.numbers(peer.call())]
+        except Exception as error:
+            if is_own or partial:
+                raise
+            missing[name] = f"fails: {error!r:.200}"
+            continue
+        truth = truth or found
+        wrong = "" if partial else disagreement(found, truth, row.dtype)
+        if wrong and is_own:
             message = f"{row.name}: {OURS} and {name} disagree: {wrong}"
             raise AssertionError(message)
-    found[FORWARD] = lambda: alone(*arguments)
-    return found, list(names.values())
+        if wrong:
+            missing[name] = f"disagrees: {wrong}"
+        else:
+            calls[name] = peer.call
+    return calls, missing
 
 
-def measure(row: Row, *, threads: int = 1, rounds: int = 25, only: Collection[str] = ()) -> Figures:
-    """Time the contenders of a row, or only some of them.
+def measure(
+    row: Row, *, threads: int = 1, rounds: int = 25, kinds: Collection[str] = KINDS, cold: bool = False,
+    limit: float = 40.0,
+) -> Figures:  # fmt: skip
+    """Time the contenders of a row.
 
     One thread's work is told by the time of its processor, to which it does not matter what else the machine does.
+
+    Args:
+        row: the row.
+        threads: of BLAS and of the contenders.
+        rounds: how often each contender has its turn.
+        kinds: which contenders take part beside ours.
+        cold: whether ours and those by hand are started in processes of their own, too.
+        limit: seconds after which a process is given up; other libraries take part if they have been ready by then.
     """
-    values = row.values(row.sizes)
-    contenders, hands = own(row, values, row.sizes, threads)
-    if only:
-        contenders = {name: call for name, call in contenders.items() if name == OURS or name in only}
+    makers = builders(row, row.sizes, threads, kinds)
+    hands = [name for name in map(_by_hand, row.hands) if name in makers]
+    missing = {
+        name: f"is not installed ({FRAMEWORKS[name].package})"
+        for name in FRAMEWORKS
+        if name in kinds and not frameworks.is_installed(name)
+    }
+    apart: dict[str, Alone] = {}
+    for name in list(makers):
+        is_peer = name not in {OURS, FORWARD, *hands, LIMITS.get(row.name, ("",))[0]}
+        if is_peer and not frameworks.is_installed(frameworks.library(name)):
+            del makers[name]
+        elif is_peer or (cold and (name == OURS or name in hands)):
+            apart[name] = found = alone(row.name, name, threads=threads, limit=limit)
+            if found.failure and is_peer:
+                missing[name] = found.failure
+                del makers[name]
+    calls, others = agreeing(row, row.sizes, makers)
     clock = time.process_time if threads == 1 else time.perf_counter
-    found = turns(contenders, kept=list(contenders), rounds=rounds, clock=clock)
-    return Figures(row, found, [name for name in hands if name in found], {})
+    seconds = turns(calls, kept=[OURS, *hands], rounds=rounds, limit=2.0, clock=clock)
+    machine_limit = next((name for name, _ in [LIMITS.get(row.name, ("", None))] if name in calls), "")
+    return Figures(row, seconds, apart, hands, machine_limit, missing | others)

@@ -154,7 +154,7 @@ def deep(m: Any, X: Any, **weights: Any) -> Any:
 
 def lstm(m: Any, X: Any, Y: Any, h: Any, c: Any, W: Any, U: Any, b: Any) -> Any:
     """The mean squared error of the last state of an LSTM; the gates lie in the order in, forget, out, candidate."""
-    steps, size = X.shape[0], h.shape[1]
+    (steps, *_), (_, size) = m.shape(X), m.shape(h)
     for step in range(steps):
         a = X[step] @ W + h @ U + b
         i, f, o = (m.sigmoid(a[:, at * size : (at + 1) * size]) for at in range(3))

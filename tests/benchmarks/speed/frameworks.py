@@ -1,0 +1,386 @@
+"""Other libraries, each by the best that it offers, compiled before it is timed.
+
+The text of a row is the same for all; where a library has a better way for one row (a scan, a fused LSTM) or no
+broadcasting, that stands here, with the library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tests.benchmarks import hessians
+
+if TYPE_CHECKING:
+    from tests.benchmarks.speed.rows import Row, Values
+
+
+class Peer(NamedTuple):
+    """A row in another library.
+
+    Attributes:
+        call: computes it, and waits for it.
+        numbers: makes of what it gives the outputs of the row.
+    """
+
+    call: Callable[[], Any]
+    numbers: Callable[[Any], Sequence[Any]] = list
+
+
+Build: TypeAlias = "Callable[[Row, Values], Peer]"
+
+
+class Framework(NamedTuple):
+    """A library.
+
+    Attributes:
+        package: what it is called where it is installed.
+        contenders: its ways, by name; each takes the number of threads and gives that which builds a row.
+        only: the rows that a way is for, where it is not for all.
+    """
+
+    package: str
+    contenders: Mapping[str, Callable[[int], Build]]
+    only: Mapping[str, Sequence[str]] = {}
+
+
+# --- JAX ------------------------------------------------------------------------------------------------------------
+
+
+def _jax_functions() -> Any:
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
+    jax.config.update("jax_enable_x64", True)
+
+    def of_all(xs: Sequence[Any]) -> tuple[int, ...]:
+        return tuple(range(len(xs)))
+
+    return SimpleNamespace(
+        exp=jnp.exp, log=jnp.log, log1p=jnp.log1p, sqrt=jnp.sqrt, sin=jnp.sin, cos=jnp.cos, tanh=jnp.tanh,
+        erf=jax.scipy.special.erf, relu=jax.nn.relu, sigmoid=jax.nn.sigmoid, softplus=jax.nn.softplus, sum=jnp.sum,
+        mean=jnp.mean, log_softmax=jax.nn.log_softmax, logsumexp=jax.scipy.special.logsumexp, eye=jnp.eye,
+        einsum=jnp.einsum, shape=jnp.shape,
+        value_and_grad=lambda f, xs: jax.value_and_grad(f, of_all(xs))(*xs),
+        grad=lambda f, xs: jax.grad(f, of_all(xs))(*xs), hessian=lambda f, x: jax.hessian(f)(x),
+        hvp=lambda f, xs, vs: jax.jvp(jax.grad(f, of_all(xs)), xs, vs)[1],
+    )  # fmt: skip
+
+
+def _jax(_: int) -> Build:
+    import jax  # noqa: PLC0415
+
+    m = _jax_functions()
+
+    def build(row: Row, values: Values) -> Peer:
+        arrays = [jax.numpy.asarray(value) for value in values.values()]
+        compiled = jax.jit(lambda *arrays: row.outputs(m, dict(zip(values, arrays, strict=True))))
+        return Peer(lambda: jax.block_until_ready(compiled(*arrays)))
+
+    return build
+
+
+def _jax_scan(_: int) -> Build:
+    """Give the loop over layers or steps to the compiler; weights of layers are stacked beforehand."""
+    import jax  # noqa: PLC0415
+
+    m = _jax_functions()
+
+    def deep(X: Any, weights: Any) -> Any:
+        h, _ = jax.lax.scan(lambda h, layer: (m.tanh(h @ layer[0] + layer[1]), None), X, weights)
+        return m.mean((h - X) ** 2)
+
+    def lstm(X: Any, Y: Any, h: Any, c: Any, weights: Any) -> Any:
+        W, U, b = weights
+        size = h.shape[1]
+
+        def step(state: Any, x: Any) -> Any:
+            h, c = state
+            a = x @ W + h @ U + b
+            i, f, o = (m.sigmoid(a[:, at * size : (at + 1) * size]) for at in range(3))
+            c = f * c + i * m.tanh(a[:, 3 * size :])
+            return (o * m.tanh(c), c), None
+
+        (h, c), _ = jax.lax.scan(step, (h, c), X)
+        return m.mean((h - Y) ** 2)
+
+    def stacked(values: Values, initial: str) -> Any:
+        return jax.numpy.stack([value for name, value in values.items() if name.startswith(initial)])
+
+    def build(row: Row, values: Values) -> Peer:
+        if row.name == "deep":
+            f, arrays = deep, [jax.numpy.asarray(values["X"]), (stacked(values, "W"), stacked(values, "b"))]
+        else:
+            f = lstm
+            arrays = [jax.numpy.asarray(values[name]) for name in ("X", "Y", "h", "c")]
+            arrays.append(tuple(jax.numpy.asarray(values[name]) for name in "WUb"))
+        compiled = jax.jit(jax.value_and_grad(f, len(arrays) - 1))
+
+        def numbers(found: Any) -> list[Any]:
+            value, slopes = found
+            layers = [each for pair in zip(*slopes, strict=True) for each in pair] if row.name == "deep" else slopes
+            return [value, *layers]
+
+        return Peer(lambda: jax.block_until_ready(compiled(*arrays)), numbers)
+
+    return build
+
+
+# --- PyTorch --------------------------------------------------------------------------------------------------------
+
+
+def _torch_functions(threads: int) -> dict[str, Any]:
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float64)
+    names = [
+        "exp",
+        "log",
+        "log1p",
+        "sqrt",
+        "sin",
+        "cos",
+        "tanh",
+        "erf",
+        "relu",
+        "sigmoid",
+        "sum",
+        "mean",
+        "eye",
+        "einsum",
+    ]
+    return {name: getattr(torch, name) for name in [*names, "logsumexp"]} | {
+        "softplus": torch.nn.functional.softplus,
+        "log_softmax": lambda z: torch.log_softmax(z, -1),
+        "shape": lambda x: x.shape,
+    }
+
+
+def _torch_eager(threads: int) -> Build:
+    """Take gradients by `torch.autograd.grad`, and twice where a second derivative is wanted."""
+    import torch  # noqa: PLC0415
+
+    def value_and_grad(f: Callable[..., Any], xs: Sequence[Any]) -> tuple[Any, Any]:
+        inner = any(x.requires_grad for x in xs)
+        leaves = xs if inner else [x.detach().requires_grad_() for x in xs]
+        value = f(*leaves)
+        return value.detach(), torch.autograd.grad(value, leaves, create_graph=inner, materialize_grads=True)
+
+    def hvp(f: Callable[..., Any], xs: Sequence[Any], vs: Sequence[Any]) -> Any:
+        leaves = [x.detach().requires_grad_() for x in xs]
+        slopes = torch.autograd.grad(f(*leaves), leaves, create_graph=True)
+        return torch.autograd.grad(slopes, leaves, vs, materialize_grads=True)
+
+    m = SimpleNamespace(
+        **_torch_functions(threads), value_and_grad=value_and_grad, grad=lambda f, xs: value_and_grad(f, xs)[1],
+        hessian=lambda f, x: torch.func.hessian(f)(x), hvp=hvp,
+    )  # fmt: skip
+
+    def build(row: Row, values: Values) -> Peer:
+        arrays = {name: torch.as_tensor(value) for name, value in values.items()}
+        return Peer(lambda: row.outputs(m, arrays))
+
+    return build
+
+
+def _torch_compile(threads: int) -> Build:
+    """Take gradients by `torch.func`, which Dynamo traces."""
+    import torch  # noqa: PLC0415
+
+    def of_all(xs: Sequence[Any]) -> tuple[int, ...]:
+        return tuple(range(len(xs)))
+
+    m = SimpleNamespace(
+        **_torch_functions(threads),
+        value_and_grad=lambda f, xs: torch.func.grad_and_value(f, of_all(xs))(*xs)[::-1],
+        grad=lambda f, xs: torch.func.grad(f, of_all(xs))(*xs), hessian=lambda f, x: torch.func.hessian(f)(x),
+        hvp=lambda f, xs, vs: torch.func.jvp(torch.func.grad(f, of_all(xs)), tuple(xs), tuple(vs))[1],
+    )  # fmt: skip
+
+    def build(row: Row, values: Values) -> Peer:
+        arrays = {name: torch.as_tensor(value) for name, value in values.items()}
+        compiled = torch.compile(lambda arrays: row.outputs(m, arrays), fullgraph=True)
+        compiled(arrays)
+        return Peer(lambda: compiled(arrays))
+
+    return build
+
+
+def _torch_lstm(threads: int) -> Build:
+    import torch  # noqa: PLC0415
+
+    _torch_functions(threads)
+
+    def build(_: Row, values: Values) -> Peer:
+        size = values["h"].shape[1]
+        order = np.r_[0 : 2 * size, 3 * size : 4 * size, 2 * size : 3 * size]  # its gates: in, forget, candidate, out
+        back = np.argsort(order)
+        X, Y, h, c = (torch.tensor(values[name]) for name in ("X", "Y", "h", "c"))
+        net = torch.nn.LSTM(X.shape[2], size).to(X.dtype)
+        with torch.no_grad():
+            net.weight_ih_l0[...] = torch.tensor(values["W"].T[order])
+            net.weight_hh_l0[...] = torch.tensor(values["U"].T[order])
+            net.bias_ih_l0[...] = torch.tensor(values["b"][order])
+            net.bias_hh_l0[...] = 0
+        weights = [net.weight_ih_l0, net.weight_hh_l0, net.bias_ih_l0]
+
+        def call() -> Any:
+            _, (last, _) = net(X, (h[None], c[None]))
+            loss = torch.mean((last[0] - Y) ** 2)
+            return loss.detach(), torch.autograd.grad(loss, weights)
+
+        return Peer(call, lambda found: [found[0], *(slope.numpy()[back].T for slope in found[1])])
+
+    return build
+
+
+# --- autograd -------------------------------------------------------------------------------------------------------
+
+
+def _autograd(_: int) -> Build:
+    import autograd  # noqa: PLC0415
+    import autograd.numpy as anp  # noqa: PLC0415
+    from autograd.scipy.special import erf, expit, logsumexp  # noqa: PLC0415
+
+    def grad(f: Callable[..., Any], xs: Sequence[Any]) -> Any:
+        return autograd.grad(lambda xs: f(*xs))(tuple(xs))
+
+    def hvp(f: Callable[..., Any], xs: Sequence[Any], vs: Sequence[Any]) -> Any:
+        return grad(lambda *xs: sum(anp.sum(g * v) for g, v in zip(grad(f, xs), vs, strict=True)), xs)
+
+    m = SimpleNamespace(
+        exp=anp.exp, log=anp.log, log1p=anp.log1p, sqrt=anp.sqrt, sin=anp.sin, cos=anp.cos, tanh=anp.tanh, erf=erf,
+        relu=lambda x: anp.maximum(x, 0), sigmoid=expit, softplus=lambda x: anp.logaddexp(0, x), sum=anp.sum,
+        mean=anp.mean, log_softmax=lambda z: z - logsumexp(z, axis=-1, keepdims=True), logsumexp=logsumexp, eye=anp.eye,
+        einsum=anp.einsum, shape=anp.shape, grad=grad, hvp=hvp, hessian=lambda f, x: autograd.hessian(f)(x),
+        value_and_grad=lambda f, xs: autograd.value_and_grad(lambda xs: f(*xs))(tuple(xs)),
+    )  # fmt: skip
+    return lambda row, values: Peer(lambda: row.outputs(m, values))
+
+
+# --- PyTensor -------------------------------------------------------------------------------------------------------
+
+
+def _pytensor(_: int) -> Build:
+    import pytensor  # noqa: PLC0415
+    import pytensor.tensor as pt  # noqa: PLC0415
+
+    def value_and_grad(f: Callable[..., Any], xs: Sequence[Any]) -> Any:
+        value = f(*xs)
+        return value, pytensor.grad(value, list(xs))
+
+    def hvp(f: Callable[..., Any], xs: Sequence[Any], vs: Sequence[Any]) -> Any:
+        slopes = pytensor.grad(f(*xs), list(xs))
+        along = sum(pt.sum(g * v) for g, v in zip(slopes, vs, strict=True))
+        return pytensor.grad(along, list(xs))
+
+    def hessian(f: Callable[..., Any], x: Any) -> Any:
+        rows = pytensor.gradient.jacobian(pytensor.grad(f(x), x).reshape((-1,)), x, vectorize=True)
+        return rows.reshape(x.type.shape * 2)
+
+    m = SimpleNamespace(
+        exp=pt.exp, log=pt.log, log1p=pt.log1p, sqrt=pt.sqrt, sin=pt.sin, cos=pt.cos, tanh=pt.tanh, erf=pt.erf,
+        relu=lambda x: pt.maximum(x, 0), sigmoid=pt.sigmoid, softplus=pt.softplus, sum=pt.sum, mean=pt.mean,
+        log_softmax=lambda z: pt.special.log_softmax(z, axis=-1), logsumexp=pt.logsumexp, eye=pt.eye, einsum=pt.einsum,
+        shape=lambda x: x.type.shape, value_and_grad=value_and_grad, hvp=hvp, hessian=hessian,
+        grad=lambda f, xs: pytensor.grad(f(*xs), list(xs)),
+    )  # fmt: skip
+
+    def build(row: Row, values: Values) -> Peer:
+        pytensor.config.floatX = row.dtype
+        symbols = {name: pt.tensor(name, shape=np.shape(value), dtype=row.dtype) for name, value in values.items()}
+        outputs = row.outputs(m, symbols)
+        function = pytensor.function(list(symbols.values()), outputs, on_unused_input="ignore", trust_input=True)
+        arrays = [np.asarray(value) for value in values.values()]
+        return Peer(lambda: function(*arrays))
+
+    return build
+
+
+# --- CasADi ---------------------------------------------------------------------------------------------------------
+
+
+def _casadi(_: int) -> Build:
+    """Numbers of its own type are given to it and taken from it; its matrices lie in Fortran's order."""
+    import casadi  # noqa: PLC0415
+
+    def xor(*, X: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
+        n = X.shape[0]
+        h = casadi.tanh(X @ W1 + casadi.repmat(b1.T, n, 1))
+        p = 1 / (1 + casadi.exp(-(h @ W2 + b2)))
+        return casadi.sumsqr(p - y) / n
+
+    def build(row: Row, values: Values) -> Peer:
+        symbols = {name: casadi.SX.sym(name, *value.shape) for name, value in values.items()}
+        if row.name == "xor":
+            loss = xor(**symbols)
+            outputs = [loss, *(casadi.gradient(loss, symbols[name]) for name in ("W1", "b1", "W2", "b2"))]
+        else:
+            outputs = [
+                casadi.hessian(hessians.factorisation_for_casadi(casadi, **symbols), casadi.vec(symbols["U"]))[0]
+            ]
+        function = casadi.Function("f", list(symbols.values()), [casadi.densify(output) for output in outputs])
+        arrays = [casadi.DM(value) for value in values.values()]
+
+        def numbers(found: Any) -> list[Any]:
+            full = [each.full() for each in (found if isinstance(found, tuple | list) else [found])]
+            if row.name == "xor":
+                return [full[0].reshape(()), *(each.reshape(values[name].shape) for name, each in zip(
+                    ("W1", "b1", "W2", "b2"), full[1:], strict=True
+                ))]  # fmt: skip
+            size = values["U"].shape[::-1]
+            return [full[0].reshape(size * 2).transpose(1, 0, 3, 2)]
+
+        return Peer(lambda: function(*arrays), numbers)
+
+    return build
+
+
+FRAMEWORKS: Mapping[str, Framework] = {
+    "jax": Framework("jax", {"JAX jit": _jax, "JAX scan": _jax_scan}, {"JAX scan": ("deep", "lstm")}),
+    "torch": Framework(
+        "torch",
+        {"torch eager": _torch_eager, "torch nn.LSTM": _torch_lstm, "torch.compile": _torch_compile},
+        {"torch nn.LSTM": ("lstm",)},
+    ),
+    "pytensor": Framework("pytensor", {"PyTensor": _pytensor}),
+    "autograd": Framework("autograd", {"autograd": _autograd}),
+    "casadi": Framework("casadi", {"CasADi": _casadi}, {"CasADi": ("xor", "factorisation-hessian")}),
+}
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether a library is here."""
+    return importlib.util.find_spec(FRAMEWORKS[name].package) is not None
+
+
+def version(name: str) -> str:
+    """Give the version of a library."""
+    return importlib.metadata.version(FRAMEWORKS[name].package)
+
+
+def contenders(row: str, threads: int, kinds: Collection[str]) -> Iterator[tuple[str, Callable[[], Build]]]:
+    """Give the libraries' ways to compute a row; kinds are libraries, and torch.compile is one by itself."""
+    for name, framework in FRAMEWORKS.items():
+        for way, make in framework.contenders.items():
+            if row in framework.only.get(way, [row]) and (way if way == "torch.compile" else name) in kinds:
+                yield way, lambda make=make: make(threads)
+
+
+def library(way: str) -> str:
+    """Tell whose way it is."""
+    return next(name for name, framework in FRAMEWORKS.items() if way in framework.contenders)
+
+
+def imported(way: str) -> None:
+    """Import the library that a way is of, if it is one's, as far as it goes before there is a row."""
+    for framework in FRAMEWORKS.values():
+        if way in framework.contenders:
+            framework.contenders[way](1)
