@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from weakref import ref
 
 import numpy as np
 
@@ -60,6 +62,7 @@ class Expr:
     Attributes:
         graph: the graph that the node lives in.
         number: the node's number there.
+        node: what the graph knows about it.
 
     >>> import symbackprop as sb
     >>> X, w = sb.symbols("X[N,D] w[D]")
@@ -68,30 +71,27 @@ class Expr:
     ((N,), dtype('float64'), 'matmul')
     """
 
-    __slots__ = ("__weakref__", "graph", "number")
+    __slots__ = ("__weakref__", "graph", "node", "number")
     graph: Graph
     number: int
+    node: Node
 
     views: ClassVar[dict[str, Callable[..., Any]]] = {}  # what the printing layer knows to show of an Expr
     __array_priority__ = 1000
 
     def __new__(cls, graph: Graph, number: int) -> Expr:  # noqa: PYI034  (the handle that lives may be returned)
         """Give the one living handle on this node."""
-        handle = graph.handles.get(number)
+        handle = graph.handles.get(number, NoneType)()
         if handle is None:
             with graph.lock:  # or two threads would make two
-                handle = graph.handles.get(number)
+                handle = graph.handles.get(number, NoneType)()
                 if handle is None:
                     handle = super().__new__(cls)
                     handle.graph = graph
                     handle.number = number
-                    graph.handles[number] = handle
+                    handle.node = graph.nodes[number]
+                    graph.handles[number] = ref(handle)
         return handle
-
-    @property
-    def node(self) -> Node:
-        """What the graph knows about this expression."""
-        return self.graph.nodes[self.number]
 
     @property
     def op(self) -> Op:

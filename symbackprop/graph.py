@@ -7,11 +7,11 @@ recurses. Building appends and never merges; sharing is the work of a pass.
 from __future__ import annotations
 
 import threading
-import weakref
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from symbackprop.errors import GraphError, Where
@@ -29,14 +29,35 @@ if TYPE_CHECKING:
 _SWEEP_FLOOR = 4096  # graphs below this size are not worth a sweep
 
 
+class Origin(NamedTuple):
+    """Whom a node is written down to.
+
+    Attributes:
+        where: the line of the user's code, if one is known.
+        backward: whether differentiation made it.
+        module: the path of names of the modules that it was made in, the outermost first.
+    """
+
+    where: Where | None
+    backward: bool
+    module: tuple[str, ...] = ()
+
+    def pulled_back(self) -> Origin:
+        """Give what the nodes are written down to that differentiation makes for one of this origin."""
+        return self if self.backward else self._replace(backward=True)
+
+
+_NOWHERE = Origin(None, backward=False)
+_NO_FACTS: Mapping[str, float] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Node:
     """One operation applied: what the graph knows about one of its nodes.
 
     Nothing ever changes but `label`, the user's name for the value, `hint`, a name for it in generated code, and
-    `facts`, what the user has declared about it. The `module` is the path of names of the modules that the node was
-    made in, the outermost first: the nodes of one module share one tuple. A gradient knows by `applied` how often
-    each rewrite rule was applied to what was differentiated.
+    `facts`, what the user has declared about it. The nodes of one line or of one step of a walk share one `origin`.
+    A gradient knows by `applied` how often each rewrite rule was applied to what was differentiated.
     """
 
     op: Op
@@ -44,28 +65,37 @@ class Node:
     params: Mapping[str, Any]
     shape: Shape
     dtype: np.dtype[Any]
-    where: Where | None = None
-    backward: bool = False
+    origin: Origin = _NOWHERE
     label: str | None = None
     hint: str | None = None
-    facts: Mapping[str, float] = field(default_factory=dict)
-    module: tuple[str, ...] = ()
+    facts: Mapping[str, float] = field(default_factory=lambda: _NO_FACTS)
     applied: Mapping[str, int] | None = None
 
     def copied(self, inputs: tuple[int, ...]) -> Node:
         """Give the same operation on other operands of the same shapes and dtypes."""
-        copy = Node(self.op, inputs, self.params, self.shape, self.dtype, self.where, self.backward)
-        copy.label, copy.hint, copy.facts, copy.module = self.label, self.hint, self.facts, self.module
-        return copy
+        return Node(
+            self.op, inputs, self.params, self.shape, self.dtype, self.origin, self.label, self.hint, self.facts
+        )
 
-    def origin(self, *, backward: bool | None = None) -> Origin:
-        """Give what a walker writes down the nodes to that it makes for this one."""
-        return Origin(self.where, self.backward if backward is None else backward, self.module)
+    @property
+    def where(self) -> Where | None:
+        """The line of the user's code that made it, or what it is the gradient of."""
+        return self.origin.where
+
+    @property
+    def backward(self) -> bool:
+        """Whether differentiation made it."""
+        return self.origin.backward
+
+    @property
+    def module(self) -> tuple[str, ...]:
+        """The path of names of the modules that it was made in, the outermost first."""
+        return self.origin.module
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What two nodes share exactly when they are common sub-expressions."""
-        return (self.op, self.inputs, tuple(self.params.items()), self.shape, self.dtype)
+        """What two nodes share exactly when they are common sub-expressions: it tells shape and dtype too."""
+        return (self.op, self.inputs, *self.params.items())
 
 
 class Count(NamedTuple):
@@ -84,26 +114,25 @@ class Count(NamedTuple):
         return f"{self.tree} operations written out as a tree, {self.graph} in the graph"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Whom new nodes are written down to while a walker, not the user, builds them."""
-
-    where: Where | None
-    backward: bool
-    module: tuple[str, ...] = ()
-
-
 _origin: ContextVar[Origin | None] = ContextVar("symbackprop_origin", default=None)
 
 
-@contextmanager
-def attributed(origin: Origin) -> Iterator[None]:
+class attributed:  # noqa: N801  (used as a function; a generator would take three times as long)
     """Let the nodes built inside belong to this place in the user's code."""
-    token = _origin.set(origin)
-    try:
-        yield
-    finally:
-        _origin.reset(token)
+
+    __slots__ = ("_origin", "_token")
+
+    def __init__(self, origin: Origin) -> None:
+        """Take the place."""
+        self._origin = origin
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._token = _origin.set(self._origin)
+
+    def __exit__(self, *_: object) -> None:
+        """Return to what was before."""
+        _origin.reset(self._token)
 
 
 def current_origin() -> Origin | None:
@@ -160,6 +189,7 @@ class Graph:
 
     Attributes:
         nodes: the nodes by number, in order of creation, which is a topological order.
+        handles: weak references to the expressions that stand for nodes; those to dead ones go with the next sweep.
 
     >>> import symbackprop as sb
     >>> with sb.Graph() as graph:
@@ -172,7 +202,7 @@ class Graph:
     def __init__(self, *, scratch: bool = False) -> None:
         """Make an empty graph; `scratch` graphs live for one pass: they are not swept."""
         self.nodes: dict[int, Node] = {}
-        self.handles: weakref.WeakValueDictionary[int, Expr] = weakref.WeakValueDictionary()
+        self.handles: dict[int, Callable[[], Expr | None]] = {}
         self.lock = threading.RLock()
         self.scratch = scratch
         self._next = 0
@@ -304,7 +334,8 @@ class Graph:
 
     def _sweep(self) -> None:
         with self.lock:
-            kept = set(self.reachable(list(self.handles.keys())))
+            self.handles = {number: handle for number, handle in self.handles.items() if handle() is not None}
+            kept = set(self.reachable(self.handles))
             for number in [number for number in self.nodes if number not in kept]:
                 del self.nodes[number]
                 if self._dag is not None:

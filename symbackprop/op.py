@@ -250,7 +250,7 @@ def new_expr(  # noqa: PLR0917  (the fields of a node, in its order)
 ) -> Expr:
     """Append a node whose shape and dtype are known, written down to the user's line or the walker's origin."""
     origin = current_origin() or Origin(user_line(), backward=False, module=current_module())
-    node = Node(op, inputs, params, shape, dtype, origin.where, origin.backward, module=origin.module)
+    node = Node(op, inputs, params, shape, dtype, origin)
     with graph.lock:
         return Expr(graph, graph.add(node))
 
@@ -273,7 +273,7 @@ def substituted(outputs: Sequence[Expr], places: Mapping[Expr, Expr]) -> list[Ex
             inputs = tuple(done[operand].number for operand in node.inputs)
             done[number] = Expr(graph, number)
             if inputs != node.inputs:
-                with attributed(node.origin()):
+                with attributed(node.origin):
                     done[number] = new_expr(graph, node.op, inputs, node.params, node.shape, node.dtype)
     return [done[expr.number] for expr in outputs]
 
@@ -413,5 +413,9 @@ def literal(value: object, dtype: Any = None, *, graph: Graph | None = None) -> 
 
 def scalar_value(expr: Expr) -> float | None:
     """Give the number where an expression is a constant scalar, else None."""
-    node = expr.node
+    return scalar_of(expr.node)
+
+
+def scalar_of(node: Node) -> float | None:
+    """Give the number where a node is a constant scalar, else None."""
     return node.params["value"].array.item() if node.op is CONSTANT and not node.shape else None

@@ -213,6 +213,23 @@ def test_where_nothing_below_has_changed_only_new_rules_are_tried():
     assert tried == ["old", "new", "new"]
 
 
+def test_a_pass_that_changes_nothing_copies_nothing():
+    x, y = sb.symbols("x[N] y[N]")
+    stages = []
+    run([sb.sum(sb.tanh(x) * y), sb.sqrt(x) + y], observe=stages.append)
+    assert not any(stage.fired for stage in stages)
+    assert all(stage.outputs == stages[0].outputs for stage in stages), "handles are equal where nodes are the same"
+
+
+def test_new_rules_are_counted_once_where_a_pass_has_to_copy():
+    x, y = sb.symbols("x y")
+    unused = [sb.sin(x) + float(turn) for turn in range(1, 4)]
+    fired = {}
+    (made,) = run([sum(unused, sb.cos(y) * sb.cos(y))], observe=lambda stage: fired.update({stage.name: stage.fired}))
+    assert fired["algebra"]["times_itself"] == 1
+    made.graph.verify([made.number])
+
+
 def test_a_long_chain_is_rewritten_without_recursion():
     x = sb.symbol("x")
     expr = x

@@ -174,7 +174,7 @@ def _elements(exprs: Sequence[Expr]) -> Size:
 
 def _summed(pairs: Sequence[tuple[Expr, Expr, int]]) -> Expr:
     """Multiply over so many axes, and add."""
-    with attributed(pairs[0][0].node.origin(backward=True)):
+    with attributed(pairs[0][0].node.origin.pulled_back()):
         return reduce(add, (tensordot(left, right, axes=count) for left, right, count in pairs))
 
 
@@ -246,7 +246,7 @@ def fisher(
     means = _means(mean or {}, scores, skip)
 
     def expected(bent: list[Expr]) -> list[Expr]:
-        with attributed(log_likelihood.node.origin(backward=True)):
+        with attributed(log_likelihood.node.origin.pulled_back()):
             return [negative(each) for each in substituted(bent, means)]
 
     return _sandwich(scores, zs, x, mode=mode, what="fisher", skip=skip, changed=expected)
@@ -297,5 +297,5 @@ def empirical_fisher(log_likelihoods: Expr, x: Expr, *, mode: Mode = "auto", ski
     (D, D)
     """
     J = jacobian(log_likelihoods, x, mode=mode, skip=skip)
-    with attributed(J.node.origin(backward=True)):
+    with attributed(J.node.origin.pulled_back()):
         return tensordot(last_axes_first(J, x.ndim), J, axes=log_likelihoods.ndim)

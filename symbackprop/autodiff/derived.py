@@ -188,13 +188,13 @@ def check_mode(mode: str, what: str) -> None:
 
 def identity_of(x: Expr) -> Expr:
     """Give the derivative of an expression by itself: the identity, with x's axes twice."""
-    with attributed(x.node.origin(backward=True)):
+    with attributed(x.node.origin.pulled_back()):
         return reshape(eye(x.size, dtype=x.dtype, graph=x.graph), x.shape * 2) if x.shape else ones_like(x)
 
 
 def last_axes_first(found: Expr, last: int) -> Expr:
     """Bring the last axes to the front."""
-    with attributed(found.node.origin(backward=True)):
+    with attributed(found.node.origin.pulled_back()):
         return permute(found, (*range(-last, 0), *range(-found.ndim, -last)))
 
 

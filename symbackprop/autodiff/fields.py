@@ -152,7 +152,7 @@ def hessian_diag(f: Expr, x: Expr, *, mode: Mode = "reverse", skip: Collection[s
     diag(Aᵀ + A)
     """
     H = hessian(f, x, mode=mode, skip=skip)
-    with attributed(H.node.origin(backward=True)):
+    with attributed(H.node.origin.pulled_back()):
         if x.ndim < 2:
             return diag(H) if x.ndim else H
         labels = string.ascii_letters[: x.ndim]
@@ -161,7 +161,7 @@ def hessian_diag(f: Expr, x: Expr, *, mode: Mode = "reverse", skip: Collection[s
 
 def _trace(J: Expr, rank: int) -> Expr:
     """Sum the elements of a Jacobian whose two indices, of so many axes each, are equal."""
-    with attributed(J.node.origin(backward=True)):
+    with attributed(J.node.origin.pulled_back()):
         if rank < 2:
             return trace(J) if rank else J
         labels = string.ascii_letters[:rank]

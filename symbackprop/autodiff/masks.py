@@ -12,7 +12,7 @@ elements of a gradient may be other than zero, and the mask is built when an ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 
 from symbackprop.dims import Shape
@@ -122,16 +122,16 @@ class Masks:
     Which gradients are masked is noted as they are found; the masks themselves are built when they are asked for.
     """
 
-    def __init__(self, gradients: Mapping[int, Expr], consumers: Callable[[int], Sequence[int]]) -> None:
-        """Take the gradients by node, which are still being filled in, and what gives a node's consumers."""
-        self._gradients = gradients
+    def __init__(self, consumers: Callable[[int], Sequence[int]]) -> None:
+        """Take what gives a node's consumers."""
+        self._gradients: dict[int, Expr] = {}
         self._consumers = consumers
         self._partial: set[int] = set()
         self._made: dict[int, Expr] = {}
 
-    def note(self, V: Expr) -> None:
-        """Note whether the gradient of V, just found, is masked."""
-        gradient = self._gradients[V.number]
+    def note(self, V: Expr, gradient: Expr) -> None:
+        """Note the gradient of V, just found, and whether it is masked."""
+        self._gradients[V.number] = gradient
         through = self._consumers(V.number)
         nodes = V.graph.nodes
         if conditions_of(gradient)[0] or (through and all(self._restricts(C, nodes[C].op) for C in through)):

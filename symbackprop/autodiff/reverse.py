@@ -41,7 +41,7 @@ class GradTable(dict[int, Expr]):
         """Make an empty table for the nodes of G′."""
         super().__init__()
         self.seeds = seeds
-        self.masks = Masks(self, G_prime.consumers)
+        self.masks = Masks(G_prime.consumers)
 
 
 class Operation(NamedTuple):
@@ -147,12 +147,12 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
     for C in consumers:
         op = get_operation(C)
         D = build_grad(C, G, G_prime, grad_table)
-        with attributed(C.node.origin(backward=True)):
+        with attributed(C.node.origin.pulled_back()):
             if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
                 D = where(grad_table.masks[C], D, 0)
             found = op.bprop(get_inputs(C), V, D)
             terms += map(chosen, found) if is_singular(C, get_consumers(C, G_prime)) else found
-    with attributed(V.node.origin(backward=True)):
+    with attributed(V.node.origin.pulled_back()):
         gradient = terms[0]
         for term in terms[1:]:
             gradient = gradient + term
@@ -164,7 +164,7 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
     if consumers and V.name and gradient.node.backward and not gradient.node.hint:
         gradient.node.hint = f"d{V.name}"
     grad_table[V.number] = gradient
-    grad_table.masks.note(V)
+    grad_table.masks.note(V, gradient)
     return gradient
 
 
@@ -242,7 +242,7 @@ def pulled_back(
     stable, applied = stabilised(outputs, targets, skip=skip)
     totals: dict[Expr, Expr] = {}
     for output, (_, seed) in zip(stable, seeds, strict=True):
-        with attributed(output.node.origin(backward=True)):
+        with attributed(output.node.origin.pulled_back()):
             totals[output] = totals[output] + seed if output in totals else seed
     grad_table = backpropagate(totals, targets)
     output, seed = seeds[0]
@@ -253,7 +253,7 @@ def pulled_back(
             raise NotDifferentiableError(_unreached(outputs, target, what))
         found = grad_table.get(target.number)
         if found is None:
-            with attributed(target.node.origin(backward=True)):
+            with attributed(target.node.origin.pulled_back()):
                 found = full_like(target, 0, leading=extra)
         elif applied and found.node.backward:
             found.node.applied = applied
@@ -324,7 +324,7 @@ def grad(
         )
         raise NotDifferentiableError(msg)
     check_differentiable(z, "grad")
-    with attributed(z.node.origin(backward=True)):
+    with attributed(z.node.origin.pulled_back()):
         seed = ones_like(z)
     return unwrapped(pulled_back([(z, seed)], listed(wrt), unused, "grad", skip=skip), wrt)
 

@@ -310,12 +310,13 @@ def _check_inputs(inputs: Sequence[Any], values: Sequence[Expr]) -> None:
     if not inputs and not values:
         raise GraphError("compile: no inputs and no outputs")
     graph = common_graph([*inputs, *values], "compile")
-    used = [Expr(graph, number) for number in graph.reachable([expr.number for expr in values])]
+    used = graph.reachable([expr.number for expr in values])
     given = dict.fromkeys(inputs)
     if len(given) < len(inputs):
         twice = next(expr for position, expr in enumerate(inputs) if expr in inputs[:position])
         raise GraphError(f"compile: {twice.describe()} is among the inputs twice")
-    symbols = dict.fromkeys([*inputs, *(expr for expr in used if expr.op is SYMBOL)])
+    used_symbols = [Expr(graph, number) for number in used if graph.nodes[number].op is SYMBOL]
+    symbols = dict.fromkeys([*inputs, *used_symbols])
     check_names(symbols, "compile")
     missing = [symbol for symbol in symbols if symbol not in given]
     if missing:

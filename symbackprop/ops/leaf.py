@@ -12,7 +12,7 @@ from symbackprop import dims
 from symbackprop.dims import Shape, ShapeLike, Size, SizeLike
 from symbackprop.errors import DtypeError, GraphError, ShapeError
 from symbackprop.expr import Expr, Operand, user_line
-from symbackprop.graph import Graph, Node, current_graph, current_module
+from symbackprop.graph import Graph, Node, Origin, current_graph, current_module
 from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
 
 
@@ -69,7 +69,7 @@ def symbol(name: str, shape: ShapeLike = (), dtype: Any = "float64") -> Expr:
     kind = check_dtype(dtype, f"symbol {name}")
     graph = current_graph()
     params = {"name": name, "shape": read, "dtype": kind}
-    node = Node(SYMBOL, (), params, read, kind, user_line(), module=current_module())
+    node = Node(SYMBOL, (), params, read, kind, Origin(user_line(), backward=False, module=current_module()))
     with graph.lock:
         return Expr(graph, graph.symbol_number(node))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from symbackprop.dims import Shape
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, Op, apply, literal, scalar_value
+from symbackprop.graph import Node
+from symbackprop.op import CONSTANT, Op, apply, literal, scalar_of, scalar_value
 from symbackprop.ops import (
     abs,
     add,
@@ -63,7 +64,7 @@ from symbackprop.ops.elementwise import (
 )
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
-from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, stated
+from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
 EXACT, REAL, FINITE = Strength
@@ -285,15 +286,15 @@ def _plain_ratio(expr: Expr) -> Expr | None:
     return ratio
 
 
-def _negative(found: Bindings) -> bool:
-    return (scalar_value(found["c"]) or 0) < 0
+def _negative(found: Mapping[str, Node]) -> bool:
+    return (scalar_of(found["c"]) or 0) < 0
 
 
-def _free(found: Bindings) -> bool:
-    return scalar_value(found["x"]) is None
+def _free(found: Mapping[str, Node]) -> bool:
+    return scalar_of(found["x"]) is None
 
 
-def _one_shape(found: Bindings) -> bool:
+def _one_shape(found: Mapping[str, Node]) -> bool:
     return found["x"].shape == found["y"].shape
 
 

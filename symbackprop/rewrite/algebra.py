@@ -7,11 +7,13 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from string import ascii_lowercase
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, apply, scalar_value
+from symbackprop.graph import Node
+from symbackprop.op import CONSTANT, apply, scalar_of
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     constant,
@@ -33,61 +35,61 @@ from symbackprop.ops import (
 from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.layout import EXPAND_DIMS, expand_dims
 from symbackprop.ops.reduce import MEAN, SUM
-from symbackprop.rewrite.engine import Bindings, Rule, Strength, equation, one_arithmetic, stated
+from symbackprop.rewrite.engine import Rule, Strength, equation, one_arithmetic, stated
 
 EXACT, REAL, FINITE = Strength
 
 
-def _is_number(found: Bindings, name: str) -> bool:
+def _is_number(found: Mapping[str, Node], name: str) -> bool:
     return found[name].op is CONSTANT and not found[name].shape
 
 
-def _signed(found: Bindings) -> bool:
+def _signed(found: Mapping[str, Node]) -> bool:
     return found["x"].dtype.kind != "u"
 
 
-def _x_free(found: Bindings) -> bool:
+def _x_free(found: Mapping[str, Node]) -> bool:
     return not _is_number(found, "x")
 
 
-def _xy_free(found: Bindings) -> bool:
+def _xy_free(found: Mapping[str, Node]) -> bool:
     return not _is_number(found, "x") and not _is_number(found, "y")
 
 
-def _alike(found: Bindings) -> bool:
+def _alike(found: Mapping[str, Node]) -> bool:
     """Tell whether both are arrays or both scalars, so that a number costs the same wherever it stands."""
     return _xy_free(found) and bool(found["x"].shape) == bool(found["y"].shape)
 
 
-def _negative(found: Bindings) -> bool:
-    return (scalar_value(found["c"]) or 0) < 0
+def _negative(found: Mapping[str, Node]) -> bool:
+    return (scalar_of(found["c"]) or 0) < 0
 
 
-def _no_fraction(found: Bindings) -> bool:
-    above, below = scalar_value(found["c"]) or 0.0, scalar_value(found["d"]) or 1.0
+def _no_fraction(found: Mapping[str, Node]) -> bool:
+    above, below = scalar_of(found["c"]) or 0.0, scalar_of(found["d"]) or 1.0
     return not float(below).is_integer() or float(above / below).is_integer()
 
 
-def _scalar(found: Bindings) -> bool:
+def _scalar(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape
 
 
-def _scalars(found: Bindings) -> bool:
+def _scalars(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape and not found["y"].shape and not _is_number(found, "x")
 
 
-def _scalar_times_array(found: Bindings) -> bool:
+def _scalar_times_array(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape and not _is_number(found, "s") and bool(found["x"].shape)
 
 
-def _scalar_times_arrays(found: Bindings) -> bool:
+def _scalar_times_arrays(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape and bool(found["x"].shape) and bool(found["y"].shape)
 
 
 _ALIKE = "s is a scalar, x and y are arrays of one shape"
 
 
-def _alike_arrays(found: Bindings) -> bool:
+def _alike_arrays(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape and bool(found["x"].shape) and found["x"].shape == found["y"].shape
 
 
@@ -229,11 +231,11 @@ def _algebra() -> tuple[Rule, ...]:
     )
 
 
-def _scalars_and_array(found: Bindings) -> bool:
+def _scalars_and_array(found: Mapping[str, Node]) -> bool:
     return not found["s"].shape and not found["t"].shape and bool(found["x"].shape)
 
 
-def _spread_by_factor(found: Bindings) -> bool:
+def _spread_by_factor(found: Mapping[str, Node]) -> bool:
     inner = dims.broadcast(found["x"].shape, found["y"].shape)
     return dims.broadcast(inner, found["s"].shape) != inner
 
@@ -325,10 +327,12 @@ def _gather() -> tuple[Rule, ...]:
 def _scaled_before_product(expr: Expr) -> Expr | None:
     """Scale what is smaller than a product in place of the product."""
     scalar, product = expr.inputs if expr.op is multiply else expr.inputs[::-1]
-    if scalar.shape or product.op is not multiply or not one_arithmetic(each.dtype for each in (expr, *product.inputs)):
+    if scalar.shape or product.op is not multiply or not product.shape:
         return None
     for small, other in (product.inputs, product.inputs[::-1]):
-        if small.shape and len(small.shape) - small.shape.count(1) < len(product.shape) - product.shape.count(1):
+        if not small.shape or len(small.shape) - small.shape.count(1) >= len(product.shape) - product.shape.count(1):
+            continue
+        if one_arithmetic(each.dtype for each in (expr, small, other)):
             return multiply(multiply(scalar, small) if expr.op is multiply else divide(small, scalar), other)
     return None
 

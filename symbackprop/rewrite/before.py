@@ -123,9 +123,7 @@ def stabilised(
 def _stand_in(node: Node, number: int) -> Node:
     """Hide a node from the rules behind a symbol, and keep it apart from equal ones."""
     params = {"name": f"node {number}", "shape": node.shape, "dtype": node.dtype}
-    stand_in = Node(SYMBOL, (), params, node.shape, node.dtype, node.where, node.backward)
-    stand_in.facts = node.facts
-    return stand_in
+    return Node(SYMBOL, (), params, node.shape, node.dtype, node.origin, facts=node.facts)
 
 
 def _returned(graph: Graph, scratch: Rewritten, roots: Sequence[int], original: dict[int, int]) -> list[Expr]:

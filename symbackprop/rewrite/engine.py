@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache, lru_cache, wraps
 from itertools import product
@@ -22,14 +22,14 @@ import numpy as np
 from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
-from symbackprop.op import ATOM, CONSTANT, LOWEST, Dtype, Op, apply, literal, scalar_value
+from symbackprop.op import ATOM, CONSTANT, LOWEST, Dtype, Op, apply, literal, scalar_of, scalar_value
 from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, symbol
 
 _LIMITS = {0.0, math.inf, -math.inf}  # numbers that stay what they are among other numbers
 _DEPTH = 40  # rules that call for rules; a chain as long as this is a rule set that does not come to rest
-_BUDGET = 1000, 30  # rule applications that a graph may have, and more for each node that is copied into it
+_BUDGET, _BUDGET_OF_COPY = 1000, 30  # rule applications that a graph may have, and more for each node copied into it
 
 
 class Strength(Enum):
@@ -106,17 +106,35 @@ def _variants(expr: Expr) -> list[_Pattern]:
     return found
 
 
-def _match(pattern: _Pattern, graph: Graph, number: int, bindings: dict[str, int]) -> bool:
-    node = graph.nodes[number]
-    if pattern.op is not None:
-        return node.op is pattern.op and all(
-            _match(part, graph, operand, bindings) for part, operand in zip(pattern.operands, node.inputs, strict=True)
-        )
-    if pattern.value is not None:
-        return node.op is CONSTANT and not node.shape and node.params["value"].array.item() == pattern.value
-    if pattern.name[0] in "cd" and (node.op is not CONSTANT or node.shape):
-        return False
-    return bindings.setdefault(pattern.name, number) == number
+_Matcher: TypeAlias = Callable[[Mapping[int, Node], int, dict[str, int]], bool]
+"""Tells whether a node matches, and writes down the numbers that the wildcards stand for."""
+
+
+def _matcher(pattern: _Pattern) -> _Matcher:
+    op, value, name = pattern.op, pattern.value, pattern.name
+    if op is not None:
+        parts = [*map(_matcher, pattern.operands)]
+
+        def matches(nodes: Mapping[int, Node], number: int, found: dict[str, int]) -> bool:
+            node = nodes[number]
+            if node.op is not op:
+                return False
+            for part, operand in zip(parts, node.inputs, strict=True):  # noqa: SIM110  (all() takes twice as long)
+                if not part(nodes, operand, found):
+                    return False
+            return True
+
+        return matches
+    if value is not None:
+        return lambda nodes, number, _: scalar_of(nodes[number]) == value
+
+    def binds(_: Mapping[int, Node], number: int, found: dict[str, int]) -> bool:
+        return found.setdefault(name, number) == number
+
+    def binds_number(nodes: Mapping[int, Node], number: int, found: dict[str, int]) -> bool:
+        return scalar_of(nodes[number]) is not None and found.setdefault(name, number) == number
+
+    return binds_number if name[0] in "cd" else binds
 
 
 def _matched(pattern: _Pattern, graph: Graph, number: int) -> Iterator[Dtype]:
@@ -199,7 +217,7 @@ def equation(
     right: Expr,
     strength: Strength,
     *,
-    when: Callable[[Bindings], bool] = lambda _: True,
+    when: Callable[[Mapping[str, Node]], bool] | None = None,
     where: str = "",
     commute: bool = True,
     arrays: str = "",
@@ -214,28 +232,31 @@ def equation(
         left: what is replaced; commutative operands match in either order.
         right: what replaces it.
         strength: what the rule keeps.
-        when: a further condition on what was matched.
+        when: a further condition on the nodes that the wildcards match.
         where: that condition in words.
         commute: whether commutative operands may also stand the other way round.
         arrays: the wildcards that must be arrays in an example.
         where_summed: as in `Rule`.
     """
     variants = _variants(left) if commute else _variants(left)[:1]
+    matchers = [(pattern, _matcher(pattern)) for pattern in variants]
 
     def rewrite(expr: Expr) -> Expr | None:
-        graph, number, dtype = expr.graph, expr.number, expr.dtype
-        for pattern in variants:
+        graph, number, nodes = expr.graph, expr.number, expr.graph.nodes
+        for pattern, matches in matchers:
             found: dict[str, int] = {}
-            if _match(pattern, graph, number, found):
-                bindings = {name: Expr(graph, number) for name, number in found.items()}
-                if when(bindings):
-                    try:
-                        better, made = _instance(right, bindings)
-                    except DtypeError:  # such as -x for a bool: the rule is not for this dtype
-                        return None
-                    # What is made keeps the dtype, or a sum of bools would be a bool, and 1/c lose its digits.
-                    same = one_arithmetic(_matched(pattern, graph, number)) and {part.dtype for part in made} <= {dtype}
-                    return better if same and not _spoilt(bindings.values(), made) else None
+            if not matches(nodes, number, found):
+                continue
+            if when is not None and not when({name: nodes[number] for name, number in found.items()}):
+                continue
+            bindings = {name: Expr(graph, number) for name, number in found.items()}
+            try:
+                better, made = _instance(right, bindings)
+            except DtypeError:  # such as -x for a bool: the rule is not for this dtype
+                return None
+            # What is made keeps the dtype, or a sum of bools would be a bool, and 1/c lose its digits.
+            same = one_arithmetic(_matched(pattern, graph, number)) and {part.dtype for part in made} <= {expr.dtype}
+            return better if same and not _spoilt(bindings.values(), made) else None
         return None
 
     def fits(ops: tuple[Op, ...]) -> bool:
@@ -310,6 +331,30 @@ def _key(node: Node) -> tuple[object, ...]:
     return node.key
 
 
+@dataclass(slots=True)
+class Task:
+    """What is applied to the nodes that are made in a graph.
+
+    Attributes:
+        rules: the rules for new nodes.
+        fresh: those for nodes that the other rules have left as they are.
+        summed: the numbers of those copied expressions that are derivatives of which only sums are used.
+        fired: how often each rule was applied.
+        left: how often rules may be applied still.
+    """
+
+    rules: RuleSet
+    fresh: RuleSet
+    summed: Container[int]
+    fired: Counter[str] = field(default_factory=Counter)
+    left: int = _BUDGET
+
+    def fitting(self, node: Node, nodes: Mapping[int, Node], rules: RuleSet, *, summed: bool) -> Sequence[Rule]:
+        """Give the rules that may fit a node."""
+        fitting = rules.at(node, nodes) if self.left > 0 else ()
+        return tuple(rule for rule in fitting if rule.where_summed) if summed else fitting
+
+
 class Rewritten(Graph):
     """A graph that shares equal nodes and applies rules to every node that is made in it.
 
@@ -317,8 +362,8 @@ class Rewritten(Graph):
     are counted, and when there were many more than nodes, what is made from then on stays as it is.
 
     Attributes:
-        fired: how often each rule was applied.
-        exhausted: whether the budget of applications was used up.
+        share: whether equal nodes become one.
+        task: the rules.
     """
 
     def __init__(
@@ -338,23 +383,25 @@ class Rewritten(Graph):
             summed: the numbers of those copied expressions that are derivatives of which only sums are used.
         """
         super().__init__(scratch=True)
-        self.fired: Counter[str] = Counter()
-        self._share = share
+        self.share = share
+        every = rule_set(tuple(rules))
+        self.task = Task(every, every if fresh is None else rule_set(tuple(fresh)), summed)
         self._known: dict[object, int] = {}
         self._depth = 0
-        self._summed = summed
-        self._left, self._more = _BUDGET
-        self._rules = rule_set(tuple(rules))
-        self._fresh = self._rules if fresh is None else rule_set(tuple(fresh))
+
+    @property
+    def fired(self) -> Counter[str]:
+        """How often each rule was applied."""
+        return self.task.fired
 
     @property
     def exhausted(self) -> bool:
         """Tell whether rules were no longer applied at the end."""
-        return self._left <= 0
+        return self.task.left <= 0
 
     def add(self, node: Node) -> int:
         """Append a node, or give the equal one that is there, or what the rules make of it."""
-        return self._added(node, self._rules)
+        return self._added(node, self.task.rules)
 
     def copy_in(self, node: Node, number: int, *, settled: bool) -> int:
         """Append a node of the expressions that are rewritten.
@@ -364,20 +411,41 @@ class Rewritten(Graph):
             number: its number in theirs.
             settled: whether everything below it is as it was before, so that old rules have nothing to do at it.
         """
-        self._left += self._more
-        return self._added(node, self._fresh if settled else self._rules, summed=number in self._summed)
+        task = self.task
+        task.left += _BUDGET_OF_COPY
+        return self._added(node, task.fresh if settled else task.rules, summed=number in task.summed)
 
-    def _added(self, node: Node, rules: RuleSet, *, summed: bool = False) -> int:
-        shared = self._share or node.op is SYMBOL
+    def copy_as_it_is(self, node: Node) -> int:
+        """Append a node of the expressions that are rewritten, on operands in this graph, to which no rule applies."""
+        return self._added(node, None)
+
+    def unimproved(self, order: Sequence[int]) -> int:
+        """Count the nodes at the beginning of an order that the fresh rules of the task leave as they are."""
+        task = self.task
+        for count, number in enumerate(order):
+            task.left += _BUDGET_OF_COPY
+            node = self.nodes[number]
+            fitting = task.fitting(node, self.nodes, task.fresh, summed=number in task.summed)
+            if fitting:
+                fired, key = task.fired.copy(), _key(node)
+                known = self._known.pop(key, number)  # as while it is made: x*2 may become 2*x
+                improved = self._improved(number, node, fitting)
+                self._known[key] = known
+                if improved != number:
+                    task.fired = fired
+                    return count
+        return len(order)
+
+    def _added(self, node: Node, rules: RuleSet | None, *, summed: bool = False) -> int:
+        shared = self.share or node.op is SYMBOL
         key = _key(node) if shared else None
         number = self._known.get(key) if shared else None
         if number is None:
             number = super().add(node)
-            fitting = rules.at(node, self.nodes) if self._depth < _DEPTH and self._left > 0 else ()
-            if summed:
-                fitting = tuple(rule for rule in fitting if rule.where_summed)
-            if fitting:
-                number = self._improved(number, node, fitting)
+            if rules is not None and self._depth < _DEPTH:
+                fitting = self.task.fitting(node, self.nodes, rules, summed=summed)
+                if fitting:
+                    number = self._improved(number, node, fitting)
             if shared:
                 self._known[key] = number
         kept = self.nodes[number]
@@ -391,36 +459,64 @@ class Rewritten(Graph):
         expr = Expr(self, number)
         self._depth += 1
         try:
-            with attributed(node.origin()):
+            with attributed(node.origin):
                 for rule in rules:
                     better = rule.rewrite(expr)
                     if better is not None and better is not expr:
-                        self.fired[rule.name] += 1
-                        self._left -= 1
+                        self.task.fired[rule.name] += 1
+                        self.task.left -= 1
                         return astype(broadcast_to(better, node.shape), node.dtype).number
         finally:
             self._depth -= 1
         return number
 
 
+def _unimproved(order: Sequence[int], source: Graph, target: Graph) -> int:
+    """Count the nodes at the beginning of an order that the rules of the target leave as they are.
+
+    They are tried where the nodes are, if the source is the work of the rules that are not fresh: where a pass changes
+    nothing, nothing need be copied.
+    """
+    if not (isinstance(source, Rewritten) and isinstance(target, Rewritten)):
+        return 0
+    if source.share is not target.share or source.exhausted:
+        return 0
+    with source.lock:
+        its, source.task = source.task, target.task
+        try:
+            return source.unimproved(order)
+        finally:
+            source.task = its
+
+
 def rebuild(outputs: Sequence[Expr], target: Graph) -> list[Expr]:
-    """Copy what the outputs are computed from into another graph, operands first."""
+    """Copy what the outputs are computed from into another graph, operands first.
+
+    Where its rules leave everything as it is, a graph that other rules have made needs no copy: the outputs are given.
+    """
     if not outputs:
         return []
     graph = outputs[0].graph
     placed: dict[int, int] = {}
     settled: set[int] = set()
     handles: list[Expr] = []  # lest a graph that sweeps drops what nothing else holds yet
+    order = graph.reachable([expr.number for expr in outputs])
     with target.lock:
-        for number in graph.reachable([expr.number for expr in outputs]):
+        unimproved = _unimproved(order, graph, target)
+        if unimproved == len(order):
+            return list(outputs)
+        for at, number in enumerate(order):
             node = graph.nodes[number]
             copy = node.copied(tuple([placed[operand] for operand in node.inputs]))
-            if isinstance(target, Rewritten):
+            if not isinstance(target, Rewritten):
+                placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
+                handles.append(Expr(target, placed[number]))
+            elif at < unimproved:
+                placed[number] = target.copy_as_it_is(copy)
+                settled.add(number)
+            else:
                 calm = settled.issuperset(node.inputs)
                 placed[number] = target.copy_in(copy, number, settled=calm)
                 if calm and target.nodes[placed[number]] is copy:
                     settled.add(number)
-                continue
-            placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
-            handles.append(Expr(target, placed[number]))
     return [Expr(target, placed[expr.number]) for expr in outputs]

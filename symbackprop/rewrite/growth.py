@@ -9,13 +9,13 @@ nodes; where none is known, the value is taken as a number of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from symbackprop import ops
 from symbackprop.expr import Expr
-from symbackprop.graph import Graph
+from symbackprop.graph import Graph, Node
 from symbackprop.op import CONSTANT, SIZE, Op, apply, scalar_value
 from symbackprop.ops.elementwise import (
     BOSE,
@@ -252,16 +252,25 @@ def _may_be_unknown(terms: Expr, factor: Orders, depth: int = _DEEPEST) -> bool:
     )
 
 
-def _may_fade(expr: Expr, depth: int = _DEEPEST) -> bool:
-    if expr.op not in _OPEN or not depth:
-        return expr.op in _FADING or (expr.op is ops.divide and scalar_value(expr.inputs[0]) is not None)
-    return any(_may_fade(factor, depth - 1) for factor in expr.inputs)
+def _may_fade(nodes: Mapping[int, Node], factors: Collection[int]) -> bool:
+    """Tell whether something may vanish among the factors, and the parts that they are made of, each looked at once."""
+    level = {*factors}
+    for _ in range(_DEEPEST + 1):
+        parts: set[int] = set()
+        for number in level:
+            op, inputs = nodes[number].op, nodes[number].inputs
+            if op in _OPEN:
+                parts.update(inputs)
+            elif op in _FADING or (op is ops.divide and nodes[inputs[0]].op is CONSTANT and not nodes[inputs[0]].shape):
+                return True
+        level = parts
+    return False
 
 
 def _damped(expr: Expr) -> Expr | None:
     """Let what vanishes win, term by term where the other factor is a difference of infinities."""
     left, right = expr.inputs
-    if not left.dtype.kind == right.dtype.kind == "f" or not (_may_fade(left) or _may_fade(right)):
+    if not left.dtype.kind == right.dtype.kind == "f" or not _may_fade(expr.graph.nodes, expr.node.inputs):
         return None
     if not _vanishes_faster(orders(left), orders(right)):
         return None

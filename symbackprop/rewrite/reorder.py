@@ -316,7 +316,7 @@ class _Trees:
 
     def _put_together(self, tree: Tree, placed: Mapping[int, int], target: Rewritten, sizes: Mapping[str, int]) -> int:
         node = self.nodes[tree.root]
-        with attributed(node.origin()):
+        with attributed(node.origin):
             terms = [(labels, Expr(target, placed[at])) for at, labels in tree.factors]
             divisors = [Expr(target, placed[at]) for at in tree.divisors]
             if tree.negatives % 2 or not terms:

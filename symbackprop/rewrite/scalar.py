@@ -526,7 +526,7 @@ def _shorter(root: Expr, effort: Effort) -> Expr | None:
     if not _is_inside(root.graph.nodes, root.number, effort):
         return None
     node = root.node
-    with attributed(node.origin()):
+    with attributed(node.origin):
         found = _Cluster(root, effort).shorter()
         return None if found is None else astype(broadcast_to(found, node.shape), node.dtype)
 

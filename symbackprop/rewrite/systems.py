@@ -33,7 +33,7 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     for number in order:
         node = nodes[number]
         operands = [placed[operand] for operand in node.inputs]
-        with attributed(node.origin()):
+        with attributed(node.origin):
             better = _better(node, operands, inverted)
         if better is None:
             copy = node.copied(tuple([operand.number for operand in operands]))

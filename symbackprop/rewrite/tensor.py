@@ -81,7 +81,7 @@ class _Closing:
     def place(self, number: int) -> None:
         """Copy a node whose operands have been copied."""
         node = self.nodes[number]
-        with attributed(node.origin()):
+        with attributed(node.origin):
             try:
                 terms = self._as_terms(node)
             except Unfit:
@@ -105,7 +105,7 @@ class _Closing:
         if found is None:
             node = self.nodes[number]
             self.tensors.dtype = node.dtype
-            with attributed(node.origin()):
+            with attributed(node.origin):
                 found = self.placed[number] = self.tensors.written(self.terms[number], node.shape)
             if found.op is not SYMBOL:
                 found.node.label = found.node.label or node.label
