@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
-from symbackprop.op import ATOM, CONSTANT, SIZE, Dtype, Op, Params
+from symbackprop.op import ATOM, CONSTANT, SIZE, Dtype, Form, Op, Params
 
 
 class Names:
@@ -82,15 +82,26 @@ class Spelled(NamedTuple):
         return form.template, form.precedence
 
 
-def spelled(op: Op, params: Params, shape: Shape, dtype: Dtype, operands: Sequence[Spelled]) -> Spelled:
-    """Write one operation on expressions that are written already; numbers keep the dtype that the result needs."""
+def spelled(  # noqa: PLR0917  (the fields of a call, in its order)
+    op: Op, params: Params, shape: Shape, dtype: Dtype, operands: Sequence[Spelled], form: Form | None = None
+) -> Spelled:
+    """Write one operation on expressions that are written already; numbers keep the dtype that the result needs.
+
+    Args:
+        op: the operation.
+        params: its parameters.
+        shape: of the result.
+        dtype: of the result.
+        operands: the expressions.
+        form: another form than the operation's own.
+    """
     if op is CONSTANT or op is SIZE:
         found = Spelled("", ATOM, shape, dtype, (op, params))
         text, precedence = found.weak
         if shape:
             return found._replace(text=text, precedence=precedence, number=None)
         return found._replace(text=f"np.{dtype.name}({text})")
-    form = op.form(op.numpy, params, tuple(operand.shape for operand in operands))
+    form = form or op.form(op.numpy, params, tuple(operand.shape for operand in operands))
     weak_ops = _weak_ops(op, params, dtype, operands)
     parts = []
     for position, operand in enumerate(operands):

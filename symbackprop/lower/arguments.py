@@ -38,11 +38,27 @@ class Arguments:
         ]
         self._updates = [position for position, each in enumerate(inputs) if each.updated]
 
-    def checked(self, kernel: Callable[..., Any], program: Program, structure: Structure) -> Callable[..., Any]:
+    def checked(  # noqa: PLR0917  (the last three are one thing)
+        self,
+        kernel: Callable[..., Any],
+        program: Program,
+        structure: Structure,
+        watched: int | None = None,
+        limit: int = 0,
+        grown: Callable[..., Any] | None = None,
+    ) -> Callable[..., Any]:
         """Give the function that checks its arguments, calls the generated one, and puts results with parts together.
 
         It is written for these arguments: what is right passes a few comparisons, all else is told by the methods
         here.
+
+        Args:
+            kernel: the generated function.
+            program: what it does.
+            structure: how outputs with parts are put together.
+            watched: the argument that may have become larger,
+            limit: than so many elements,
+            grown: where this is called in place of the generated function.
         """
         form, layouts = structure
         namespace: dict[str, Any] = {
@@ -52,6 +68,8 @@ class Arguments:
             "check_apart": self._check_apart,
             "explain": lambda *arrays: self._explain_shapes(arrays, program),
             "ndarray": np.ndarray,
+            "limit": limit,
+            "grown": grown,
         }
         dtypes: dict[np.dtype[Any], str] = {}
         for kind, dtype, _ in self._wanted:
@@ -63,13 +81,14 @@ class Arguments:
             namespace[f"layout{position}"] = layout.told_by([self.symbols[source].shape for source in sources])
             namespace[f"put{position}"] = Layout.filled if layout.is_whole else Structured
             telling.append("".join(f", a{source}.shape" for source in sources))
-        text = "\n".join(self._lines(dtypes, _assembled(form, "found", iter(enumerate(telling))) if layouts else ""))
+        assembled = _assembled(form, "found", iter(enumerate(telling))) if layouts else ""
+        text = "\n".join(self._lines(dtypes, assembled, watched))
         exec(_code(text), namespace)  # noqa: S102  (the text is of this module; keys of dicts are literals in it)
         found: Callable[..., Any] = namespace["call"]
         found.__name__ = found.__qualname__ = self.name
         return found
 
-    def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str) -> Iterator[str]:
+    def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str, watched: int | None) -> Iterator[str]:
         names = [f"a{position}" for position in range(len(self._wanted))]
         arrays = ", ".join(names)
         yield "def call(*args, **named):"
@@ -95,6 +114,9 @@ class Arguments:
         if self._updates:
             yield f"    if len({{{', '.join(f'id({name})' for name in names)}}}) < {len(names)}:"
             yield f"        check_apart(({arrays},))"
+        if watched is not None:
+            yield f"    if a{watched}.size > limit:"
+            yield f"        return grown({arrays})"
         yield "    try:"
         yield f"        {'found =' if assembled else 'return'} kernel({arrays})"
         yield "    except ValueError:"

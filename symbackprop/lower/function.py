@@ -8,6 +8,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from keyword import iskeyword
 from types import DynamicClassAttribute
@@ -17,9 +18,9 @@ from symbackprop import dims
 from symbackprop.errors import DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.arguments import Arguments, Structure
-from symbackprop.lower.numpy_source import source
+from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, source
 from symbackprop.lower.program import Nest, Program
-from symbackprop.lower.schedule import Request, lower
+from symbackprop.lower.schedule import Request, blocks_of, lower
 from symbackprop.lower.structured import taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
 Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
-_HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE)
-_TAKEN = frozenset({"np", "math", *_HELPER.findall(_HELPERS)})
+_HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE) + f"\n{IN_BLOCKS}\n{ON_THREADS}"
+_TAKEN = frozenset({"np", "math", "os", "ThreadPoolExecutor", "copy_context", *_HELPER.findall(_HELPERS)})
 _RESERVED = _TAKEN | frozenset(dir(builtins))
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
+_BLOCKS = "blocks"  # what is left out by this name
+_GROWN = 4  # times as large as before: then it is looked at again whether to compute in blocks
 
 
 class Function:
@@ -48,8 +51,9 @@ class Function:
     Call it with arrays in the order of `inputs`, or by the symbols' names. Results are fresh arrays, structured as
     the outputs were given; inputs are never written, except those with an update.
 
-    Where the order of products depends on sizes that nobody has told, the first call tells them: if another order is
-    much better for the arrays at hand, the code is generated once more. It is right for all sizes all along.
+    Where the code depends on sizes that nobody has told, the first call tells them: if another order of products is
+    much better for the arrays at hand, or they are so large that blocks of them should stay in the cache, the code is
+    generated once more. It is right for all sizes all along.
 
     Attributes:
         name: the name of the generated function.
@@ -79,7 +83,7 @@ class Function:
 
     def __init__(
         self,
-        lowered: Callable[[Ordering], tuple[Program, Structure]],
+        rewritten: Callable[[Ordering], tuple[Request, Structure]],
         inputs: Sequence[Expr],
         outputs: Sequence[Expr],
         *,
@@ -88,46 +92,73 @@ class Function:
     ) -> None:
         """Generate and load the code; made by `compile`."""
         ordering = Ordering(sizes)
-        program, structure = lowered(ordering)
-        self.name = program.name
+        request, structure = rewritten(ordering)
+        self.name = request.name
         self.inputs = tuple(inputs)
         self.sizes = dict(sizes)
         self._outputs = tuple(outputs)
         self._skip = frozenset(skip)
-        self._lowered = lowered
+        self._rewritten = rewritten
         self._ordering = ordering if ordering.guessed else None
         self._learning = threading.Lock()
+        self._learnt_for = -1  # elements of the largest argument
+        program = self._load(request, structure)
         self._arguments = Arguments(self.name, self.inputs, program.inputs)
-        checked = self._loaded(program, structure)
-        self.__call__ = self._first(checked) if self._ordering is not None else checked
+        checked = self._checked()
+        told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
+        self.__call__ = checked if told else self._first(checked)
 
-    def _loaded(self, program: Program, structure: Structure) -> Callable[..., Any]:
-        self.program, self.source = program, source(program)
-        return self._arguments.checked(_loaded(self), program, structure)
+    def _load(self, request: Request, structure: Structure) -> Program:
+        self.program = lower(request)
+        self.source = source(self.program)
+        self._request, self._structure = request, structure
+        self._kernel = _loaded(self)
+        return self.program
+
+    def _checked(self, *watched: Any) -> Callable[..., Any]:
+        return self._arguments.checked(self._kernel, self.program, self._structure, *watched)
 
     def _first(self, checked: Callable[..., Any]) -> Callable[..., Any]:
-        """Give the function of the first call, which learns the sizes that were guessed."""
+        """Give the function of a call that learns the sizes which were not told."""
         arguments, learning = self._arguments, weakref.WeakMethod(self._learnt)  # a cycle would keep the graph
 
         def call(*args: Any, **named: Any) -> Any:
             arrays, learnt = arguments.arrays(args, named), learning()
             return (checked if learnt is None else learnt(arrays, checked))(*arrays)
 
+        call.__name__ = call.__qualname__ = self.name
         return call
 
     def _learnt(self, arrays: Sequence[Any], checked: Callable[..., Any]) -> Callable[..., Any]:
-        """Take the sizes of the first arrays for those that were guessed, and give what is to be called."""
+        """Take the sizes of the arrays for those that were not told, and give what is to be called.
+
+        For arrays that are too small for blocks this is asked again once they are much larger.
+        """
         with self._learning:
-            if self._ordering is None:  # another thread was first
+            largest = max(range(len(arrays)), key=lambda position: arrays[position].size)
+            if self._learnt_for >= arrays[largest].size:  # another thread was first
                 return self.__call__
             try:
                 sizes = {**self._arguments.sizes(arrays), **self.sizes}
             except ShapeError:  # which the code itself will find
                 return checked
-            if self._ordering.is_worse(sizes):
-                checked = self._loaded(*self._lowered(Ordering(sizes)))
+            request, structure = self._request, self._structure
+            if self._ordering is not None and self._ordering.is_worse(sizes):
+                request, structure = self._rewritten(Ordering(sizes))
                 self.sizes = sizes
-            self.__call__, self._ordering = checked, None
+            self._ordering, self._learnt_for = None, arrays[largest].size
+            blocked = None if request.extents is None else replace(request, extents=sizes)
+            in_blocks = blocked is not None and blocks_of(blocked) is not None
+            if blocked is not None and in_blocks:
+                request = blocked
+            if request is not self._request:
+                self._load(request, structure)
+                checked = self._checked()
+            if blocked is not None and not in_blocks:
+                watched = self._checked(largest, _GROWN * self._learnt_for, self._first(checked))
+                self.__call__ = watched
+            else:
+                self.__call__ = checked
             return checked
 
     def save(self, path: str | Path) -> None:
@@ -190,7 +221,8 @@ def compile(
         updates: new values for symbols among the inputs; their arrays are written in place, after everything has been
             computed from the old values.
         name: the name of the generated function.
-        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "order", "gather" …
+        skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "order", "gather" …;
+            "blocks" leaves out computing in blocks.
         structured: give outputs that have a structure, as most Hessians, as the `Structured` sum of their parts.
         sizes: numbers for named sizes, by which the order of products is chosen; the arrays may have others. What is
             not told is learnt at the first call.
@@ -223,10 +255,13 @@ def compile(
     _check_inputs(inputs, values)
     _check_sizes(inputs, sizes or {})
 
-    def lowered(ordering: Ordering) -> tuple[Program, Structure]:
-        rewritten = run([*inputs, *new, *values], pipeline(ordering), skip=skip)
-        symbols, targets = rewritten[: len(inputs)], rewritten[len(inputs) : len(inputs) + len(new)]
-        results = rewritten[len(inputs) + len(new) :]
+    blocks = isinstance(skip, str) or _BLOCKS not in skip
+    passes = skip if blocks else [name for name in skip if name != _BLOCKS]
+
+    def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
+        found = run([*inputs, *new, *values], pipeline(ordering), skip=passes)
+        symbols, targets = found[: len(inputs)], found[len(inputs) : len(inputs) + len(new)]
+        results = found[len(inputs) + len(new) :]
         parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
         layouts = [layout for layout, _ in parts if layout is not None]
         named = zip(keys, parts, strict=True)
@@ -239,10 +274,11 @@ def compile(
             updates=dict(zip(targets, results[len(flat) :], strict=True)),
             reserved=_RESERVED | {name},
             notes=_formulas(flat, keys, results),
+            extents=ordering.sizes if blocks else None,
         )
-        return lower(request), (form, layouts)
+        return request, (form, layouts)
 
-    return Function(lowered, inputs, values, skip=skip, sizes=sizes or {})
+    return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {})
 
 
 def _check_sizes(inputs: Sequence[Expr], sizes: Mapping[str, int]) -> None:

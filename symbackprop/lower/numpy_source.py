@@ -7,8 +7,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from symbackprop.dims import Dim, Shape
-from symbackprop.lower.program import Accumulate, Assign, Call, Nest, Output, Program, Ref, Store, Term
+from symbackprop.lower.program import Accumulate, Assign, Blocked, Call, Nest, Output, Program, Ref, Simple, Store, Term
 from symbackprop.lower.scalars import with_python_floats
 from symbackprop.op import ATOM, Form, Params
 from symbackprop.ops import add, divide, multiply, subtract
@@ -19,6 +21,36 @@ from symbackprop.spelling import Spelled, spelled
 _SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
 _WIDTH = 100
+_FOR_THREADS = (
+    "import os",
+    "from concurrent.futures import ThreadPoolExecutor",
+    "from contextvars import copy_context",
+)
+
+IN_BLOCKS = '''
+def in_blocks(block, rows, *arrays):
+    """Call block for some rows of the arrays at a time, and add up what it returns."""
+    sums = list(block(*[array[:rows] for array in arrays]))
+    for start in range(rows, len(arrays[0]), rows):
+        for place, part in enumerate(block(*[array[start : start + rows] for array in arrays])):
+            sums[place] += part
+    return sums
+'''.strip()
+
+ON_THREADS = '''
+def in_blocks_on_threads(block, rows, *arrays, threads=os.cpu_count() or 1):
+    """Do that for each eighth of the arrays on several threads; the sums do not depend on how many there are."""
+    size = len(arrays[0])
+    part = max(-(-size // 8), rows)
+    parts = [[array[at : at + part] for array in arrays] for at in range(0, size, part)] or [arrays]
+    if threads == 1 or len(parts) == 1:
+        sums = [in_blocks(block, rows, *part) for part in parts]
+    else:  # larger blocks, or the threads wait for each other between two operations
+        contexts = [copy_context() for _ in parts]  # what np.errstate says holds on the threads too
+        with ThreadPoolExecutor(threads) as pool:
+            sums = list(pool.map(lambda own, part: own.run(in_blocks, block, 4 * rows, *part), contexts, parts))
+    return [sum(each) for each in zip(*sums)]
+'''.strip()
 
 
 def source(program: Program) -> str:
@@ -35,8 +67,11 @@ def source(program: Program) -> str:
     described = _docstring(program)
     program = with_python_floats(program)
     helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
-    imports = ["import math", ""] if any(call.op.needs_math() for call in program.calls()) else []
-    lines = [*imports, "import numpy as np", "", ""]
+    blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
+    on_threads = any(statement.threads for statement in blocks)
+    helpers.update(dict.fromkeys([IN_BLOCKS] * bool(blocks) + [ON_THREADS] * on_threads))
+    modules = ["import math"] * any(call.op.needs_math() for call in program.calls()) + [*_FOR_THREADS] * on_threads
+    lines = [*modules, *[""] * bool(modules), "import numpy as np", "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
     for constant in program.constants:
@@ -151,6 +186,32 @@ def _raised(message: str) -> Iterator[str]:
 
 def _statements(program: Program) -> Iterator[str]:
     for statement in program.statements:
+        if isinstance(statement, Blocked):
+            yield from _blocked(statement)
+        else:
+            yield from _simple([statement])
+
+
+def _blocked(statement: Blocked) -> Iterator[str]:
+    names = [ref.name for ref in (*statement.arrays, *statement.results)]
+    comma = "," * (len(statement.sums) == 1)
+    lines = [*_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
+    yield ""
+    yield f"# in blocks of {statement.rows:,} rows, which stay in the cache"
+    yield from _listed(f"def {statement.block}(", names, "):")
+    yield from (_INDENT + line for line in lines)
+    yield ""
+    for ref in statement.results:
+        kind = "" if ref.dtype == np.float64 else f", dtype=np.{ref.dtype.name}"
+        yield f"{ref.name} = np.empty({shape_text(ref.shape)}{kind})"
+    helper = "in_blocks_on_threads" if statement.threads else "in_blocks"
+    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", *names], ")")
+    call[0] = f"{', '.join(statement.sums)}{comma} = {call[0]}" if statement.sums else call[0]
+    yield from call
+
+
+def _simple(statements: Sequence[Simple]) -> Iterator[str]:
+    for statement in statements:
         written = _spelled(statement.value)
         value = written.text if isinstance(statement, Assign) else written.weak[0]
         if isinstance(statement, Assign):
@@ -158,7 +219,18 @@ def _statements(program: Program) -> Iterator[str]:
         elif isinstance(statement, Accumulate):
             yield f"{statement.target} {_SIGNS[statement.op]} {value}"
         elif isinstance(statement, Store):
-            yield f"{statement.target}[...] = {value}"
+            yield _into(statement) or f"{statement.target}[...] = {value}"
+
+
+def _into(statement: Store) -> str | None:
+    """Let a ufunc write into the array, where the value is that of one."""
+    value = statement.value
+    if not isinstance(value, Call) or value.params or not isinstance(getattr(np, value.op.name, None), np.ufunc):
+        return None
+    places = "".join(f"${position}, " for position in range(len(value.args)))
+    form = Form(f"np.{value.op.name}({places}out={statement.target})")
+    operands = [_spelled(arg) for arg in value.args]
+    return spelled(value.op, value.params, value.shape, value.dtype, operands, form).text
 
 
 def _copied(term: Term, text: str) -> str:

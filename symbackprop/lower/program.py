@@ -55,7 +55,32 @@ class Store(NamedTuple):
     value: Term
 
 
-Statement: TypeAlias = Assign | Accumulate | Store
+Simple: TypeAlias = Assign | Accumulate | Store
+
+
+class Blocked(NamedTuple):
+    """Run statements for some rows of arrays at a time, so that what lies between stays in the cache.
+
+    Attributes:
+        block: the name of what is run for each block.
+        rows: how many rows a block has.
+        arrays: the arrays that are read row by row.
+        results: new arrays that the statements fill row by row.
+        body: the statements; the names of arrays and results stand for their rows.
+        sums: the values of the body that are added up over all blocks.
+        threads: whether blocks may run on several threads.
+    """
+
+    block: str
+    rows: int
+    arrays: tuple[Ref, ...]
+    results: tuple[Ref, ...]
+    body: tuple[Simple, ...]
+    sums: tuple[str, ...]
+    threads: bool
+
+
+Statement: TypeAlias = Simple | Blocked
 
 
 class Input(NamedTuple):
@@ -119,9 +144,28 @@ class Program(NamedTuple):
     def calls(self) -> Iterator[Call]:
         """Give every operation, in the order of execution."""
         for statement in self.statements:
-            yield from calls_in(statement.value)
+            for term in terms_of(statement):
+                yield from calls_in(term)
         for output in self.outputs:
             yield from calls_in(output.value)
+
+
+def terms_of(statement: Statement) -> Iterator[Term]:
+    """Give the terms of a statement, in the order of execution."""
+    if isinstance(statement, Blocked):
+        yield from (each.value for each in statement.body)
+    else:
+        yield statement.value
+
+
+def assigned_by(statement: Statement) -> Iterator[str]:
+    """Give the names that a statement gives a value to, and that of a block."""
+    if isinstance(statement, Blocked):
+        yield statement.block
+        yield from (ref.name for ref in statement.results)
+        yield from (each.target for each in statement.body)
+    else:
+        yield statement.target
 
 
 def calls_in(term: Term) -> Iterator[Call]:

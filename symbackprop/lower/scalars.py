@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from symbackprop.lower.program import Assign, Call, Output, Program, Ref, Statement, Term, refs_in
+from symbackprop.lower.program import Assign, Blocked, Call, Output, Program, Ref, Statement, Term, assigned_by, refs_in
 from symbackprop.op import ATOM, CONSTANT, MULTIPLY, SIZE, Form, Op
 from symbackprop.ops import divide
 from symbackprop.ops.index import STACK
@@ -64,9 +64,9 @@ class _Scalars:
     def __init__(self, given: Program) -> None:
         self.given = given
         self.arrays = {each.name for each in given.inputs if each.updated}  # 0-d arrays, which are written to
-        self.place = {
-            each.target: at for at, each in enumerate(given.statements) if isinstance(each, Assign) and not each.copy
-        }
+        assigned = {at: each for at, each in enumerate(given.statements) if isinstance(each, Assign) and not each.copy}
+        self.place = {each.target: at for at, each in assigned.items()}
+        self.value = {each.target: each.value for each in assigned.values()}
         self.group = [*range(len(given.statements))]
         self.chosen: set[int] = set()
         self.floats: set[str] = set()  # names of Python's floats and bools
@@ -84,7 +84,10 @@ class _Scalars:
                 self._define(each.name, Call(_FLOAT, {}, (Ref(each.name, (), _DOUBLE),), (), _DOUBLE))
         for at, statement in enumerate(self.given.statements):
             inside = self._root(at) in self.chosen
-            if isinstance(statement, Assign) and inside and self._fits(statement.value):
+            if isinstance(statement, Blocked):
+                body = [each._replace(value=self._array(each.value, inside=False)) for each in statement.body]
+                self.statements.append(statement._replace(body=tuple(body)))
+            elif isinstance(statement, Assign) and inside and self._fits(statement.value):
                 self._define(statement.target, self._scalar(statement.value))
             elif isinstance(statement, Assign) and statement.target in self.wanted:
                 self._define(statement.target, self._from_numpy(statement.value, inside=inside))
@@ -104,15 +107,14 @@ class _Scalars:
         """Choose the statements, joined by the scalars that they hand on, of which the operations save enough."""
         gain = [0] * len(self.group)
         entering: list[set[str]] = [set() for _ in self.group]
-        statements = self.given.statements
-        for at, statement in enumerate(statements):
-            for call in self._operations(statement.value):
+        for at, statement in enumerate(self.given.statements):
+            for call in () if isinstance(statement, Blocked) else self._operations(statement.value):
                 gain[at] += _CALL if call.op.python_helper or "math." in str(call.op.python) else _SIGN
                 for arg in call.args:
                     if isinstance(arg, Call):
                         gain[at] -= 0 if self._fits(arg) or arg.op in {CONSTANT, SIZE} else _IN
-                    elif (source := self.place.get(arg.name)) is not None and self._fits(statements[source].value):
-                        self.group[self._root(at)] = self._root(source)
+                    elif arg.name in self.value and self._fits(self.value[arg.name]):
+                        self.group[self._root(at)] = self._root(self.place[arg.name])
                     else:
                         entering[at].add(arg.name)
         totals = [0] * len(self.group)
@@ -157,8 +159,7 @@ class _Scalars:
         """Give the uses of scalars that need NumPy's."""
         for output in self.given.outputs:
             for ref in refs_in(output.value):
-                at = self.place.get(ref.name)
-                if at is not None and self._fits(self.given.statements[at].value):
+                if ref.name in self.value and self._fits(self.value[ref.name]):
                     yield ref
 
     # --- what is written --------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class _Scalars:
             program = self.given
             sizes = [str(size) for each in program.inputs for size in each.shape]
             given = [each.name for each in program.inputs]
-            assigned = [each.target for each in program.statements]
+            assigned = [name for each in program.statements for name in assigned_by(each)]
             self.names = Names([program.name, *given, *sizes, *assigned, *(each.name for each in program.constants)])
         name = self.names.take(None)
         self._define(name, value)

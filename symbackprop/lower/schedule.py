@@ -7,14 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from symbackprop import dims
 from symbackprop.dims import Dim, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
+from symbackprop.lower.blocks import Blocks, Unit, uses_products
 from symbackprop.lower.program import (
     Accumulate,
     Assign,
+    Blocked,
     Call,
     Constant,
     Input,
@@ -23,18 +27,20 @@ from symbackprop.lower.program import (
     Program,
     Ref,
     Requirement,
+    Simple,
     Statement,
     Store,
     Term,
     refs_in,
     run_requirements,
 )
-from symbackprop.op import CONSTANT, SIZE, Op
+from symbackprop.op import CONSTANT, SIZE, Op, Value
 from symbackprop.ops import add, divide, multiply, negative, subtract
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Names, renamed, safe_sizes
 
 _LEAVES = {SYMBOL, CONSTANT, SIZE}
@@ -59,6 +65,7 @@ class Request:
         updates: the new values of symbols that are written in place.
         reserved: names that the program must not use.
         notes: lines for people, beside the code.
+        extents: numbers for named sizes; where all are known, what is large is computed in blocks. None: it is not.
     """
 
     name: str
@@ -69,6 +76,20 @@ class Request:
     updates: Mapping[Expr, Expr]
     reserved: Iterable[str]
     notes: Sequence[str] = ()
+    extents: Mapping[str, int] | None = None
+
+
+def blocks_of(request: Request) -> Blocks | None:
+    """Find what is computed in blocks, where the sizes are known."""
+    sizes = request.extents
+    if sizes is None or {name for each in request.inputs for name in dims.names_of(each.shape)} - sizes.keys():
+        return None
+    exprs = [*request.inputs, *request.outputs]
+    graph, new = exprs[0].graph, [value.number for value in request.updates.values()]
+    results = [expr.number for expr in request.outputs]
+    order = graph.reachable([*results, *new])
+    found = Blocks(graph.nodes, order, whole={*results, *new}, outside=new, sizes=sizes)
+    return found if found.units else None
 
 
 class _Lowering:
@@ -83,6 +104,7 @@ class _Lowering:
         self.base = self._bases()
         self.uses = Counter(operand for number in self.order for operand in self.nodes[number].inputs)
         self.uses.update([*self.results, *self.updates.values()])
+        self.blocks = blocks_of(request)
         self.roots = self._choose_roots()
         self.names = Names(request.reserved)
         self.renamed = safe_sizes(self._sizes(), self.names)
@@ -127,6 +149,8 @@ class _Lowering:
                 roots.discard(number)
                 length[number] = 0
                 continue
+            if self.blocks:
+                roots.update(self._from_elsewhere(number, self.blocks))
             inlined = [operand for operand in node.inputs if operand not in roots]
             total = 1 + sum(length[operand] for operand in inlined)
             while total > _LONGEST and inlined:
@@ -136,11 +160,18 @@ class _Lowering:
                 roots.add(longest)
                 total -= length[longest]
                 inlined = [operand for operand in inlined if operand != longest]
-            light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op is SYMBOL or node.inputs[0] in roots)
+            light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op in _LEAVES or node.inputs[0] in roots)
             if node.label or (self.uses[number] > 1 and not light):
                 roots.add(number)
-            length[number] = total
+            length[number] = 0 if self.blocks and light else total
         return roots
+
+    def _from_elsewhere(self, number: int, blocks: Blocks) -> Iterable[int]:
+        """Give the operands that are not computed in the same blocks, or not in blocks, as a value is."""
+        for operand in blocks.operands(number):
+            elsewhere = blocks.is_view(number) or blocks.of.get(operand) != blocks.of.get(number)
+            if elsewhere and self.nodes[operand].op not in _LEAVES:
+                yield operand
 
     # --- order ------------------------------------------------------------------------------------------------
 
@@ -169,13 +200,16 @@ class _Lowering:
         Updates that cannot be done in place for that are taken out of `in_place`.
         """
         needs, reads = self._needs()
-        roots = [number for number in self.order if number in self.roots]
+        heads = self._heads()
+        roots = dict.fromkeys(heads[number] for number in self.order if number in self.roots)
         readers: dict[int, set[int]] = {}
-        for root in roots:
-            for symbol in reads[root]:
+        needed: dict[int, set[int]] = {root: set() for root in roots}
+        for number, root in heads.items():
+            needed[root].update(heads[each] for each in needs[number])
+            for symbol in reads[number]:
                 readers.setdefault(symbol, set()).add(root)
         while True:
-            before = {root: set(needs[root]) for root in roots}
+            before = {root: needed[root] - {root} for root in roots}
             for root, symbol in in_place.items():
                 before[root] |= readers.get(symbol, set()) - {root}
             done = _sorted(before)
@@ -183,6 +217,17 @@ class _Lowering:
                 return done
             waiting = in_place.keys() - set(done)
             del in_place[min(waiting)]
+
+    def _heads(self) -> dict[int, int]:
+        """Give for each root itself, or the last of those that are computed in the same blocks."""
+        heads = {number: number for number in self.order if number in self.roots}
+        if self.blocks:
+            last: dict[int, int] = {}
+            for number in heads:
+                if number in self.blocks.of:
+                    last[self.blocks.of[number]] = number
+            heads.update({number: last[self.blocks.of[number]] for number in heads if number in self.blocks.of})
+        return heads
 
     # --- statements -------------------------------------------------------------------------------------------
 
@@ -235,6 +280,8 @@ class _Lowering:
                 self.refs[number] = self.kept[number]
             elif number in home:
                 statements += self._stored(number, home[number])
+            elif self.blocks and number in self.blocks.of:
+                statements += self._in_blocks(self.blocks.units[self.blocks.of[number]])
             else:
                 value = self._term(number)
                 name = self.names.take(self._wanted(number))
@@ -254,6 +301,40 @@ class _Lowering:
             form=self.request.form,
             notes=tuple(self.request.notes),
         )
+
+    def _in_blocks(self, unit: Unit) -> list[Statement]:
+        """Compute the values of a unit."""
+        block = self.names.take("block")
+        arrays = tuple(self.refs[number] for number in unit.cut)
+        results: list[Ref] = []
+        body: list[Simple] = []
+        sums: list[str] = []
+        means: list[Statement] = []
+        for number in sorted(self.roots.intersection((*unit.members, *unit.sums))):
+            value = self._term(number)
+            name = self.names.take(self._wanted(number))
+            self.refs[number] = ref = Ref(name, value.shape, value.dtype)
+            if isinstance(value, Call) and value.op is MEAN and number in unit.sums:
+                value = value._replace(op=SUM)
+                means.append(Accumulate(name, divide, self._count(number)))
+            if number in unit.stored:
+                results.append(ref)
+                body.append(Store(name, value))
+            else:
+                body.append(Assign(name, value))
+            if number in unit.sums:
+                sums.append(name)
+        threads = not uses_products(self.nodes, unit)
+        return [Blocked(block, unit.rows, arrays, tuple(results), tuple(body), tuple(sums), threads), *means]
+
+    def _count(self, number: int) -> Call:
+        """Give the number of elements that a mean is of."""
+        node = self.nodes[number]
+        shape = self.nodes[node.inputs[0]].shape
+        count = renamed((dims.product(shape[axis] for axis in node.params["axes"]),), self.renamed)[0]
+        if isinstance(count, Dim):
+            return Call(SIZE, {"size": count, "dtype": node.dtype}, (), (), node.dtype)
+        return Call(CONSTANT, {"value": Value(np.asarray(count, node.dtype))}, (), (), node.dtype)
 
     def _stored(self, number: int, symbol: int) -> list[Statement]:
         """Compute a new value into the array that it replaces."""

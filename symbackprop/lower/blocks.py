@@ -1,0 +1,416 @@
+"""Which values are computed in blocks of rows, so that what lies between whole arrays stays in the cache.
+
+Along an axis that operations carry from operand to result, row by row, a value can be computed for some rows at a time;
+what sums over the axis is added up. All values between which no whole array is needed make one `Unit`. It is worth it
+where the arrays are larger than the cache: blocks are read and written there, and whole intermediate arrays never are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+from symbackprop import dims
+from symbackprop.dims import Shape
+from symbackprop.graph import Node
+from symbackprop.op import CONSTANT, SIZE
+from symbackprop.ops import matmul
+from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.linalg import NORM
+from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, SOFTMAX, SOFTMAX_CENTRED, SUM
+
+_LEAVES = frozenset({SYMBOL, CONSTANT, SIZE})
+_VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
+_LIGHT = frozenset({TRANSPOSE, EXPAND_DIMS})
+_REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
+_SUMS = frozenset({SUM, MEAN, matmul})
+_BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED})
+
+_CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
+_CALL = 2**11  # elements for which the call of a NumPy function takes no longer than its work,
+_ADDED = 16  # times the bytes of what is added up after each block that the block should have,
+_MOST = 8  # times the cache that a block may take to have so many: it stays in the next one
+_PRODUCT = 256  # rows that a product of matrices wants at least
+_WORTH = 2**22  # bytes that need not be written or read any more: so many make a unit worth its overhead,
+_SHARE = 0.4  # if they are this share of all
+_LARGE = 2**19  # bytes of an array that has no place in the second-level cache with others
+
+
+@dataclass
+class Unit:
+    """Values that are computed together in blocks.
+
+    Attributes:
+        members: the values that are computed row by row.
+        sums: the values that are sums over all rows.
+        stored: the members that are needed whole.
+        cut: the whole arrays of which rows are read.
+        rows: how many rows a block has.
+    """
+
+    members: list[int] = field(default_factory=list)
+    sums: list[int] = field(default_factory=list)
+    stored: list[int] = field(default_factory=list)
+    cut: list[int] = field(default_factory=list)
+    rows: int = 0
+
+
+Carry: TypeAlias = "tuple[int, int, int | None]"
+
+
+def carried(node: Node, shapes: Sequence[Shape]) -> Iterable[Carry]:
+    """Give the axes that an operation goes along row by row, or sums over.
+
+    Args:
+        node: the operation.
+        shapes: of its operands.
+
+    Returns:
+        The operand, its axis, and the axis of the result, all counted from the left; None where it is summed over.
+    """
+    if node.op.elementwise or node.op in _BY_ROWS:
+        return _on_elements(node, shapes)
+    if node.op in _REDUCTIONS:
+        return _in_reduction(node, len(shapes[0]))
+    if node.op in _VIEWS:
+        return _in_view(node, len(shapes[0]))
+    return _in_product(node, *shapes) if node.op is matmul else ()
+
+
+def _on_elements(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
+    rank = len(node.shape)
+    without = {axis + rank for axis in node.params["axes"]} if node.op in _BY_ROWS else ()
+    for operand, shape in enumerate(shapes):
+        for axis, at in enumerate(range(rank - len(shape), rank)):
+            if shape[axis] == node.shape[at] and at not in without:
+                yield operand, axis, at
+
+
+def _in_reduction(node: Node, rank: int) -> Iterator[Carry]:
+    gone = {axis + rank for axis in node.params["axes"]}
+    at = 0
+    for axis in range(rank):
+        if axis not in gone:
+            yield 0, axis, at
+        elif node.op in _SUMS:
+            yield 0, axis, None
+        at += axis not in gone or node.params["keepdims"]
+
+
+def _in_view(node: Node, rank: int) -> Iterator[Carry]:
+    axes = node.params["axes"]
+    if node.op is TRANSPOSE:
+        lead = rank - len(axes)
+        yield from ((0, axis, axis) for axis in range(lead))
+        yield from ((0, axis + rank, lead + at) for at, axis in enumerate(axes))
+        return
+    larger = max(rank, len(node.shape))
+    kept = [axis for axis in range(larger) if axis - larger not in axes]
+    yield from ((0, axis, at) if node.op is EXPAND_DIMS else (0, at, axis) for axis, at in enumerate(kept))
+
+
+def _in_product(node: Node, left: Shape, right: Shape) -> Iterator[Carry]:
+    rank = len(node.shape)
+    batch = rank - (len(left) > 1) - (len(right) > 1)
+    for operand, shape in enumerate((left, right)):
+        for axis, at in enumerate(range(batch - len(shape) + 2, batch)):
+            if shape[axis] == node.shape[at]:
+                yield operand, axis, at
+    if len(left) > 1:
+        yield 0, len(left) - 2, batch
+    if len(right) > 1:
+        yield 1, len(right) - 1, rank - 1
+    yield 0, len(left) - 1, None
+    yield 1, max(len(right) - 2, 0), None
+
+
+class _Classes:
+    """Classes of equal things."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Hashable, Hashable] = {}
+
+    def root(self, thing: Hashable) -> Hashable:
+        """Give the thing that stands for the class."""
+        parent = self._parent
+        while (above := parent.get(thing, thing)) != thing:
+            parent[thing] = thing = parent.get(above, above)
+        return thing
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        """Let two things be equal."""
+        self._parent[self.root(one)] = self.root(other)
+
+
+class Blocks:
+    """The units of a graph.
+
+    Attributes:
+        units: the units.
+        of: for each member and each sum its unit.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[int, Node],
+        order: Sequence[int],
+        *,
+        whole: Collection[int],
+        outside: Collection[int],
+        sizes: Mapping[str, int],
+    ) -> None:
+        """Find the units.
+
+        Args:
+            nodes: the graph.
+            order: the numbers of its nodes, operands first.
+            whole: the nodes that are needed whole.
+            outside: nodes that are not computed in blocks.
+            sizes: numbers for all named sizes.
+        """
+        self.nodes, self.order = nodes, order
+        self.whole = set(whole)
+        self.sizes = sizes
+        self.units: list[Unit] = []
+        self.of: dict[int, int] = {}
+        self.shapes = {number: dims.bind(nodes[number].shape, sizes) for number in order}
+        if max(map(self.size, order), default=0) < _LARGE:
+            return
+        self.carries = {
+            each: list(carried(nodes[each], [nodes[at].shape for at in nodes[each].inputs])) for each in order
+        }
+        self.axes = self._axes()
+        self.label = self._chosen({*outside})
+        self._take_out_misplaced()
+        self.levels = self._levels()
+        self.users = self._users()
+        for unit in self._gathered():
+            self._finish(unit)
+
+    def size(self, number: int) -> int:
+        """Give the bytes of a value."""
+        return prod(self.shapes[number]) * self.nodes[number].dtype.itemsize
+
+    def base(self, number: int) -> int:
+        """Give the value of which a view is written where it is used."""
+        while self.is_view(number):
+            (number,) = self.nodes[number].inputs
+        return number
+
+    def is_view(self, number: int) -> bool:
+        """Tell whether a value is a view that is written where it is used."""
+        node = self.nodes[number]
+        return node.op in _LIGHT and not node.label and number not in self.whole
+
+    def operands(self, number: int) -> Iterator[int]:
+        """Give the values that a value is computed from, looking through views."""
+        return map(self.base, self.nodes[number].inputs)
+
+    def _users(self) -> Mapping[int, Sequence[int]]:
+        users: dict[int, list[int]] = defaultdict(list)
+        for number in self.order:
+            if not self.is_view(number):
+                for operand in self.operands(number):
+                    users[operand].append(number)
+        return users
+
+    # --- which axis -------------------------------------------------------------------------------------------
+
+    def _axes(self) -> dict[int, list[Hashable]]:
+        """Give for each axis of each value a label: the same for axes that operations carry into each other."""
+        classes = _Classes()
+        for number in self.order:
+            inputs = self.nodes[number].inputs
+            summed = []
+            for operand, axis, at in self.carries[number]:
+                if at is not None:
+                    classes.join((inputs[operand], axis), (number, at))
+                else:
+                    summed.append((inputs[operand], axis))
+            if self.nodes[number].op is matmul:
+                classes.join(*summed)
+        return {
+            number: [classes.root((number, axis)) for axis in range(len(self.nodes[number].shape))]
+            for number in self.order
+        }
+
+    def _chosen(self, outside: set[int]) -> dict[int, Hashable]:
+        """Give for each value that can be computed in blocks the axis along which it is."""
+        score: dict[Hashable, int] = defaultdict(int)
+        can: dict[int, list[Hashable]] = {}
+        for number in self.order:
+            node, axes = self.nodes[number], self.axes[number]
+            if node.op not in _VIEWS:
+                for at, label in enumerate(axes):
+                    score[label] += self.size(number) * (1 if not at else -1)
+            if node.op in _LEAVES or node.op in _LIGHT or number in outside:
+                continue
+            rows = [
+                label
+                for label, extent in zip(axes, self.shapes[number], strict=True)
+                if extent != 1 and axes.count(label) == 1 and self._by_rows(number, label)
+            ]
+            if rows:
+                can[number] = rows
+        chosen = {}
+        for number, labels in can.items():
+            best = max(labels, key=lambda label: (score[label], -self.axes[number].index(label)))
+            if all(score[best] > score[label] for label in self._summed(number)):
+                chosen[number] = best
+        return chosen
+
+    def _summed(self, number: int) -> Iterator[Hashable]:
+        """Give the axes that a value is a sum over."""
+        for operand, axis, to in self.carries[number]:
+            if to is None:
+                yield self.axes[self.nodes[number].inputs[operand]][axis]
+
+    def _by_rows(self, number: int, label: Hashable) -> bool:
+        """Tell whether rows of a value need the same rows of its operands alone."""
+        at = self.axes[number].index(label)
+        inputs = self.nodes[number].inputs
+        carries = self.carries[number]
+        from_rows = [(operand, axis) for operand, axis, to in carries if to == at]
+        return bool(from_rows) and all(
+            (operand, axis) in from_rows
+            for operand, number in enumerate(inputs)
+            for axis, other in enumerate(self.axes[number])
+            if other == label
+        )
+
+    def _sums(self, number: int, label: Hashable) -> bool:
+        """Tell whether a value is a sum over the rows of its operands."""
+        node = self.nodes[number]
+        if node.op not in _SUMS or label in self.axes[number] or number in self.label:
+            return False
+        summed = {(operand, axis) for operand, axis, to in self.carries[number] if to is None}
+        found = [
+            (operand, axis)
+            for operand, number in enumerate(node.inputs)
+            for axis, other in enumerate(self.axes[number])
+            if other == label
+        ]
+        return len(found) == len(node.inputs) and all(each in summed for each in found)
+
+    def _take_out_misplaced(self) -> None:
+        """Let values that read rows of a whole array along another axis than its first be whole themselves."""
+        for number, label in list(self.label.items()):  # operands first
+            if any(
+                self.label.get(operand) != label and label in self.axes[operand] and self.axes[operand].index(label)
+                for operand in self.operands(number)
+            ):
+                del self.label[number]
+
+    # --- which values together --------------------------------------------------------------------------------
+
+    def _levels(self) -> dict[int, int]:
+        """Number the values, so that those with one number need no sum over rows of each other."""
+        levels: dict[int, int] = {}
+        for number in self.order:
+            label = self.label.get(number)
+            levels[number] = max(
+                (
+                    levels[operand] + (operand in self.label and self.label[operand] != label)
+                    for operand in self.operands(number)
+                ),
+                default=0,
+            )
+        return levels
+
+    def _gathered(self) -> Iterable[Unit]:
+        """Put together what shares operands, and what sums over its rows."""
+        classes = _Classes()
+        for number, label in self.label.items():
+            level = self.levels[number]
+            for operand in self.operands(number):
+                if self.label.get(operand) == label and self.levels[operand] == level:
+                    classes.join(operand, number)
+                elif label in self.axes[operand]:
+                    classes.join((operand, level, label), number)
+        units: dict[Hashable, Unit] = {}
+        unit_of = {number: units.setdefault(classes.root(number), Unit()) for number in self.label}
+        for number, unit in unit_of.items():
+            unit.members.append(number)
+        for number in self.order:
+            members = [operand for operand in self.operands(number) if operand in self.label]
+            label = next((label for each in members if self._sums(number, label := self.label[each])), None)
+            if label is not None:
+                unit = unit_of[
+                    max((each for each in members if self.label[each] == label), key=self.levels.__getitem__)
+                ]
+                if all(
+                    unit_of.get(operand) is unit or not self.axes[operand].index(label)
+                    for operand in self.operands(number)
+                ):
+                    unit.sums.append(number)
+        return units.values()
+
+    def _finish(self, unit: Unit) -> None:
+        """Say what is stored and how many rows a block has; keep the unit where it is worth it."""
+        inside = {*unit.members, *unit.sums}
+        label = self.label[unit.members[0]]
+        unit.stored = [
+            number
+            for number in unit.members
+            if number in self.whole or any(user not in inside for user in self.users[number])
+        ]
+        read = [
+            operand
+            for number in inside
+            for operand in self.operands(number)
+            if operand not in inside and label in self.axes[operand]
+        ]
+        unit.cut = sorted({*read})
+        arrays = [number for number in unit.members if self.nodes[number].op not in _VIEWS]
+        if not arrays or any(self.axes[number].index(label) for number in (*unit.stored, *unit.cut)):
+            return
+        kept = self._bytes((*unit.cut, *unit.stored))
+        again = (each for number in arrays for each in [number] * sum(user in inside for user in self.users[number]))
+        moved = self._bytes((*read, *arrays, *again))
+        extent = max(self.shapes[arrays[0]][self.axes[arrays[0]].index(label)], 1)
+        row = (kept + self._peak(unit)) / extent
+        least = min(prod(self.shapes[number]) for number in arrays) / extent
+        wanted = (
+            _CACHE / row,
+            min(_MOST * _CACHE / row, _CALL / least),
+            _ADDED * self._bytes(unit.sums) / row,
+            _PRODUCT * self._multiplies(unit),
+        )
+        unit.rows = 1 << max(int(max(wanted)).bit_length() - 1, 0)
+        if moved - kept >= max(_WORTH, _SHARE * moved) and extent >= 2 * unit.rows:
+            self.of.update(dict.fromkeys(inside, len(self.units)))
+            self.units.append(unit)
+
+    def _bytes(self, numbers: Iterable[int]) -> int:
+        return sum(map(self.size, numbers))
+
+    def _multiplies(self, unit: Unit) -> bool:
+        """Tell whether a unit has products of matrices, of which each block needs many rows."""
+        return any(
+            self.nodes[number].op is matmul and all(len(self.shapes[each]) > 1 for each in self.nodes[number].inputs)
+            for number in (*unit.members, *unit.sums)
+        )
+
+    def _peak(self, unit: Unit) -> int:
+        """Give the bytes of the members that are needed at the same time."""
+        waiting: list[tuple[int, int]] = []  # the last use of each that is needed now, and its bytes
+        live = peak = 0
+        for number in unit.members:
+            if number in unit.stored or self.nodes[number].op in _VIEWS:
+                continue
+            while waiting and waiting[0][0] < number:
+                live -= heapq.heappop(waiting)[1]
+            heapq.heappush(waiting, (max(self.users[number], default=number), self.size(number)))
+            live += self.size(number)
+            peak = max(peak, live)
+        return peak
+
+
+def uses_products(nodes: Mapping[int, Node], unit: Unit) -> bool:
+    """Tell whether a unit calls BLAS, which has threads of its own."""
+    return any(nodes[number].op is matmul for number in (*unit.members, *unit.sums))
