@@ -6,6 +6,7 @@ import pytest
 import symbackprop as sb
 from symbackprop import dims
 from symbackprop.errors import ShapeError
+from symbackprop.ops import matmul
 from symbackprop.rewrite.pipeline import run
 from tests.round_trip import check_round_trip
 
@@ -90,6 +91,30 @@ def test_hessians_are_closed(problem):
     arrays = arrays_for(inputs)
     plain = sb.compile(inputs, hessian, skip=["tensor"])(*arrays)
     np.testing.assert_allclose(closed(*arrays), plain, rtol=1e-12, atol=1e-12 * np.abs(plain).max())
+
+
+def test_the_hessian_of_a_likelihood_is_made_of_products_with_one_matrix():
+    S, y, t = sb.symbols("S[N,N] y[N] t[2]")
+    K = sb.exp(t[0]) * S + sb.exp(t[1]) * sb.eye("N")
+    f = sb.compile([S, y, t], sb.hessian(sb.sum(y * sb.linalg.solve(K, y)) + sb.linalg.slogdet(K)[1], t))
+    calls = list(f.program.calls())
+    assert max(len(call.shape) for call in calls) == 2  # no stack of the derivatives of K
+    assert sum(call.op is matmul and len(call.shape) == 2 for call in calls) <= 2
+    values = np.eye(5) + np.diag(np.full(4, 0.4), 1) + np.diag(np.full(4, 0.3), -1), np.arange(5.0), np.array([0.3, -1])
+
+    def likelihood(t):
+        K = np.exp(t[0]) * values[0] + np.exp(t[1]) * np.eye(5)
+        return values[1] @ np.linalg.solve(K, values[1]) + np.linalg.slogdet(K)[1]
+
+    h, steps = 1e-3, np.eye(2)
+    differences = [
+        [
+            sum(i * j * likelihood(values[2] + h * (i * one + j * other)) for i in (1, -1) for j in (1, -1)) / (4 * h**2)
+            for one in steps
+        ]
+        for other in steps
+    ]
+    np.testing.assert_allclose(f(*values), differences, rtol=1e-4)
 
 
 def test_what_is_put_among_zeros_says_so():

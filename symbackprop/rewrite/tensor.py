@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import numpy as np
@@ -157,11 +158,15 @@ class _Closing:
 
     def _solved(self, node: Node) -> Terms | Expr | None:
         matrix, side = node.inputs
+        if side not in self.terms:
+            return solution(self.tensors, self.terms[matrix], self.expr(side))
+        return self.tensors.matmul(self._inverse(matrix), self._operand(side))
+
+    def _inverse(self, matrix: int) -> Terms:
         if matrix in self.terms:
-            if side not in self.terms:
-                return solution(self.tensors, self.terms[matrix], self.expr(side))
-            return self.tensors.matmul(inverse(self.tensors, self.terms[matrix]), self._operand(side))
-        return self.tensors.matmul([self.tensors.atom(inv(self.expr(matrix)))], self._operand(side))
+            with suppress(Unfit):
+                return inverse(self.tensors, self.terms[matrix])
+        return [self.tensors.atom(inv(self.expr(matrix)))]
 
     def _masked(self, node: Node) -> Terms | None:
         condition, one, other = node.inputs

@@ -128,7 +128,7 @@ class Tensors:
         dtype: the dtype of what is made.
     """
 
-    most_terms = 8  # of a sum, before those of one pattern are put together
+    most_terms = 16  # of a sum, before those of one pattern are put together
     most_factors = 64
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
@@ -556,6 +556,8 @@ class Tensors:
         ours, theirs = (outside.intersection(*[chain.from_iterable(x.labels for x in xs)]) for xs in (left, rest))
         if left and rest and ours != theirs:
             return None
+        if any(_is_outer(ours | theirs, factors) for factors in (left, rest)) and not ours | theirs <= {*one.leaves}:
+            return None
         axes = tuple((label,) for label in sorted(ours | theirs))
         total = add(self.block(Term(axes, tuple(left), one.scale)), self.block(Term(axes, tuple(rest), other.scale)))
         return one._replace(factors=(*common, _factor(_aligned(axes, total.shape), total)), scale=1.0)
@@ -774,6 +776,11 @@ def _differing(array: Expr) -> tuple[int, int] | None:
         return None
     one, other = (axes.pop() for axes in places)
     return (one, other) if abs(one - other) == 1 else None
+
+
+def _is_outer(labels: set[Label], factors: Sequence[Factor]) -> bool:
+    """Tell whether a product has so many labels and none of its factors has them all."""
+    return len(factors) > 1 and not any(labels <= {*factor.labels} for factor in factors)
 
 
 def _pattern(term: Term) -> tuple[tuple[int, Run | None], ...]:
