@@ -429,6 +429,11 @@ class _Library:
         """Sum products over the last axis: of real numbers, which have no conjugates."""
         return np.sum(x * y, axis=-1)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def array(numbers: Sequence[Array]) -> Array:
+        """Put numbers into an array, each of which is one of Numbers itself."""
+        return np.stack(numbers)
+
     def number(self, value: Any) -> Number:
         """Give a number of this precision: of an int, a float or a fraction, exactly."""
         if isinstance(value, Number):

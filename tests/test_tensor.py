@@ -109,7 +109,8 @@ def test_the_hessian_of_a_likelihood_is_made_of_products_with_one_matrix():
     h, steps = 1e-3, np.eye(2)
     differences = [
         [
-            sum(i * j * likelihood(values[2] + h * (i * one + j * other)) for i in (1, -1) for j in (1, -1)) / (4 * h**2)
+            sum(i * j * likelihood(values[2] + h * (i * one + j * other)) for i in (1, -1) for j in (1, -1))
+            / (4 * h**2)
             for one in steps
         ]
         for other in steps

@@ -687,8 +687,9 @@ def spread(block, subscripts, shape, index=...):
 
 _ADD_WHERE_EQUAL = '''
 def add_where_equal(y, subscripts, block, index=...):
-    """Add a block to the elements of y, or of a slice of it, whose indices with the same letter are equal."""
-    np.einsum(subscripts, y[index])[...] += block
+    """Add a block to a slice of y, or to those of its elements whose indices with the same letter are equal."""
+    part = np.einsum(subscripts, y[index]) if subscripts else y[index]
+    part += block
     return y
 '''
 
@@ -741,7 +742,9 @@ def _spread_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
 def _add_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
     owned = params["owned"]
     index = _index(params["runs"], shapes[0])
-    template = f"add_where_equal($0{'' if owned else '.copy()'}, {_view(params['pattern'])}, $1{index})"
+    pattern = params["pattern"]
+    view = _view(pattern) if len({*pattern}) < len(pattern) else "None"
+    template = f"add_where_equal($0{'' if owned else '.copy()'}, {view}, $1{index})"
     return Form(template, ATOM, (LOWEST if owned else ATOM,))
 
 

@@ -755,7 +755,9 @@ def damped(x, y):
     with np.errstate(invalid="ignore"):
         p = x * y
     unknown = p != p
-    return np.where(unknown & (x == x) & (y == y), 0.0, p)[()] if np.any(unknown) else p
+    if not np.any(unknown):
+        return p
+    return np.where(unknown & (x == x) & (y == y), 0.0, p)[()]
 '''
 DAMPED: Op = _elementwise(
     "damped", "Give x*y with 0·∞ = 0, the limit where the factor that vanishes does so faster than the other grows.",

@@ -304,6 +304,10 @@ def _stack_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
     return squeeze(apply(SLICE, g, runs=runs), axis)
 
 
+def _stack_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    return Form("np.array([$*])") if not shapes[0] else _joined("np.stack", 1)(params, shapes)
+
+
 STACK = Op(
     name="stack",
     doc="Join along a new axis.",
@@ -311,7 +315,7 @@ STACK = Op(
     dtype=promoted,
     vjps=(_stack_vjp,),
     variadic=True,
-    numpy=_joined("np.stack", 1),
+    numpy=_stack_numpy,
     text=_joined("stack", 1),
     latex=_joined(r"\operatorname{stack}", 1),
     cost=free,

@@ -23,7 +23,8 @@ from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
 from symbackprop.op import ATOM, CONSTANT, LOWEST, Dtype, Op, apply, literal, scalar_of, scalar_value
-from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
+from symbackprop.ops.contract import matmul
+from symbackprop.ops.elementwise import DAMPED, add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, symbol
 
@@ -72,7 +73,7 @@ class Rule:
 
 
 Bindings: TypeAlias = dict[str, Expr]
-_SYMMETRIC = {add, multiply, equal}
+_SYMMETRIC = {add, multiply, equal, DAMPED}
 _COMMUTATIVE = {*_SYMMETRIC, maximum, minimum}  # but for the sign of a zero, and derivatives where both are equal
 
 
@@ -325,8 +326,9 @@ def rule_set(rules: tuple[Rule, ...]) -> RuleSet:
 
 
 def _key(node: Node) -> tuple[object, ...]:
-    """What nodes of one value share: x + y and y + x are one, written as the first of them is."""
-    if node.op in _SYMMETRIC and node.inputs[0] > node.inputs[1]:
+    """What nodes of one value share: x + y and y + x are one, x @ y and y @ x for vectors; written as the first is."""
+    symmetric = node.op in _SYMMETRIC or (node.op is matmul and not node.shape)
+    if symmetric and node.inputs[0] > node.inputs[1]:
         return (node.op, node.inputs[::-1], *node.key[2:])
     return node.key
 

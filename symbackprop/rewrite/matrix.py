@@ -1,6 +1,7 @@
 """Matrix algebra: identities, inverses, determinants, traces, norms, Kronecker products, and what facts allow.
 
-`MATRIX` makes nothing dearer to compute, and `BEFORE` is for what is done to an expression before it is differentiated.
+`MATRIX` makes nothing dearer to compute, `BEFORE` is for what is done to an expression before it is differentiated,
+and `SAME` lets factors that differ by a transpose or a scalar be seen as one, before products are multiplied out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     assume,
+    divide,
     exp,
     eye,
     kron,
@@ -32,7 +34,7 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet
+from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet, solve
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
@@ -223,6 +225,28 @@ def _inverse_of_orthogonal(expr: Expr) -> Expr | None:
 def _symmetric(expr: Expr) -> Expr | None:
     inner = transposed(expr)
     return inner if inner is not None and is_square(inner) and "symmetric" in known(inner) else None
+
+
+def _scalar_out_of_system(expr: Expr) -> Expr | None:
+    """Take a scalar out of the right side: systems with sides that differ by it are solved once."""
+    matrix, side = expr.inputs
+    if side.op is negative:
+        return -apply(expr.op, matrix, side.inputs[0])
+    if side.op is divide and not side.inputs[1].shape and side.inputs[0].shape:
+        return apply(expr.op, matrix, side.inputs[0]) / side.inputs[1]
+    if side.op is multiply:
+        for scalar, x in (side.inputs, side.inputs[::-1]):
+            if not scalar.shape and x.shape:
+                return scalar * apply(expr.op, matrix, x)
+    return None
+
+
+def _symmetric_first(expr: Expr) -> Expr | None:
+    """Let products with a symmetric matrix from either side be one."""
+    v, matrix = expr.inputs
+    if v.ndim == 1 and matrix.ndim == 2 and "symmetric" in known(matrix):
+        return matmul(matrix, v)
+    return None
 
 
 def _transpose_inside(expr: Expr) -> Expr | None:
@@ -454,6 +478,25 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(TRANSPOSE,),
         ),
         matrix_rule(
+            "scalar_out_of_system",
+            "A⁻¹(sb) = s A⁻¹b, A⁻¹(b/s) = (A⁻¹b)/s, A⁻¹(−b) = −A⁻¹b where s is a scalar",
+            _scalar_out_of_system,
+            lambda: [
+                solve(_square(), symbol("s") * symbol("x", "N")),
+                solve(_square(), symbol("B", ("N", "D")) / symbol("s")),
+                solve(_square(), -symbol("x", "N")),
+            ],
+            roots=(solve,),
+            below=(multiply, divide, negative),
+        ),
+        matrix_rule(
+            "symmetric_first",
+            "vᵀA = Av where A is symmetric",
+            _symmetric_first,
+            lambda: [symbol("v", "N") @ assume(_square("S"), symmetric=True)],
+            roots=(matmul,),
+        ),
+        matrix_rule(
             "transpose_inside",
             "f(Aᵀ, Bᵀ)ᵀ = f(A, B), f(Aᵀ, B)ᵀ = f(A, Bᵀ) where f acts on each element",
             _transpose_inside,
@@ -566,6 +609,7 @@ def _square_of_length(expr: Expr) -> Expr | None:
     return apply(SUM, square(length.inputs[0]), **length.params)
 
 
+_SAME = {"symmetric", "symmetric_first", "inverse_of_transpose", "scalar_out_of_system"}
 _BEFORE = {"log_of_det", "log_of_size_of_det", "kron_trace"}
 
 
@@ -582,5 +626,7 @@ def _before() -> tuple[Rule, ...]:
     )
 
 
-MATRIX: tuple[Rule, ...] = _matrix()
+_ALL = _matrix()
+SAME: tuple[Rule, ...] = tuple(rule for rule in _ALL if rule.name in _SAME)
+MATRIX: tuple[Rule, ...] = tuple(rule for rule in _ALL if rule.name not in _SAME)
 BEFORE: tuple[Rule, ...] = (*_before(), *(rule for rule in MATRIX if rule.name in _BEFORE))

@@ -294,6 +294,11 @@ class _Part(NamedTuple):
         rank = len(self.labels)
         return permute(self.expr, tuple(self.labels.index(label) - rank for label in order))
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether this is a matrix that is known to be symmetric."""
+        return self.expr.ndim == 2 and "symmetric" in known(self.expr)
+
     def without(self, labels: Iterable[str]) -> str:
         """Give the labels but for some."""
         return "".join(label for label in self.labels if label not in labels)
@@ -536,15 +541,14 @@ class _Pair:
         For those BLAS has no call, and einsum, which keeps no array of the products, takes half the time of a product
         and a sum.
         """
-        if not self.batch and self.a.labels == self.b.labels:
+        same = self.a.labels == self.b.labels or self.a.is_symmetric or self.b.is_symmetric
+        if not self.batch and same:
             one, other = (part.expr if part.expr.ndim == 1 else reshape(part.expr, -1) for part in (self.a, self.b))
             return self._part("", matmul(one, other))
-        names = dict(zip(self.a.labels, _LETTERS, strict=False))
-        left, right, kept = (
-            "".join(map(names.__getitem__, each)) for each in (self.a.labels, self.b.labels, self.batch)
-        )
-        subscripts = f"{left},{right}->{kept}"
-        return self._part(self.batch, apply(EINSUM, self.a.expr, self.b.expr, subscripts=subscripts))
+        a, b = (self.a, self.b) if self.batch else sorted((self.a, self.b), key=lambda part: part.expr.number)
+        names = dict(zip(a.labels, _LETTERS, strict=False))
+        left, right, kept = ("".join(map(names.__getitem__, each)) for each in (a.labels, b.labels, self.batch))
+        return self._part(self.batch, apply(EINSUM, a.expr, b.expr, subscripts=f"{left},{right}->{kept}"))
 
     def _take_root(self) -> None:
         """Scale both factors by the root of the weights of one of them, where that makes them one array."""
@@ -577,7 +581,11 @@ class _Pair:
     def _matrices(self) -> _Part:
         """Multiply two matrices, or a matrix and a vector, or stacks of them."""
         a, b, left, right = self.a, self.b, self.left, self.right
-        if self.wanted and left and right and self.wanted.index(right[0]) < self.wanted.index(left[0]):
+        if self.wanted and left and right:
+            swap = self.wanted.index(right[0]) < self.wanted.index(left[0])
+        else:  # products of two symmetric matrices are each other's transposes
+            swap = a.expr.number > b.expr.number and a.is_symmetric and b.is_symmetric
+        if swap:
             a, b, left, right = b, a, right, left
         one, other = self._matrix(a, left, self.inner), self._matrix(b, self.inner, right)
         if self.batch and not left:

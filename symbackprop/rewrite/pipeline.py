@@ -19,7 +19,7 @@ from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
-from symbackprop.rewrite.matrix import MATRIX
+from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
@@ -52,7 +52,7 @@ class Pass:
 SHARE = Pass("share", "common sub-expressions become one node")
 _FIRST: tuple[Pass, ...] = (
     SHARE,
-    Pass("fold", "operations on constants and idle layout steps go", lambda: FOLD),
+    Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *SAME)),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
 _ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *DIAGONALS, *SPECTRAL))

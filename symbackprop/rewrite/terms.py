@@ -9,9 +9,11 @@ S. Laue, M. Mitterreiter, J. Giesen, *Computing higher order derivatives of matr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import chain, count
+from itertools import chain, count, product
+from operator import itemgetter
 from string import ascii_letters
 from typing import NamedTuple, TypeAlias
 
@@ -37,7 +39,7 @@ from symbackprop.ops import (
     where,
 )
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
-from symbackprop.ops.index import SLICE, UNSLICE, Run
+from symbackprop.ops.index import SLICE, STACK, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
 from symbackprop.ops.leaf import SYMBOL, size_of
 from symbackprop.rewrite.order import contracted
@@ -554,9 +556,10 @@ class Tensors:
             return None
         outside.update(one.leaves)
         ours, theirs = (outside.intersection(*[chain.from_iterable(x.labels for x in xs)]) for xs in (left, rest))
-        if left and rest and ours != theirs:
-            return None
-        if any(_is_outer(ours | theirs, factors) for factors in (left, rest)) and not ours | theirs <= {*one.leaves}:
+        grows = any(_is_outer(ours | theirs, factors) for factors in (left, rest)) and not ours | theirs <= {
+            *one.leaves
+        }
+        if grows or (left and rest and ours != theirs):
             return None
         axes = tuple((label,) for label in sorted(ours | theirs))
         total = add(self.block(Term(axes, tuple(left), one.scale)), self.block(Term(axes, tuple(rest), other.scale)))
@@ -582,11 +585,13 @@ class Tensors:
         """Compute a product with one axis for each leaf of its axes, as far as broadcasting needs it."""
         labels = tuple(dict.fromkeys(term.leaves))
         places = {label: at for at, label in enumerate(labels)}
-        factors = sorted(  # where orders cost the same, neighbours in the result are multiplied first
-            self._multiplied(term.factors),
-            key=lambda factor: min((places.get(label, len(places)) for label in factor.labels), default=0),
-        )
+        factors = self._multiplied(term.factors, {*labels})
         held = set(chain.from_iterable(factor.labels for factor in factors))
+        if held.isdisjoint(labels):  # the same product is computed in the same way whatever it is multiplied with
+            times = Counter(factor.array.number for factor in factors)
+            factors.sort(key=lambda factor: (times[factor.array.number], factor.array.number))
+        else:  # where orders cost the same, neighbours in the result are multiplied first
+            factors.sort(key=lambda factor: min((places.get(label, len(places)) for label in factor.labels), default=0))
         letters = dict(zip(dict.fromkeys([*labels, *sorted(held)]), ascii_letters, strict=False))
         spelled = [("".join(letters[label] for label in factor.labels), factor.array) for factor in factors]
         if term.scale != 1 or not spelled:
@@ -596,21 +601,26 @@ class Tensors:
         missing = [at - len(labels) for at in range(min(present, default=0), len(labels)) if at not in present]
         return expand_dims(contracted(spelled, out, self.sizes), missing if present else ())
 
-    def _multiplied(self, factors: Iterable[Factor]) -> list[Factor]:
-        """Multiply the factors that have the same labels, and put zeros where masks say so."""
-        found: dict[frozenset[Label], Factor] = {}
+    def _multiplied(self, factors: Iterable[Factor], kept: Container[Label]) -> list[Factor]:
+        """Multiply the factors that have the same labels, and put zeros where masks say so.
+
+        The last of those whose labels are summed over is left, for a dot product.
+        """
+        alike: dict[frozenset[Label], list[Factor]] = {}
         masks: dict[Factor, None] = {}
         for factor in map(self._diagonal_of, factors):
-            key = frozenset(factor.labels)
             if factor.is_mask:
                 masks[factor] = None
-            elif key in found:
-                labels, array, _ = found[key]
-                found[key] = Factor(labels, multiply(array, turned(factor, labels)))
             else:
-                found[key] = factor
-        left = [factor._replace(array=astype(factor.array, self.dtype)) for factor in found.values()]
-        return reduce(self._under, masks, left)
+                alike.setdefault(frozenset(factor.labels), []).append(factor)
+        uses = Counter(chain.from_iterable(alike))
+        left = []
+        for labels, group in alike.items():
+            summed = labels and not masks and all(uses[label] == 1 and label not in kept for label in labels)
+            first, last = _in_turns(group) if summed and len(group) > 1 else (group, [])
+            left += [reduce(_times, first), *last]
+        found = [factor._replace(array=astype(factor.array, self.dtype)) for factor in left]
+        return reduce(self._under, masks, found)
 
     def _diagonal_of(self, factor: Factor) -> Factor:
         """Take the diagonal of an array that has a label twice."""
@@ -643,8 +653,12 @@ class Tensors:
         if not terms:
             return broadcast_to(literal(0.0, self.dtype, graph=self.graph), shape)
         flat = tuple(self.extents(terms[0].labels))
-        total: Expr | None = None
-        for pattern, block in self._blocks_of(terms, flat):
+        parts = [
+            (_with_runs(pattern, flat), reduce(add, map(self.block, group)))
+            for pattern, group in _grouped(terms).items()
+        ]
+        total = self._element_by_element(parts, flat)
+        for pattern, block in _blocks_of(parts, flat) if total is None else ():
             letters = dict(zip(dict.fromkeys(place for place, _ in pattern), ascii_letters, strict=False))
             spelled = "".join(letters[place] for place, _ in pattern)
             runs = _runs([run for _, run in pattern], flat)
@@ -661,25 +675,14 @@ class Tensors:
         single = [at - len(shape) for at, size in enumerate(shape) if size == 1]
         return expand_dims(total, single) if len(flat) + len(single) == len(shape) else reshape(total, shape)
 
-    def _blocks_of(self, terms: Terms, shape: Shape) -> list[tuple[Pattern, Expr]]:
-        """Give the sum of the terms of each pattern, those with the fewest equal indices first.
-
-        What has more equal indices than a pattern that is not the whole array is added to its block, which is smaller.
-        """
-        parts = [
-            (_with_runs(pattern, shape), reduce(add, map(self.block, group)))
-            for pattern, group in _grouped(terms).items()
-        ]
-        found: list[tuple[Pattern, Expr]] = []
-        for pattern, block in sorted(_along_diagonals(parts, shape), key=lambda part: _sparseness(part[0], shape)):
-            for at, (coarser, whole) in enumerate(found):
-                inside = _inside(pattern, coarser, shape)
-                if inside is not None:
-                    found[at] = coarser, _sum_inside(whole, _lengths(coarser), block, inside)
-                    break
-            else:
-                found.append((pattern, block))
-        return found
+    def _element_by_element(self, parts: Sequence[tuple[Pattern, Expr]], shape: Shape) -> Expr | None:
+        """Give a small array of which each element was computed by itself, or None if this is none."""
+        places = product(*(range(size) if isinstance(size, int) else () for size in shape))
+        known = {tuple(run.start for _, run in pattern): block for pattern, block in parts}
+        single = all(run.length == 1 for pattern, _ in parts for _, run in pattern)
+        if not single or len(known) < len(parts) or len(known) != dims.product(shape) or len(shape) < 2:
+            return None
+        return reshape(apply(STACK, *(reshape(known[place], ()) for place in places), axis=-1), shape)
 
     def _spread(self, block: Expr, pattern: str, shape: Shape, runs: tuple[Run, ...]) -> Expr:
         if pattern == "aa" and block.shape == shape[:1] and not runs:
@@ -689,10 +692,47 @@ class Tensors:
         return apply(SPREAD, block, pattern=pattern, shape=shape, runs=runs)
 
 
+def _blocks_of(parts: Iterable[tuple[Pattern, Expr]], shape: Shape) -> list[tuple[Pattern, Expr]]:
+    """Give the block of each pattern, those with the fewest equal indices first.
+
+    What has more equal indices than a pattern that is not the whole array is added to its block, which is smaller.
+    """
+    found: list[tuple[Pattern, Expr]] = []
+    for pattern, block in sorted(_along_diagonals(parts, shape), key=lambda part: _sparseness(part[0], shape)):
+        for at, (coarser, whole) in enumerate(found):
+            inside = _inside(pattern, coarser, shape)
+            if inside is not None:
+                found[at] = coarser, _sum_inside(whole, _lengths(coarser), block, inside)
+                break
+        else:
+            found.append((pattern, block))
+    return found
+
+
 def _factor(axes: Sequence[Axis], array: Expr, *, is_mask: bool = False) -> Factor:
     """Give an array as a factor, without its axes of size 1."""
     single = [at for at, axis in enumerate(axes) if not axis]
     return Factor(tuple(chain.from_iterable(axes)), squeeze(array, single) if single else array, is_mask)
+
+
+def _times(one: Factor, other: Factor) -> Factor:
+    """Multiply factors with the same labels."""
+    return Factor(one.labels, multiply(one.array, turned(other, one.labels)))
+
+
+def _in_turns(group: Sequence[Factor]) -> tuple[list[Factor], list[Factor]]:
+    """Give all factors but the last, and the last: each array once, older ones first, before any comes again.
+
+    So products of the same arrays have as much in common as can be.
+    """
+    times: Counter[int] = Counter()
+    ranked = []
+    for factor in group:
+        number = factor.array.number
+        ranked.append((times[number], number, factor))
+        times[number] += 1
+    order = [factor for *_, factor in sorted(ranked, key=itemgetter(0, 1))]
+    return order[:-1], order[-1:]
 
 
 def turned(factor: Factor, labels: Sequence[Label]) -> Expr:
