@@ -37,7 +37,9 @@ def _measured(options: argparse.Namespace) -> Iterator[Figures]:
     for row in ROWS:
         if row.name in options.rows:
             if options.source:
-                print(ours.function(row, row.sizes).source)
+                function = ours.function(row, row.sizes)
+                function(*row.values(row.sizes).values())  # which learns the sizes
+                print(function.source)
             figures = measure(
                 row, threads=options.threads, rounds=options.rounds, kinds=options.contenders,
                 cold=options.cold or options.table, limit=options.limit,

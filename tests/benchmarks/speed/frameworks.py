@@ -308,37 +308,45 @@ def _pytensor(_: int) -> Build:
 
 
 def _casadi(_: int) -> Build:
-    """Numbers of its own type are given to it and taken from it; its matrices lie in Fortran's order."""
+    """Let it read and write arrays that are kept, in Fortran's order, which is its own."""
     import casadi  # noqa: PLC0415
 
-    def xor(*, X: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
+    def xor(*, X: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> list[Any]:
         n = X.shape[0]
         h = casadi.tanh(X @ W1 + casadi.repmat(b1.T, n, 1))
         p = 1 / (1 + casadi.exp(-(h @ W2 + b2)))
-        return casadi.sumsqr(p - y) / n
+        loss = casadi.sumsqr(p - y) / n
+        return [loss, *(casadi.gradient(loss, x) for x in (W1, b1, W2, b2))]
+
+    def factorisation(*, T: Any, U: Any, V: Any) -> list[Any]:
+        loss = hessians.factorisation_for_casadi(casadi, T=T, U=U, V=V)
+        return [casadi.hessian(loss, casadi.vec(U))[0]]
 
     def build(row: Row, values: Values) -> Peer:
         symbols = {name: casadi.SX.sym(name, *value.shape) for name, value in values.items()}
-        if row.name == "xor":
-            loss = xor(**symbols)
-            outputs = [loss, *(casadi.gradient(loss, symbols[name]) for name in ("W1", "b1", "W2", "b2"))]
-        else:
-            outputs = [
-                casadi.hessian(hessians.factorisation_for_casadi(casadi, **symbols), casadi.vec(symbols["U"]))[0]
-            ]
-        function = casadi.Function("f", list(symbols.values()), [casadi.densify(output) for output in outputs])
-        arrays = [casadi.DM(value) for value in values.values()]
+        outputs = [casadi.densify(each) for each in (xor if row.name == "xor" else factorisation)(**symbols)]
+        buffer, call = casadi.Function("f", list(symbols.values()), outputs).buffer()
+        arrays = [np.asfortranarray(value) for value in values.values()]
+        results = [np.zeros(each.shape, order="F") for each in outputs]
+        flat = [memoryview(array.reshape(-1, order="F")) for array in (*arrays, *results)]
+        for at, view in enumerate(flat):
+            if at < len(arrays):
+                buffer.set_arg(at, view)
+            else:
+                buffer.set_res(at - len(arrays), view)
+
+        def called(_: Any = (flat, buffer)) -> Any:  # CasADi does not keep them alive
+            call()
+            return results
 
         def numbers(found: Any) -> list[Any]:
-            full = [each.full() for each in (found if isinstance(found, tuple | list) else [found])]
             if row.name == "xor":
-                return [full[0].reshape(()), *(each.reshape(values[name].shape) for name, each in zip(
-                    ("W1", "b1", "W2", "b2"), full[1:], strict=True
-                ))]  # fmt: skip
+                shapes = [(), *(values[name].shape for name in ("W1", "b1", "W2", "b2"))]
+                return [each.reshape(shape) for each, shape in zip(found, shapes, strict=True)]
             size = values["U"].shape[::-1]
-            return [full[0].reshape(size * 2).transpose(1, 0, 3, 2)]
+            return [found[0].reshape(size * 2).transpose(1, 0, 3, 2)]
 
-        return Peer(lambda: function(*arrays), numbers)
+        return Peer(called, numbers)
 
     return build
 

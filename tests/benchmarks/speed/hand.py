@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 Values: TypeAlias = Mapping[str, Any]
 Step: TypeAlias = Callable[..., Sequence[Any]]
 
-CACHE = 256 * 1024  # bytes of buffers that a block of elements works on: half of a small L2
+CACHE = 1 << 20  # bytes of buffers that a block of elements works on: more calls cost more than a larger cache does
 
 
 def _block(live: int, dtype: Any, *, least: int = 1024) -> int:

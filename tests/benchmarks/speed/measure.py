@@ -94,8 +94,7 @@ def builders(row: Row, sizes: Sizes, threads: int, kinds: Collection[str]) -> di
     if "hand" in kinds:
         found |= {
             _by_hand(name): lambda values, make=make: called(make(values, threads), values)
-            for name, make in row.hands.items()
-            if threads > 1 or name != "two threads"
+            for name, make in row.ways(threads).items()
         }
     if "forward" in kinds:
         found[FORWARD] = lambda values: called(ours.forward(row, sizes), values)
@@ -163,7 +162,7 @@ def measure(
         limit: seconds after which a process is given up; other libraries take part if they have been ready by then.
     """
     makers = builders(row, row.sizes, threads, kinds)
-    hands = [name for name in map(_by_hand, row.hands) if name in makers]
+    hands = [name for name in map(_by_hand, row.ways(threads)) if name in makers]
     missing = {
         name: f"is not installed ({FRAMEWORKS[name].package})"
         for name in FRAMEWORKS
