@@ -252,8 +252,14 @@ _FUNCTIONS_OF_TWO: Mapping[str, Callable[[Any, Real, Real], Real]] = {
     "minimum": lambda ctx, x, y: x + y if ctx.isnan(x + y) and x != -y else min(x, y),
 }
 _TESTS: Mapping[str, Function] = {name: _named(name) for name in ("isnan", "isinf", "isfinite")}
+
+
+def _sigmoid(ctx: Any, x: Real) -> Real:
+    return x if ctx.isnan(x) else ctx.mpf(x > 0) if abs(x) > _HUGE else 1 / (1 + ctx.exp(-x))
+
+
 # Ops whose source approximates a function that NumPy has not, to double precision alone.
-_OPS: Mapping[str, Function] = {"erf": _named("erf"), "erfc": _named("erfc")}
+_OPS: Mapping[str, Function] = {"erf": _named("erf"), "erfc": _named("erfc"), "sigmoid": _sigmoid}
 
 
 # --- linear algebra -------------------------------------------------------------------------------------------

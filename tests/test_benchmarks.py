@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from tests.benchmarks.calls import BY_HAND, CHECKS, calls, contenders
+from tests.benchmarks.calls import OURS as CALLED
 from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
 from tests.benchmarks.products import ROWS, functions, operations
 from tests.benchmarks.speed import command, frameworks, limits, table
@@ -58,6 +60,14 @@ def test_products_in_both_orders_are_the_same(row):
     for found, right in zip(ordered(*arrays), written(*arrays), strict=True):
         _close(found, right)
     assert operations(ordered, row.sizes) <= 1.01 * operations(written, row.sizes)  # roots of weights are new
+
+
+@pytest.mark.parametrize("row", calls(), ids=lambda row: row.name)
+def test_calls_by_hand_give_what_ours_give(row):
+    timed = contenders(row)
+    for mine, theirs in zip(timed[CALLED](), timed[BY_HAND](), strict=True):  # outputs, or the elements of one
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11)
+    assert timed[CHECKS]() == []
 
 
 def test_memory_counts_what_a_call_takes_over_arguments_and_result():

@@ -86,7 +86,8 @@ def least(terms, out, size):
 def compiled(terms, out, inputs, **sizes):
     """Give the function of a product, and what its source computes with, without the checks."""
     function = sb.compile(inputs, contracted(terms, out, sizes))
-    statements = [line.strip() for line in function.source.splitlines() if re.match(r"    \w+ = (?!.*\.shape)", line)]
+    body = function.source.partition("def f(")[2]
+    statements = [line.strip() for line in body.splitlines() if re.match(r"    \w+ = (?!.*\.shape)", line)]
     return function, " ; ".join(statements)
 
 

@@ -72,9 +72,10 @@ class Arguments:
             "grown": grown,
         }
         dtypes: dict[np.dtype[Any], str] = {}
-        for kind, dtype, _ in self._wanted:
-            named = f"{dtypes.setdefault(dtype, f'dtype{len(dtypes)}')}"
-            namespace[named if kind is np.ndarray else f"{named}_type"] = dtype if kind is np.ndarray else kind
+        for _, dtype, _ in self._wanted:
+            named = dtypes.setdefault(dtype, f"dtype{len(dtypes)}")
+            namespace[named] = np.dtype(dtype.type)  # the one object that nearly all arrays have
+            namespace[f"{named}_type"] = dtype.type
         telling = []
         for position, layout in enumerate(layouts):
             sources = layout.sources([symbol.shape for symbol in self.symbols])
@@ -90,12 +91,12 @@ class Arguments:
 
     def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str, watched: int | None) -> Iterator[str]:
         names = [f"a{position}" for position in range(len(self._wanted))]
-        arrays = ", ".join(names)
+        arrays = ", ".join(names) + "," * (len(names) == 1)
         yield "def call(*args, **named):"
         yield f"    if named or len(args) != {len(names)}:"
         yield "        args = arranged(args, named)"
         if names:
-            yield f"    {arrays}, = args"
+            yield f"    {arrays} = args"
         alike: dict[str, list[str]] = {}
         for name, (kind, dtype, _) in zip(names, self._wanted, strict=True):
             if kind is np.ndarray:
@@ -105,15 +106,15 @@ class Arguments:
             tests += [" is ".join([dtype, *(f"{name}.dtype" for name in each)]) for dtype, each in alike.items()]
             tests += [f"{names[position]}.flags.writeable" for position in self._updates]
             yield f"    if not ({' and '.join(tests)}):"
-            yield f"        {arrays}, = converted(args)"
+            yield f"        {arrays} = converted(args)"
         for position, (name, (kind, dtype, _)) in enumerate(zip(names, self._wanted, strict=True)):
             if kind is not np.ndarray:
                 plain = f"{dtypes[dtype]}_type({name}) if type({name}) is float else " if dtype.kind == "f" else ""
                 yield f"    if type({name}) is not {dtypes[dtype]}_type:"
-                yield f"        {name} = {plain}converted(({arrays},))[{position}]"
+                yield f"        {name} = {plain}converted(({arrays}))[{position}]"
         if self._updates:
             yield f"    if len({{{', '.join(f'id({name})' for name in names)}}}) < {len(names)}:"
-            yield f"        check_apart(({arrays},))"
+            yield f"        check_apart(({arrays}))"
         if watched is not None:
             yield f"    if a{watched}.size > limit:"
             yield f"        return grown({arrays})"

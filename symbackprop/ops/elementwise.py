@@ -600,8 +600,10 @@ def clip(x: Operand, low: Operand, high: Operand) -> Expr:
 
 _SIGMOID = '''
 def sigmoid(z):
-    """1 / (1 + exp(-z)), written so that nothing overflows."""
-    return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(0.0 - np.abs(z)))
+    """1 / (1 + exp(-z)) as e / (1 + e), e = exp(z); beyond 40 that is 1, and e need not overflow."""
+    z = np.minimum(z, 40.0)
+    e = np.exp(z if z.itemsize > 2 else np.minimum(z, 11.0))  # in half precision it is 1 beyond 8
+    return e / (1.0 + e)
 '''
 
 sigmoid: Op = _function(

@@ -352,7 +352,7 @@ _SHIFTED = '''
 def shifted(z, axis):
     """z less its largest element; beside an infinite one every other is -inf."""
     m = z.max(axis=axis, keepdims=True, initial=-np.inf)
-    if np.any(m == np.inf):
+    if np.count_nonzero(np.isinf(m)):
         z = np.where(m == np.inf, np.where(z < m, -m, np.zeros_like(z)), z)
         m = np.where(m == np.inf, np.zeros_like(m), m)
     return z - m
@@ -372,7 +372,7 @@ def log_softmax(z, axis):
     alone = total < 1.5
     with np.errstate(divide="ignore"):  # log(0) of no elements
         log = np.log(total)
-    if np.any(alone):
+    if np.count_nonzero(alone):
         rest = np.where(s < 0, e, 0.0).sum(axis=axis, keepdims=True)
         log = np.where(alone, np.log1p(rest), log)
     return s - log

@@ -5,7 +5,7 @@
 
 import sys
 
-from tests.benchmarks import compile_time, digits_step, hessians, products, start
+from tests.benchmarks import calls, compile_time, digits_step, hessians, products, start
 from tests.benchmarks.speed import command as speed
 
 if sys.argv[1:2] == ["speed"]:
@@ -14,6 +14,7 @@ elif "--table" in sys.argv:
     speed.main(sys.argv[1:])
 else:
     start.main()
+    calls.main()
     compile_time.main()
     digits_step.main()
     products.main()
