@@ -21,6 +21,7 @@ from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.reorder import Ordering
+from symbackprop.rewrite.rows import rebuild_rows
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
@@ -62,11 +63,15 @@ def _ordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return Ordering({}).rebuild(outputs, target)
 
 
+def _laid_out(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_rows(outputs, target, Ordering({}))
+
+
 def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     """Give the passes that make an expression cheap, with products in an order for any sizes unless told.
 
     >>> pipeline()[-1].name
-    'gather'
+    'rows'
     """
     return (
         *_FIRST,
@@ -88,6 +93,11 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "gather",
             "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
             lambda: (*gather(), *LIMITS),
+        ),
+        Pass(
+            "rows",
+            "products that are summed over a short last axis are laid out in long rows",
+            rebuild=_laid_out if ordering is None else partial(rebuild_rows, ordering=ordering),
         ),
     )
 

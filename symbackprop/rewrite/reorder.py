@@ -14,7 +14,7 @@ from functools import reduce
 from math import prod
 
 from symbackprop import dims
-from symbackprop.dims import Shape
+from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.op import literal
@@ -52,7 +52,7 @@ class Choice:
 
 
 class Ordering:
-    """The pass for some sizes, and what it chose.
+    """The pass for some sizes, and what it and others chose by them.
 
     Attributes:
         sizes: numbers for named sizes; others are guessed.
@@ -65,6 +65,7 @@ class Ordering:
         self.guessed = False
         self._trees: _Trees | None = None
         self._choice: Choice | None = None
+        self._small: dict[tuple[Size, int], bool] = {}
 
     def rebuild(self, outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
         """Copy what the outputs are computed from into another graph, with its products in the cheapest order."""
@@ -75,8 +76,17 @@ class Ordering:
             self.guessed, self._trees, self._choice = True, trees, choice
         return trees.built(choice, target, self.sizes) if choice.steps else list(outputs)
 
+    def is_small(self, size: Size, most: int) -> bool:
+        """Tell whether a size is no larger than that, which is taken for granted until it is told."""
+        untold = dims.names_of((size,)) - self.sizes.keys()
+        self.guessed = self.guessed or bool(untold)
+        chosen = self._small[size, most] = bool(untold) or number(size, self.sizes) <= most
+        return chosen
+
     def is_worse(self, sizes: Mapping[str, int]) -> bool:
         """Tell whether for other sizes another choice saves so much that it is worth compiling once more."""
+        if any((number(size, sizes) <= most) != chosen for (size, most), chosen in self._small.items()):
+            return True
         if self._trees is None or self._choice is None:
             return False
         best = self._trees.total(self._trees.choice(sizes), sizes)
