@@ -19,6 +19,8 @@ from symbackprop.dims import Shape
 from symbackprop.graph import Node
 from symbackprop.op import CONSTANT, SIZE
 from symbackprop.ops import matmul
+from symbackprop.ops.contract import EINSUM
+from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import NORM
@@ -28,13 +30,14 @@ _LEAVES = frozenset({SYMBOL, CONSTANT, SIZE})
 _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
 _LIGHT = frozenset({TRANSPOSE, EXPAND_DIMS})
 _REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
-_SUMS = frozenset({SUM, MEAN, matmul})
+_SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
+_PIECES = frozenset({SLICE, CONCATENATE, STACK})
 _BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED})
 
 _CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
-_CALL = 2**11  # elements for which the call of a NumPy function takes no longer than its work,
+_CALL = 2 * 10**5  # bytes that NumPy moves in twenty times what the call of a function takes,
 _ADDED = 16  # times the bytes of what is added up after each block that the block should have,
-_MOST = 8  # times the cache that a block may take to have so many: it stays in the next one
+_MOST = 8  # times the cache that a block may take for that: it stays in the next one
 _PRODUCT = 256  # rows that a product of matrices wants at least
 _WORTH = 2**22  # bytes that need not be written or read any more: so many make a unit worth its overhead,
 _SHARE = 0.4  # if they are this share of all
@@ -79,6 +82,10 @@ def carried(node: Node, shapes: Sequence[Shape]) -> Iterable[Carry]:
         return _in_reduction(node, len(shapes[0]))
     if node.op in _VIEWS:
         return _in_view(node, len(shapes[0]))
+    if node.op in _PIECES:
+        return _in_pieces(node, shapes)
+    if node.op is EINSUM:
+        return _in_einsum(node)
     return _in_product(node, *shapes) if node.op is matmul else ()
 
 
@@ -112,6 +119,27 @@ def _in_view(node: Node, rank: int) -> Iterator[Carry]:
     larger = max(rank, len(node.shape))
     kept = [axis for axis in range(larger) if axis - larger not in axes]
     yield from ((0, axis, at) if node.op is EXPAND_DIMS else (0, at, axis) for axis, at in enumerate(kept))
+
+
+def _in_pieces(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
+    rank = len(node.shape)
+    if node.op is SLICE:
+        yield from ((0, axis, axis) for axis in range(rank - len(node.params["runs"])))
+        return
+    place = node.params["axis"] + rank
+    for operand in range(len(shapes)):
+        for axis in range(rank - (node.op is STACK)):
+            at = axis + (node.op is STACK and axis >= place)
+            if at != place:
+                yield operand, axis, at
+
+
+def _in_einsum(node: Node) -> Iterator[Carry]:
+    given, _, result = node.params["subscripts"].partition("->")
+    for operand, labels in enumerate(given.split(",")):
+        for axis, label in enumerate(labels):
+            if labels.count(label) == 1:
+                yield operand, axis, result.index(label) if label in result else None
 
 
 def _in_product(node: Node, left: Shape, right: Shape) -> Iterator[Carry]:
@@ -234,10 +262,22 @@ class Blocks:
                     summed.append((inputs[operand], axis))
             if self.nodes[number].op is matmul:
                 classes.join(*summed)
+            elif self.nodes[number].op is EINSUM:
+                self._join_summed(number, classes)
         return {
             number: [classes.root((number, axis)) for axis in range(len(self.nodes[number].shape))]
             for number in self.order
         }
+
+    def _join_summed(self, number: int, classes: _Classes) -> None:
+        """Let axes with one label of an einsum be the same, if it is summed over."""
+        node = self.nodes[number]
+        first: dict[str, Hashable] = {}
+        terms = node.params["subscripts"].partition("->")[0].split(",")
+        for operand, axis, at in self.carries[number]:
+            if at is None:
+                place = (node.inputs[operand], axis)
+                classes.join(first.setdefault(terms[operand][axis], place), place)
 
     def _chosen(self, outside: set[int]) -> dict[int, Hashable]:
         """Give for each value that can be computed in blocks the axis along which it is."""
@@ -262,7 +302,8 @@ class Blocks:
             best = max(labels, key=lambda label: (score[label], -self.axes[number].index(label)))
             if all(score[best] > score[label] for label in self._summed(number)):
                 chosen[number] = best
-        return chosen
+        large = {label for number, label in chosen.items() if self.size(number) >= _LARGE}
+        return {number: label for number, label in chosen.items() if label in large}
 
     def _summed(self, number: int) -> Iterator[Hashable]:
         """Give the axes that a value is a sum over."""
@@ -295,7 +336,7 @@ class Blocks:
             for axis, other in enumerate(self.axes[number])
             if other == label
         ]
-        return len(found) == len(node.inputs) and all(each in summed for each in found)
+        return bool(found) and all(each in summed for each in found)
 
     def _take_out_misplaced(self) -> None:
         """Let values that read rows of a whole array along another axis than its first be whole themselves."""
@@ -374,10 +415,9 @@ class Blocks:
         moved = self._bytes((*read, *arrays, *again))
         extent = max(self.shapes[arrays[0]][self.axes[arrays[0]].index(label)], 1)
         row = (kept + self._peak(unit)) / extent
-        least = min(prod(self.shapes[number]) for number in arrays) / extent
         wanted = (
             _CACHE / row,
-            min(_MOST * _CACHE / row, _CALL / least),
+            min(_MOST * _CACHE / row, _CALL * len(arrays) * extent / moved),
             _ADDED * self._bytes(unit.sums) / row,
             _PRODUCT * self._multiplies(unit),
         )
@@ -392,7 +432,7 @@ class Blocks:
     def _multiplies(self, unit: Unit) -> bool:
         """Tell whether a unit has products of matrices, of which each block needs many rows."""
         return any(
-            self.nodes[number].op is matmul and all(len(self.shapes[each]) > 1 for each in self.nodes[number].inputs)
+            self.nodes[number].op is matmul and all(len(self.shapes[each]) == 2 for each in self.nodes[number].inputs)
             for number in (*unit.members, *unit.sums)
         )
 
@@ -413,4 +453,4 @@ class Blocks:
 
 def uses_products(nodes: Mapping[int, Node], unit: Unit) -> bool:
     """Tell whether a unit calls BLAS, which has threads of its own."""
-    return any(nodes[number].op is matmul for number in (*unit.members, *unit.sums))
+    return any(nodes[number].op in {matmul, EINSUM} for number in (*unit.members, *unit.sums))

@@ -26,6 +26,7 @@ from symbackprop.rewrite.terms import Tensors, Term, Terms, Unfit
 _NO_SIZES: Mapping[str, int] = MappingProxyType({})
 _BOOL = np.dtype(bool)
 _SOURCES = {EYE, DIAG}
+_PRODUCTS = {multiply, matmul, EINSUM}
 _MOST_OPERANDS = 8  # that are joined as sums of products
 
 
@@ -132,8 +133,17 @@ class _Closing:
             return None
         if special is not None:
             return special(node)
+        if node.op in _PRODUCTS and all(self._is_filled(each, node) for each in node.inputs if each in self.terms):
+            return None
         make = _LINEAR.get(node.op)
         return None if make is None else make(self.tensors, self, node, *map(self._operand, node.inputs))
+
+    def _is_filled(self, operand: int, product: Node) -> bool:
+        """Tell whether an operand is as large as an array that it is a sum with, so that to write it saves products."""
+        shape, elements = self.nodes[operand].shape, self.tensors.elements
+        if elements(shape) > elements(product.shape):
+            return False
+        return len(self.terms[operand]) > 1 and any(map(_is_whole, self.terms[operand]))
 
     def _identity(self, node: Node) -> Terms | None:
         rows, columns = node.shape
@@ -225,6 +235,13 @@ def _is_zero(expr: Expr) -> bool:
     while expr.op is BROADCAST_TO:
         (expr,) = expr.inputs
     return scalar_value(expr) == 0
+
+
+def _is_whole(term: Term) -> bool:
+    """Tell whether a term is a product of elements, one factor of which has all its axes."""
+    labels = term.labels
+    has = any(len(factor.labels) == len(labels) for factor in term.factors)
+    return has and len({*labels}.union(*(factor.labels for factor in term.factors))) == len(labels)
 
 
 def _negative(terms: Terms) -> Terms:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain, count, product
+from math import prod
 from operator import itemgetter
 from string import ascii_letters
 from typing import NamedTuple, TypeAlias
@@ -42,7 +43,7 @@ from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
 from symbackprop.ops.index import SLICE, STACK, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
 from symbackprop.ops.leaf import SYMBOL, size_of
-from symbackprop.rewrite.order import contracted
+from symbackprop.rewrite.order import contracted, number
 
 Label: TypeAlias = int
 Axis: TypeAlias = tuple[Label, ...]
@@ -141,6 +142,10 @@ class Tensors:
         self._extent: dict[Label, Size] = {}
         self._shares: set[Size] = set()  # of what slices have in common: named ones may be negative where that is 0
         self._unused = count()
+
+    def elements(self, shape: Shape) -> int:
+        """Give how many elements an array has, with a guess for sizes that are not told."""
+        return prod(number(size, self.sizes) for size in shape)
 
     # --- labels -----------------------------------------------------------------------------------------------
 
