@@ -322,11 +322,19 @@ def _casadi(_: int) -> Build:
         loss = hessians.factorisation_for_casadi(casadi, T=T, U=U, V=V)
         return [casadi.hessian(loss, casadi.vec(U))[0]]
 
+    def value_and_grad(f: Callable[..., Any], xs: Sequence[Any]) -> Any:
+        value = f(*xs)
+        return value, [casadi.gradient(value, x) for x in xs]
+
+    m = SimpleNamespace(shape=lambda x: x.shape, value_and_grad=value_and_grad)
+    own = {"xor": xor, "factorisation-hessian": factorisation}
+
     def build(row: Row, values: Values) -> Peer:
-        symbols = {name: casadi.SX.sym(name, *value.shape) for name, value in values.items()}
-        outputs = [casadi.densify(each) for each in (xor if row.name == "xor" else factorisation)(**symbols)]
+        symbols = {name: casadi.SX.sym(name, *np.shape(value)) for name, value in values.items()}
+        made = own[row.name](**symbols) if row.name in own else row.outputs(m, symbols)
+        outputs = [casadi.densify(each) for each in made]
         buffer, call = casadi.Function("f", list(symbols.values()), outputs).buffer()
-        arrays = [np.asfortranarray(value) for value in values.values()]
+        arrays = [np.asfortranarray(value, float) for value in values.values()]
         results = [np.zeros(each.shape, order="F") for each in outputs]
         flat = [memoryview(array.reshape(-1, order="F")) for array in (*arrays, *results)]
         for at, view in enumerate(flat):
@@ -340,11 +348,11 @@ def _casadi(_: int) -> Build:
             return results
 
         def numbers(found: Any) -> list[Any]:
-            if row.name == "xor":
-                shapes = [(), *(values[name].shape for name in ("W1", "b1", "W2", "b2"))]
-                return [each.reshape(shape) for each, shape in zip(found, shapes, strict=True)]
-            size = values["U"].shape[::-1]
-            return [found[0].reshape(size * 2).transpose(1, 0, 3, 2)]
+            if row.name == "factorisation-hessian":
+                size = values["U"].shape[::-1]
+                return [found[0].reshape(size * 2).transpose(1, 0, 3, 2)]
+            shapes = [np.shape(value) for value in values.values()][1 - len(found) :]
+            return [each.reshape(shape) for each, shape in zip(found, [(), *shapes], strict=True)]
 
         return Peer(called, numbers)
 
@@ -360,7 +368,9 @@ FRAMEWORKS: Mapping[str, Framework] = {
     ),
     "pytensor": Framework("pytensor", {"PyTensor": _pytensor}),
     "autograd": Framework("autograd", {"autograd": _autograd}),
-    "casadi": Framework("casadi", {"CasADi": _casadi}, {"CasADi": ("xor", "factorisation-hessian")}),
+    "casadi": Framework(
+        "casadi", {"CasADi": _casadi}, {"CasADi": ("xor", "factorisation-hessian", "logistic-map", "speelpenning")}
+    ),
 }
 
 

@@ -890,3 +890,72 @@ def bundle(values: Values, threads: int) -> Step:
         return [*errors, *slopes[0], *slopes[1]]
 
     return step
+
+
+# --- scalars --------------------------------------------------------------------------------------------------------
+
+
+def logistic_map(values: Values, threads: int) -> Step:
+    """Python's floats, with both derivatives carried along."""
+
+    def step(r: float, x: float) -> Sequence[Any]:
+        by_r, by_x = 0.0, 1.0
+        for _ in range(50):
+            u = 1.0 - x
+            slope = r * (u - x)
+            u *= x
+            by_r = u + slope * by_r
+            by_x *= slope
+            x = r * u
+        return x, by_r, by_x
+
+    return step
+
+
+def logistic_map_backwards(values: Values, threads: int) -> Step:
+    """Python's floats, the values kept, and back through them."""
+
+    def step(r: float, x: float) -> Sequence[Any]:
+        kept = []
+        for _ in range(50):
+            kept.append(x)
+            x = r * x * (1.0 - x)
+        by_r, by_x = 0.0, 1.0
+        for v in reversed(kept):
+            u = 1.0 - v
+            by_r += by_x * (v * u)
+            by_x *= r * (u - v)
+        return x, by_r, by_x
+
+    return step
+
+
+def speelpenning(values: Values, threads: int) -> Step:
+    """What is before each factor, by what is after it."""
+    before, after = np.ones((2, len(values["x"])))
+    forth, back = before[1:], after[-2::-1]
+
+    def step(x: Array) -> Sequence[Any]:
+        multiply.accumulate(x[:-1], 0, None, forth)
+        multiply.accumulate(x[:0:-1], 0, None, back)
+        return before[-1] * x[-1], before * after
+
+    return step
+
+
+def speelpenning_as_written(values: Values, threads: int) -> Step:
+    """Python's floats, factor by factor."""
+
+    def step(x: Array) -> Sequence[Any]:
+        factors = x.tolist()
+        before, product = [], 1.0
+        for factor in factors:
+            before.append(product)
+            product *= factor
+        slopes, after = [], 1.0
+        for factor, first in zip(reversed(factors), reversed(before), strict=True):
+            slopes.append(first * after)
+            after *= factor
+        return product, np.array(slopes[::-1])
+
+    return step

@@ -4,7 +4,7 @@ A framework's namespace has NumPy's functions and the derivatives `value_and_gra
 which take a function and its arguments; a symbolic framework makes expressions of them.
 """
 
-# ruff: noqa: PLR0917  (a problem takes all its arguments)
+# ruff: noqa: ARG001, PLR0917  (a problem takes all its arguments, and a namespace)
 
 from __future__ import annotations
 
@@ -310,6 +310,26 @@ def _observations(rng: np.random.Generator, sizes: Sizes) -> Values:
     return {"C": C, "P": P, "w": rng.uniform(0.5, 1, n)}
 
 
+# --- scalars --------------------------------------------------------------------------------------------------------
+
+STEPS = 50
+
+
+def logistic_map(m: Any, r: Any, x: Any) -> Any:
+    """The logistic map ``x ← r x (1 − x)``, 50 times."""
+    for _ in range(STEPS):
+        x = r * x * (1 - x)
+    return x
+
+
+def speelpenning(m: Any, x: Any) -> Any:
+    """Speelpenning's product ``x[0] x[1] … x[n−1]``, factor by factor."""
+    product = x[0]
+    for at in range(1, m.shape(x)[0]):
+        product = product * x[at]
+    return product
+
+
 # --- all of them ----------------------------------------------------------------------------------------------------
 
 _MLP_WEIGHTS = "W1[D,H] b1[H] W2[H,G] b2[G] W3[G,K] b3[K]"
@@ -399,5 +419,16 @@ ROWS: tuple[Row, ...] = (
         ), value=lstm, wanted=gradient("W", "U", "b"), hands={"hand": hand.lstm},
         sizes={"L": 50, "N": 32, "D": 64, "H": 64}, small={"L": 3, "N": 3, "D": 4, "H": 5}, data=_lstm_data,
         dtype="float32", unit="ms",
+    ),
+    Row(
+        name="logistic-map", title="logistic map, 50 steps, scalar", dims="r x", value=logistic_map,
+        wanted=gradient("r", "x"), hands={"hand": hand.logistic_map, "backwards": hand.logistic_map_backwards},
+        sizes={}, small={}, data=lambda rng, sizes: {"r": 3.6, "x": 0.3},
+    ),
+    Row(
+        name="speelpenning", title="Speelpenning product of 1,000 scalars", dims=lambda sizes: f"x[{sizes['N']}]",
+        value=speelpenning, wanted=gradient("x"),
+        hands={"accumulated": hand.speelpenning, "as written": hand.speelpenning_as_written}, sizes={"N": 1000},
+        small={"N": 6}, data=lambda rng, sizes: {"x": rng.uniform(0.9, 1.1, sizes["N"])},
     ),
 )  # fmt: skip
