@@ -44,6 +44,10 @@ class ArgumentError(SymbackpropError, TypeError):
     """A function was called with an argument missing, unknown, given twice, or of a wrong kind."""
 
 
+class BackendError(SymbackpropError, NotImplementedError):
+    """A backend cannot say an operation or a dtype, or cannot do what was asked for with its arrays."""
+
+
 class ParseError(SymbackpropError, ValueError):
     """A text is no expression of the little language; the message points at the character."""
 

@@ -117,6 +117,9 @@ class Op:
         helper: the source of the function that `numpy` calls, where NumPy itself has none.
         python: how Python writes it for its own floats and bools, so that the values are NumPy's; None where it cannot.
         python_helper: the source of the function that `python` calls.
+        portable: how it is written, in NumPy's names too, for libraries whose arrays cannot be written to or whose
+            values are not known while the code runs; as `numpy` unless told.
+        portable_helper: the source of the functions that `portable` calls; `helper` unless told.
         elementwise: whether it acts on each element alone, after broadcasting.
         cost: floating-point operations for the operands' shapes, the result's and the parameters.
         domain: for each operand the interval that the tests draw from.
@@ -135,6 +138,8 @@ class Op:
     helper: str | None = None
     python: Form | None = None
     python_helper: str | None = None
+    portable: Notation | None = None
+    portable_helper: str | None = None
     elementwise: bool = False
     variadic: bool = False
     cost: Callable[[tuple[Shape, ...], Shape, Params], Size] = lambda _xs, y, _params: dims.product(y)
@@ -182,9 +187,10 @@ class Op:
         """Give the shape and the dtype of the result."""
         return self.shape(*shapes, **params), self.dtype(*dtypes, **params)
 
-    def helpers(self) -> list[str]:
-        """Give the functions that the NumPy source calls, one by one."""
-        return [f"def {function.strip()}" for function in f"\n{self.helper or ''}".split("\ndef ")[1:]]
+    def helpers(self, *, portable: bool = False) -> list[str]:
+        """Give the functions that the NumPy source, or the portable form of it, calls, one by one."""
+        source = (portable and self.portable_helper) or self.helper or ""
+        return [f"def {function.strip()}" for function in f"\n{source}".split("\ndef ")[1:]]
 
     def needs_math(self) -> bool:
         """Tell whether the source uses Python's `math`."""

@@ -81,6 +81,14 @@ class Spelled(NamedTuple):
         form = op.form(op.numpy, params, ())
         return form.template, form.precedence
 
+    @property
+    def kind(self) -> Any:
+        """What promotion sees where a number may be Python's: that number, else the dtype."""
+        if self.number is None or self.dtype.kind == "b":
+            return self.dtype
+        op, params = self.number
+        return 1 if op is SIZE else params["value"].array.item()
+
 
 def spelled(  # noqa: PLR0917  (the fields of a call, in its order)
     op: Op, params: Params, shape: Shape, dtype: Dtype, operands: Sequence[Spelled], form: Form | None = None
@@ -102,27 +110,20 @@ def spelled(  # noqa: PLR0917  (the fields of a call, in its order)
             return found._replace(text=text, precedence=precedence, number=None)
         return found._replace(text=f"np.{dtype.name}({text})")
     form = form or op.form(op.numpy, params, tuple(operand.shape for operand in operands))
-    weak_ops = _weak_ops(op, params, dtype, operands)
+    weak = weak_ops(op, params, dtype, operands)
     parts = []
     for position, operand in enumerate(operands):
-        is_weak = operand.number is not None and operand.number[0] in weak_ops
+        is_weak = operand.number is not None and operand.number[0] in weak
         text, precedence = operand.weak if is_weak else operand[:2]
         parts.append(f"({text})" if precedence < form.need(position) else text)
     return Spelled(form.fill(parts), form.precedence, shape, dtype)
 
 
-def _weak_ops(op: Op, params: Params, dtype: Dtype, operands: Sequence[Spelled]) -> set[Op]:
+def weak_ops(op: Op, params: Params, dtype: Dtype, operands: Sequence[Spelled]) -> set[Op]:
     """Give which numbers among the operands may be Python's, because the dtype and 0-division stay NumPy's."""
     if not op.elementwise:
         return set()
     if not all(operand.number for operand in operands):
-        kinds = [
-            operand.dtype if operand.number is None or operand.dtype.kind == "b" else _value(*operand.number)
-            for operand in operands
-        ]
+        kinds = [operand.kind for operand in operands]
         return {CONSTANT, SIZE} if op.dtype(*kinds, **params) == dtype else set()
     return {CONSTANT} if any(operand.number and operand.number[0] is SIZE for operand in operands) else set()
-
-
-def _value(op: Op, params: Params) -> object:
-    return 1 if op is SIZE else params["value"].array.item()

@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from keyword import iskeyword
+from math import prod
 from types import DynamicClassAttribute
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from symbackprop import dims
-from symbackprop.errors import DtypeError, GraphError, ShapeError, did_you_mean
+from symbackprop.errors import BackendError, DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.arguments import Arguments, Structure
+from symbackprop.lower.backends import NUMPY, Backend, backend_of
 from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.schedule import Request, blocks_of, lower
@@ -38,7 +40,8 @@ Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
 _HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE) + f"\n{IN_BLOCKS}\n{ON_THREADS}"
 _TAKEN = frozenset({"np", "math", "os", "ThreadPoolExecutor", "copy_context", *_HELPER.findall(_HELPERS)})
-_RESERVED = _TAKEN | frozenset(dir(builtins))
+_BUILTINS = frozenset(dir(builtins))
+_RESERVED = _TAKEN | _BUILTINS
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
 _BLOCKS = "blocks"  # what is left out by this name
@@ -58,9 +61,10 @@ class Function:
     Attributes:
         name: the name of the generated function.
         inputs: the symbols, in the order of the arguments.
-        source: the generated module, which imports NumPy alone.
+        source: the generated module, which imports NumPy alone, or the library of another backend.
         program: what was generated, as data.
         sizes: the numbers by which products were ordered.
+        backend: the library whose arrays it takes and gives.
     """
 
     # What is called is written for the arguments of each function, and a slot is the one way for `fn(…)` to find it at
@@ -78,6 +82,7 @@ class Function:
     }
 
     __call__: Callable[..., Any]
+    backend: Backend = NUMPY
     program: Program
     source: str
 
@@ -103,17 +108,26 @@ class Function:
         self._learning = threading.Lock()
         self._learnt_for = -1  # elements of the largest argument
         program = self._load(request, structure)
-        self._arguments = Arguments(self.name, self.inputs, program.inputs)
+        self._arguments = self._taking(program)
         checked = self._checked()
         told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
         self.__call__ = checked if told else self._first(checked)
 
     def _load(self, request: Request, structure: Structure) -> Program:
         self.program = lower(request)
-        self.source = source(self.program)
+        self.source = self._written()
         self._request, self._structure = request, structure
-        self._kernel = _loaded(self)
+        self._kernel = self._loaded()
         return self.program
+
+    def _taking(self, program: Program) -> Arguments:
+        return Arguments(self.name, self.inputs, program.inputs)
+
+    def _written(self) -> str:
+        return source(self.program)
+
+    def _loaded(self) -> Callable[..., Any]:
+        return loaded(self.name, self.source, self)
 
     def _checked(self, *watched: Any) -> Callable[..., Any]:
         return self._arguments.checked(self._kernel, self.program, self._structure, *watched)
@@ -135,8 +149,9 @@ class Function:
         For arrays that are too small for blocks this is asked again once they are much larger.
         """
         with self._learning:
-            largest = max(range(len(arrays)), key=lambda position: arrays[position].size)
-            if self._learnt_for >= arrays[largest].size:  # another thread was first
+            counts = [prod(array.shape) for array in arrays]
+            largest = counts.index(max(counts))
+            if self._learnt_for >= counts[largest]:  # another thread was first
                 return self.__call__
             try:
                 sizes = {**self._arguments.sizes(arrays), **self.sizes}
@@ -146,7 +161,7 @@ class Function:
             if self._ordering is not None and self._ordering.is_worse(sizes):
                 request, structure = self._rewritten(Ordering(sizes))
                 self.sizes = sizes
-            self._ordering, self._learnt_for = None, arrays[largest].size
+            self._ordering, self._learnt_for = None, counts[largest]
             blocked = None if request.extents is None else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
             if blocked is not None and in_blocks:
@@ -162,7 +177,7 @@ class Function:
             return checked
 
     def save(self, path: str | Path) -> None:
-        """Write the generated module to a file; it imports NumPy alone."""
+        """Write the generated module to a file; it imports NumPy alone, or the library of another backend."""
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  (pathlib costs an import several ms)
             file.write(self.source)
 
@@ -170,7 +185,7 @@ class Function:
         """Refuse to be pickled: what is worth keeping is the source."""
         raise TypeError(
             f"{self.name} cannot be pickled or copied: write it to a file with .save({self.name + '.py'!r}), "
-            "which can be imported where there is NumPy"
+            f"which can be imported where there is {self.backend.package or 'a library of arrays'}"
         )
 
     def report(self) -> Report:
@@ -192,15 +207,15 @@ class Function:
         return f"<Function {self.name}({taken})>"
 
 
-def _loaded(function: Function) -> Any:
-    """Execute the generated module, so that tracebacks show its lines, and give its function."""
-    filename = f"<symbackprop {function.name} {next(_numbers)}>"
+def loaded(name: str, source: str, owner: object) -> Callable[..., Any]:
+    """Execute a generated module, so that tracebacks show its lines as long as the owner lives; give its function."""
+    filename = f"<symbackprop {name} {next(_numbers)}>"
     namespace: dict[str, Any] = {}
-    exec(builtins.compile(function.source, filename, "exec"), namespace)
-    lines = function.source.splitlines(keepends=True)
-    linecache.cache[filename] = (len(function.source), None, lines, filename)
-    weakref.finalize(function, linecache.cache.pop, filename, None)
-    return namespace[function.name]
+    exec(builtins.compile(source, filename, "exec"), namespace)
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    weakref.finalize(owner, linecache.cache.pop, filename, None)
+    found: Callable[..., Any] = namespace[name]
+    return found
 
 
 def compile(
@@ -212,8 +227,9 @@ def compile(
     skip: Collection[str] = (),
     structured: bool = False,
     sizes: Mapping[str, int] | None = None,
+    backend: str = "numpy",
 ) -> Function:
-    """Compile expressions to a function of NumPy arrays.
+    """Compile expressions to a function of NumPy arrays, or of the arrays of another library.
 
     Args:
         inputs: symbols, in the order of the arguments; all that the outputs need, and more if you like.
@@ -226,8 +242,13 @@ def compile(
         structured: give outputs that have a structure, as most Hessians, as the `Structured` sum of their parts.
         sizes: numbers for named sizes, by which the order of products is chosen; the arrays may have others. What is
             not told is learnt at the first call.
+        backend: the library whose arrays the function takes and gives, and which its source imports: "numpy"; "jax",
+            for a function that `jax.jit`, `jax.vmap` and `jax.grad` take; "torch", on whatever device the tensors
+            are; "cupy"; or "array_api", whose function takes the library from its arguments and works with any that
+            follows the array API standard. The library is needed at the first call, not to compile.
 
     Raises:
+        BackendError: the backend has nothing for an operation or a dtype, or its arrays cannot be updated in place.
         GraphError: an input is no symbol, one is missing, two different symbols have one name, or the function's name
             is none.
         ShapeError: an update's shape is not its symbol's, or `sizes` has a name that is no size of an input.
@@ -240,20 +261,31 @@ def compile(
     >>> value, gradient = f([1.0, 2.0])
     >>> float(value), gradient
     (5.0, array([2., 4.]))
+
+    The same in another library's words:
+
+    >>> print(sb.compile([x], {"y": sb.sum(sb.exp(x))}, backend="torch").source.partition("x.shape")[2])
+    <BLANKLINE>
+        y = torch.sum(torch.exp(x))
+        return {"y": y}
+    <BLANKLINE>
     """
+    library = backend_of(backend)
     given: object = inputs  # who has no type checker may pass one symbol
     if isinstance(given, Expr):
         raise GraphError(f"compile: the inputs are a list, not the one expression {given.describe()}: write [x]")
     flat, keys, form = _flattened(outputs)
     new = dict(updates or {})
     values = [*flat, *new.values()]
-    if name in _TAKEN:
+    reserved = _RESERVED if library is NUMPY else _RESERVED | _names_of(library)
+    if name in reserved - _BUILTINS:
         raise GraphError(f"compile: {name!r} cannot name a function: the generated code calls another by that name")
     if not name.isidentifier() or iskeyword(name):
         raise GraphError(f"compile: {name!r} cannot name a function; use an identifier")
     _check_updates(inputs, new)
     _check_inputs(inputs, values)
     _check_sizes(inputs, sizes or {})
+    _check_backend(library, inputs, new, structured=structured)
 
     blocks = isinstance(skip, str) or _BLOCKS not in skip
     passes = skip if blocks else [name for name in skip if name != _BLOCKS]
@@ -272,13 +304,37 @@ def compile(
             keys=[key if len(arrays) == 1 else None for key, (_, arrays) in named for _ in arrays],
             form=_with_parts(form, iter([len(arrays) for _, arrays in parts])) if structured else form,
             updates=dict(zip(targets, results[len(flat) :], strict=True)),
-            reserved=_RESERVED | {name},
+            reserved=reserved | {name},
             notes=_formulas(flat, keys, results),
-            extents=ordering.sizes if blocks else None,
+            extents=ordering.sizes if blocks and library is NUMPY else None,
         )
         return request, (form, layouts)
 
-    return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {})
+    if library is NUMPY:
+        return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {})
+    from symbackprop.lower.elsewhere import LibraryFunction  # noqa: PLC0415  (most never need it)
+
+    return LibraryFunction(library, rewritten, inputs, values, skip=passes, sizes=sizes or {})
+
+
+def _names_of(backend: Backend) -> frozenset[str]:
+    """Give the names that symbols and functions must not have in the source for another library."""
+    from symbackprop.lower.translation import reserved  # noqa: PLC0415  (most never need it)
+
+    return reserved(backend)
+
+
+def _check_backend(backend: Backend, inputs: Sequence[Expr], updates: Mapping[Expr, Expr], *, structured: bool) -> None:
+    if updates and not backend.writes:
+        names = ", ".join(symbol.describe() for symbol in updates)
+        raise BackendError(
+            f"compile: the arrays of backend {backend.name!r} cannot be written to, so {names} cannot be updated in "
+            "place: give the new values among the outputs and return them"
+        )
+    if structured and backend is not NUMPY:
+        raise BackendError(f"compile: structured outputs are NumPy's alone, not of backend {backend.name!r}")
+    if backend.passed and not inputs:
+        raise BackendError(f"compile: backend {backend.name!r} takes the library from an argument: give an input")
 
 
 def _check_sizes(inputs: Sequence[Expr], sizes: Mapping[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from symbackprop.ops.layout import SQUEEZE, shape_text
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Spelled, spelled
 
-_SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
+SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
 _WIDTH = 100
 _FOR_THREADS = (
@@ -66,7 +66,7 @@ def source(program: Program) -> str:
         return {"norm": norm}
     <BLANKLINE>
     """
-    described = _docstring(program)
+    described = docstring(program, expression)
     program = with_python_floats(program)
     helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
     blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
@@ -79,9 +79,14 @@ def source(program: Program) -> str:
     for constant in program.constants:
         lines[-1:] = [f"{constant.name} = {expression(constant.value)}", ""]
     lines += [""] if program.constants else []
-    lines += _listed(f"def {program.name}(", [parameter.name for parameter in program.inputs], "):")
-    body = [*described, *_checks(program), *_statements(program), *_returned(program)]
-    return "\n".join(lines + [_INDENT + line if line else "" for line in body]) + "\n"
+    body = [*described, *checks(program, numbers=True), *_statements(program)]
+    return "\n".join([*lines, *definition(program, [*body, *returned(program, expression, _copied)])]) + "\n"
+
+
+def definition(program: Program, body: Sequence[str]) -> Iterator[str]:
+    """Write the function with this body."""
+    yield from _listed(f"def {program.name}(", [parameter.name for parameter in program.inputs], "):")
+    yield from (_INDENT + line if line else "" for line in body)
 
 
 def _listed(opening: str, parts: Sequence[str], closing: str) -> list[str]:
@@ -102,8 +107,9 @@ def _filled(text: str) -> list[str]:
     return [line.replace("\0", " ") for line in textwrap.wrap(kept, _WIDTH - len(_INDENT), break_long_words=False)]
 
 
-def _docstring(program: Program) -> Iterator[str]:
-    results = ", ".join(_name(output) for output in program.outputs)
+def docstring(program: Program, expression: Callable[[Term], str]) -> Iterator[str]:
+    """Write what the function computes, and the formulas of its results."""
+    results = ", ".join(_name(output, expression) for output in program.outputs)
     updated = ", ".join(parameter.name for parameter in program.inputs if parameter.updated)
     taken = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
     sentences = [f"Compute {results}{taken and ' from '}{taken}."] if results else []
@@ -124,15 +130,20 @@ def _described(name: str, shape: Shape) -> str:
     return f"{name}[{', '.join(map(str, shape))}]" if shape else name
 
 
-def _name(output: Output) -> str:
+def _name(output: Output, expression: Callable[[Term], str]) -> str:
     """Give the user's name for a result, unless it could end a docstring or hide in it."""
     if output.key and output.key.isprintable() and not {'"', "\\"} & set(output.key):
         return output.key
     return output.value.name if isinstance(output.value, Ref) else expression(output.value)
 
 
-def _checks(program: Program) -> Iterator[str]:
-    """Learn the sizes from the first arrays that have them, and compare all other shapes."""
+def checks(program: Program, *, numbers: bool) -> Iterator[str]:
+    """Learn the sizes from the first arrays that have them, and compare all other shapes.
+
+    Args:
+        program: whose arrays are checked.
+        numbers: whether a scalar may be Python's own, which has no shape.
+    """
     known: set[str] = set()
     compared: list[tuple[str, str]] = []
     for parameter in program.inputs:
@@ -143,7 +154,7 @@ def _checks(program: Program) -> Iterator[str]:
         else:
             for name, axis in sorted(new.items(), key=lambda item: item[1]):
                 yield f"{name} = {parameter.name}.shape[{axis}]"
-            is_number = not parameter.shape and not parameter.updated  # it may be Python's, which has no shape
+            is_number = numbers and not parameter.shape and not parameter.updated
             array = f"np.{parameter.dtype.name}({parameter.name})" if is_number else parameter.name
             compared.append((f"{array}.shape", shape_text(parameter.shape)))
         known.update(new)
@@ -220,7 +231,7 @@ def _simple(statements: Sequence[Simple]) -> Iterator[str]:
         if isinstance(statement, Assign):
             yield f"{statement.target} = {_copied(statement.value, value) if statement.copy else value}"
         elif isinstance(statement, Accumulate):
-            yield f"{statement.target} {_SIGNS[statement.op]} {value}"
+            yield f"{statement.target} {SIGNS[statement.op]} {value}"
         elif isinstance(statement, Store):
             yield _into(statement) or f"{statement.target}[...] = {value}"
 
@@ -240,11 +251,12 @@ def _copied(term: Term, text: str) -> str:
     return f"{text}.copy()" if isinstance(term, Ref) else f"({text}).copy()"
 
 
-def _returned(program: Program) -> Iterator[str]:
+def returned(program: Program, expression: Callable[[Term], str], copied: Callable[[Term, str], str]) -> Iterator[str]:
+    """Write the results, as `expression` and `copied` write a term and the copy of one."""
     values = []
     for output in program.outputs:
         text = expression(output.value)
-        values.append(_copied(output.value, text) if output.copy else text)
+        values.append(copied(output.value, text) if output.copy else text)
     opening, parts, closing = _nested(program.form, iter(values))
     yield from _listed(f"return {opening}", parts, closing) if opening else [f"return {parts[0]}"]
 

@@ -31,7 +31,7 @@ from symbackprop.op import (
     new_expr,
 )
 from symbackprop.ops.elementwise import multiply, promoted
-from symbackprop.ops.index import SLICE, UNSLICE, Run, runs_text
+from symbackprop.ops.index import PORTABLE_PUT, SLICE, UNSLICE, Run, runs_text
 from symbackprop.ops.layout import (
     axes_of,
     broadcast_to,
@@ -353,6 +353,12 @@ def diagonal_matrix(x):
     np.einsum("...ii->...i", out)[...] = x
     return out
 '''
+_PORTABLE_DIAG = '''
+def diagonal_matrix(x):
+    """Matrices with the last axis on their diagonals."""
+    at = np.arange(x.shape[-1], device=x.device)
+    return np.where(at[:, None] == at, x[..., None], np.zeros_like(x)[..., None])
+'''
 
 
 def _diag_shape(x: Shape) -> Shape:
@@ -372,6 +378,7 @@ DIAG: Op = Op(
     text=lambda _params, shapes: Form("diag($0)" if len(shapes[0]) == 1 else "diagonal_matrix($0)"),
     latex=Form(r"\operatorname{diag}\left($0\right)"),
     helper=_DIAG,
+    portable_helper=_PORTABLE_DIAG,
     cost=lambda _xs, _y, _params: 0,
     cases=tuple(Case((shape,)) for shape in [(3,), (1,), (2, 3)]),
 )
@@ -692,6 +699,30 @@ def add_where_equal(y, subscripts, block, index=...):
     part += block
     return y
 '''
+_PORTABLE_SPREAD = f'''{PORTABLE_PUT}
+def spread(block, subscripts, shape, index=()):
+    """Zeros of a shape, with a block where the indices with the same letter are equal, of a slice of it."""
+    pattern, letters = subscripts.split("->")
+    sizes = [len(range(size)[part]) for size, part in zip(shape, index)] + list(shape[len(index) :])
+    own = dict(zip(letters, (1,) * (len(letters) - len(block.shape)) + tuple(block.shape)))
+    out = np.reshape(block, tuple(1 if label in pattern[:at] else own[label] for at, label in enumerate(pattern)))
+    zero = np.zeros_like(out)
+    for at, label in enumerate(pattern):
+        if label in pattern[:at]:
+            places = np.arange(sizes[at], device=block.device)
+            first = pattern.index(label)
+            row = np.reshape(places, tuple(-1 if axis == first else 1 for axis in range(len(pattern))))
+            column = np.reshape(places, tuple(-1 if axis == at else 1 for axis in range(len(pattern))))
+            out = np.where(row == column, out, zero)
+    out = np.broadcast_to(out, tuple(sizes))
+    return put(out, shape, index) if index else out
+'''
+
+_PORTABLE_ADD_WHERE_EQUAL = f'''{_PORTABLE_SPREAD}
+def add_where_equal(y, subscripts, block, index=()):
+    """Add a block to the elements of y, or of a slice of it, whose indices with the same letter are equal."""
+    return y + spread(block, subscripts, y.shape, index)
+'''
 
 
 def _shape_where_equal(shape: Shape, pattern: str) -> Shape:
@@ -781,6 +812,7 @@ SPREAD = Op(
     text=lambda params, shapes: Form(_with_identities(shapes[0], params["shape"], params, "$0")),
     latex=lambda params, _shapes: Form(rf"\operatorname{{spread}}_{{{params['pattern']}}}\left($0\right)"),
     helper=_SPREAD,
+    portable_helper=_PORTABLE_SPREAD,
     cost=lambda xs, _y, _params: dims.product(xs[0]),
     cases=(
         Case(((2, 3, 3),), {"pattern": "ijik", "shape": (2, 3, 2, 3), "runs": ()}),
@@ -815,11 +847,15 @@ ADD_WHERE_EQUAL = Op(
         lambda g, _y, _dense, _block, *, pattern, runs, **_: _elements(g, pattern, runs),
     ),
     numpy=_add_numpy,
+    portable=lambda params, shapes: Form(
+        f"add_where_equal($0, {_view(params['pattern'])}, $1{_index(params['runs'], shapes[0])})"
+    ),
     text=lambda params, shapes: Form(
         f"$0 + {_with_identities(shapes[1], shapes[0], params, '$1')}", ADD, (ADD, LOWEST)
     ),
     latex=lambda params, _shapes: Form(rf"\operatorname{{add}}_{{{params['pattern']}}}\left($0, $1\right)"),
     helper=_ADD_WHERE_EQUAL,
+    portable_helper=_PORTABLE_ADD_WHERE_EQUAL,
     cost=lambda xs, _y, _params: dims.product(xs[1]),
     cases=(
         Case(((2, 3, 2, 3), (2, 3, 3)), {"pattern": "ijik", "owned": False, "runs": ()}),

@@ -605,10 +605,16 @@ def sigmoid(z):
     e = np.exp(z if z.itemsize > 2 else np.minimum(z, 11.0))  # in half precision it is 1 beyond 8
     return e / (1.0 + e)
 '''
+_PORTABLE_SIGMOID = '''
+def sigmoid(z):
+    """1 / (1 + exp(-z)), written so that nothing overflows."""
+    return np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(0.0 - np.abs(z)))
+'''
 
 sigmoid: Op = _function(
     "sigmoid", "Give the logistic function 1/(1 + exp(-x)); d/dx = σ(x)(1 - σ(x)).",
     lambda g, y, _x: g * (y * (1 - y)), text="σ", latex=r"\sigma", numpy=_called("sigmoid"), helper=_SIGMOID,
+    portable_helper=_PORTABLE_SIGMOID,
     dtype=real, notes="Nothing overflows, whatever x is.",
     **_scalar("scalar_sigmoid", "e = math.exp(-abs(x))\nreturn (1.0 if x >= 0.0 else e) / (1.0 + e)"),
 )  # fmt: skip
@@ -715,10 +721,16 @@ def xlogy(x, y):
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log(y))[()]
 '''
+_PORTABLE_XLOGY = '''
+def xlogy(x, y):
+    """x * log(y), and 0 where x is 0 and y is a number."""
+    return np.where((x == 0) & (y == y), 0.0, x * np.log(y))
+'''
 XLOGY: Op = _function(
     "xlogy", "Give x*log(y), and 0 where x is 0; d/dx = log(y), d/dy = x/y.",
     lambda g, _y, _a, b: g * log(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / b),
-    helper=_XLOGY, numpy=_called("xlogy", 2), dtype=real, public=False, domain=(_SMOOTH, _POSITIVE),
+    helper=_XLOGY, portable_helper=_PORTABLE_XLOGY, numpy=_called("xlogy", 2), dtype=real, public=False,
+    domain=(_SMOOTH, _POSITIVE),
 )  # fmt: skip
 
 _XLOG1PY = '''
@@ -729,10 +741,16 @@ def xlog1py(x, y):
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log1p(y))[()]
 '''
+_PORTABLE_XLOG1PY = '''
+def xlog1py(x, y):
+    """x * log1p(y), and 0 where x is 0 and y is a number."""
+    return np.where((x == 0) & (y == y), 0.0, x * np.log1p(y))
+'''
 XLOG1PY: Op = _function(
     "xlog1py", "Give x*log(1 + y), and 0 where x is 0; d/dx = log(1 + y), d/dy = x/(1 + y).",
     lambda g, _y, _a, b: g * log1p(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / (1 + b)),
-    helper=_XLOG1PY, numpy=_called("xlog1py", 2), dtype=real, public=False, domain=(_SMOOTH, (-0.6, 2.0)),
+    helper=_XLOG1PY, portable_helper=_PORTABLE_XLOG1PY, numpy=_called("xlog1py", 2), dtype=real, public=False,
+    domain=(_SMOOTH, (-0.6, 2.0)),
 )  # fmt: skip
 
 HYPOT1: Op = _function(
@@ -761,9 +779,16 @@ def damped(x, y):
         return p
     return np.where(unknown & (x == x) & (y == y), 0.0, p)[()]
 '''
+_PORTABLE_DAMPED = '''
+def damped(x, y):
+    """x * y where 0 times infinity is 0: the factor that vanishes does so faster than the other grows."""
+    p = x * y
+    return np.where((p != p) & (x == x) & (y == y), np.zeros_like(p), p)
+'''
 DAMPED: Op = _elementwise(
     "damped", "Give x*y with 0·∞ = 0, the limit where the factor that vanishes does so faster than the other grows.",
     lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a, numpy=_called("damped", 2), helper=_DAMPED,
+    portable_helper=_PORTABLE_DAMPED,
     text=_product_text("·", " ⊙ "), latex=_product_text(r" \, ", r" \odot "),
     dtype=_like_ufunc("multiply"), public=False,
 )  # fmt: skip

@@ -88,6 +88,19 @@ def _slice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"$0[{runs_text(params['runs'], shapes[0])}]", ATOM, (ATOM,))
 
 
+def _forward_slice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    """Write a slice without negative steps, which not all libraries have: the same elements, turned round."""
+    runs = params["runs"]
+    first = len(shapes[0]) - len(runs)
+    turned = tuple(first + at for at, run in enumerate(runs) if run.step < 0)
+    forward = tuple(
+        Run(run.start + (run.length - 1) * run.step, run.length, -run.step) if run.step < 0 else run for run in runs
+    )
+    text = runs_text(forward, shapes[0])
+    part = "$0" if text == ":" else f"$0[{text}]"
+    return Form(f"np.flip({part}, axis={turned})") if turned else _slice_form(params, shapes)
+
+
 SLICE = Op(
     name="slice",
     doc="Take a regular run of elements from each axis.",
@@ -95,6 +108,7 @@ SLICE = Op(
     dtype=kept_dtype,
     vjps=(lambda g, _y, x, *, runs: apply(UNSLICE, g, runs=runs, into=x.shape[x.ndim - len(runs) :]),),
     numpy=_slice_form,
+    portable=_forward_slice_form,
     text=_slice_form,
     latex=_slice_form,
     cost=free,
@@ -118,6 +132,19 @@ def put(values, shape, index):
     out[index] = values
     return out
 '''
+PORTABLE_PUT = '''
+def put(values, shape, index):
+    """Zeros of a shape, with values at an index: each axis takes its elements, or a zero that is joined to them."""
+    for axis, part in enumerate(index):
+        taken = range(shape[axis])[part]
+        at = np.arange(shape[axis], device=values.device) - taken.start
+        inside = (at % taken.step == 0) & (at // taken.step >= 0) & (at // taken.step < len(taken))
+        zero = np.zeros((*values.shape[:axis], 1, *values.shape[axis + 1 :]), dtype=values.dtype, device=values.device)
+        whole = np.concatenate([values, zero], axis=axis)
+        values = np.take(whole, np.where(inside, at // taken.step, len(taken)), axis=axis)
+    return values
+'''
+"""`_UNSLICE` without writing; a part of the index is a slice, and the last axes may have none."""
 
 
 def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
@@ -145,6 +172,7 @@ UNSLICE: Op = Op(
     text=_unslice_text,
     latex=_unslice_latex,
     helper=_UNSLICE,
+    portable_helper=PORTABLE_PUT,
     cost=free,
     cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "into": (5,)}),),
     options={"runs": (), "into": ()},
@@ -316,6 +344,7 @@ STACK = Op(
     vjps=(_stack_vjp,),
     variadic=True,
     numpy=_stack_numpy,
+    portable=_joined("np.stack", 1),
     text=_joined("stack", 1),
     latex=_joined(r"\operatorname{stack}", 1),
     cost=free,

@@ -259,14 +259,7 @@ def matrix_power(a: Operand, n: int) -> Expr:
 
 # --- functions of matrices ------------------------------------------------------------------------------------
 
-_EXPM = '''
-def expm(a):
-    """exp of matrices: the [13/13] Padé approximant of a/2**s, squared s times (Higham 2005)."""
-    a = a * 1.0
-    size = np.abs(a).sum(axis=-2).max(axis=-1, initial=0.0)[..., None, None]
-    s = np.maximum(np.frexp(size / 5.37)[1], 0)
-    a = a * np.ldexp(np.ones((), size.dtype), -s)
-    i = np.eye(a.shape[-1], dtype=size.dtype)
+_PADE = """\
     a2 = a @ a
     a4 = a2 @ a2
     a6 = a4 @ a2
@@ -274,8 +267,32 @@ def expm(a):
     u = a @ (u + 33522128640.0 * a6 + 10559470521600.0 * a4 + 1187353796428800.0 * a2 + 32382376266240000.0 * i)
     v = a6 @ (182.0 * a6 + 960960.0 * a4 + 1323241920.0 * a2)
     v = v + 670442572800.0 * a6 + 129060195264000.0 * a4 + 7771770303897600.0 * a2 + 64764752532480000.0 * i
-    y = np.linalg.solve(v - u, v + u)
+    y = np.linalg.solve(v - u, v + u)\
+"""
+_EXPM = f'''
+def expm(a):
+    """exp of matrices: the [13/13] Padé approximant of a/2**s, squared s times (Higham 2005)."""
+    a = a * 1.0
+    size = np.abs(a).sum(axis=-2).max(axis=-1, initial=0.0)[..., None, None]
+    s = np.maximum(np.frexp(size / 5.37)[1], 0)
+    a = a * np.ldexp(np.ones((), size.dtype), -s)
+    i = np.eye(a.shape[-1], dtype=size.dtype)
+{_PADE}
     for k in range(s.max(initial=0)):
+        y = np.where(k < s, y @ y, y)
+    return y
+'''
+_PORTABLE_EXPM = f'''
+def expm(a):
+    """exp of matrices: the [13/13] Padé approximant of a/2**s, squared s times (Higham 2005)."""
+    if 0 in a.shape:
+        return a
+    size = np.abs(a).sum(axis=-2).max(axis=-1)[..., None, None]
+    s = np.floor(np.log2(np.maximum(size / 5.37, 0.5))) + 1.0
+    a = a * 2.0**-s
+    i = np.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+{_PADE}
+    for k in range(int(np.max(s))):
         y = np.where(k < s, y @ y, y)
     return y
 '''
@@ -284,12 +301,28 @@ def {name}(a):
     """{name} of matrices, as exp(ia) = cos(a) + i sin(a)."""
     return expm(1j * a).{part}.copy()
 '''
+_PORTABLE_OF_I = '''
+def {name}(a):
+    """{name} of matrices, as the exponential of [[0, -a], [a, 0]] is [[cos(a), -sin(a)], [sin(a), cos(a)]]."""
+    zero = np.zeros_like(a)
+    rows = np.concatenate([zero, -a], axis=-1), np.concatenate([a, zero], axis=-1)
+    return expm(np.concatenate(rows, axis=-2))[..., {rows}, : a.shape[-1]]
+'''
 _FRECHET = '''
 def frechet(function, a, e):
     """The derivative of a function of matrices at a, along e: the corner of its value at [[a, e], [0, a]]."""
     e = e.astype(np.result_type(a, e))
     size = np.abs(e).sum(axis=-2, keepdims=True).max(axis=-1, keepdims=True, initial=0.0)
     size = np.where(size > 0, size, np.ones((), size.dtype))
+    a, e = np.broadcast_arrays(a, e / size)
+    rows = np.concatenate([a, e], axis=-1), np.concatenate([np.zeros_like(a), a], axis=-1)
+    return function(np.concatenate(rows, axis=-2))[..., : a.shape[-1], a.shape[-1] :] * size
+'''
+_PORTABLE_FRECHET = '''
+def frechet(function, a, e):
+    """The derivative of a function of matrices at a, along e: the corner of its value at [[a, e], [0, a]]."""
+    size = np.abs(e).sum(axis=-2, keepdims=True).max(axis=-1, keepdims=True)
+    size = np.where(size > 0, size, np.ones_like(size))
     a, e = np.broadcast_arrays(a, e / size)
     rows = np.concatenate([a, e], axis=-1), np.concatenate([np.zeros_like(a), a], axis=-1)
     return function(np.concatenate(rows, axis=-2))[..., : a.shape[-1], a.shape[-1] :] * size
@@ -317,7 +350,7 @@ def _second_vjp(along: Op, g: Expr, a: Expr, e: Expr) -> Expr:
     return whole[..., :n, :n] + whole[..., n:, n:]
 
 
-def _matrix_function(name: str, doc: str, helper: str) -> tuple[Op, Op]:
+def _matrix_function(name: str, doc: str, helper: str, portable: str) -> tuple[Op, Op]:
     """State an analytic function of matrices, and its derivative along a matrix as an op of its own.
 
     With ``f([[A, E], [0, A]]) = [[f(A), L(A, E)], [0, f(A)]]`` (Mathias 1996; Higham 2008, eq. 3.16), L(A, E) is
@@ -336,6 +369,7 @@ def _matrix_function(name: str, doc: str, helper: str) -> tuple[Op, Op]:
         text=Form(f"{name}_frechet($0, $1)"),
         latex=Form(rf"L_{{\operatorname{{{name}}}}}\left($0, $1\right)"),
         helper=f"{helper}\n{_FRECHET}",
+        portable_helper=f"{portable}\n{_PORTABLE_FRECHET}",
         cost=lambda xs, y, _params: dims.product(y) * xs[0][-1] * 160,
         cases=tuple(Case(shapes) for shapes in [((2, 2), (2, 2)), ((3, 3), (3, 3)), ((2, 2), (4, 2, 2))]),
     )
@@ -349,6 +383,7 @@ def _matrix_function(name: str, doc: str, helper: str) -> tuple[Op, Op]:
         text=Form(f"{name}($0)"),
         latex=Form(rf"\operatorname{{{name}}}\left($0\right)"),
         helper=helper,
+        portable_helper=portable,
         cost=lambda xs, _y, _params: dims.product(xs[0]) * xs[0][-1] * 20,
         cases=_STACKS,
     )
@@ -369,6 +404,7 @@ expm, EXPM_FRECHET = _matrix_function(
 expm(X)ᵀ
 """,
     _EXPM,
+    _PORTABLE_EXPM,
 )
 sinm, SINM_FRECHET = _matrix_function(
     "sinm",
@@ -382,6 +418,7 @@ sinm, SINM_FRECHET = _matrix_function(
 cosm(X)ᵀ
 """,
     f"{_EXPM}\n{_OF_I.format(name='sinm', part='imag')}",
+    f"{_PORTABLE_EXPM}\n{_PORTABLE_OF_I.format(name='sinm', rows='a.shape[-1] :')}",
 )
 cosm, COSM_FRECHET = _matrix_function(
     "cosm",
@@ -395,6 +432,7 @@ cosm, COSM_FRECHET = _matrix_function(
 −sinm(X)ᵀ
 """,
     f"{_EXPM}\n{_OF_I.format(name='cosm', part='real')}",
+    f"{_PORTABLE_EXPM}\n{_PORTABLE_OF_I.format(name='cosm', rows=': a.shape[-1]')}",
 )
 MATRIX_FUNCTIONS = {expm: EXPM_FRECHET, sinm: SINM_FRECHET, cosm: COSM_FRECHET}
 SLOPES: dict[Op, Callable[[Expr], Expr]] = {
@@ -457,6 +495,12 @@ def logdet(a):
     sign, size = np.linalg.slogdet(a)
     return np.where(sign < 0, size.dtype.type("nan"), size)[()]
 '''
+_PORTABLE_LOGDET = '''
+def logdet(a):
+    """log(det(a)) without overflow; NaN where the determinant is negative."""
+    sign, size = np.linalg.slogdet(a)
+    return np.where(sign < 0, np.nan, size)
+'''
 
 LOGDET = Op(
     name="logdet",
@@ -468,6 +512,7 @@ LOGDET = Op(
     text=Form("log(det($0))"),
     latex=Form(r"\log\left(\det\left($0\right)\right)"),
     helper=_LOGDET,
+    portable_helper=_PORTABLE_LOGDET,
     cost=_cubic,
     cases=_STACKS,
 )
@@ -699,6 +744,23 @@ def diagonal_sums(x):
     shifted = rows.reshape(*lead, m * (m + n))[..., : m * (m + n - 1)].reshape(*lead, m, m + n - 1)
     return shifted.sum(axis=-2)
 '''
+_PORTABLE_TOEPLITZ = '''
+def toeplitz(c, r):
+    """The matrix with c as its first column and r as its first row, constant along diagonals; r[0] is not read."""
+    m, n = c.shape[-1], r.shape[-1]
+    lead = tuple((c[..., :1] + r[..., :1]).shape[:-1])
+    parts = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in (np.flip(r[..., 1:], axis=-1), c)]
+    at = np.arange(m, device=c.device)[:, None] - np.arange(n, device=c.device) + (n - 1)
+    return np.take(np.concatenate(parts, axis=-1), np.reshape(at, (m * n,)), axis=-1).reshape((*lead, m, n))
+'''
+_PORTABLE_DIAGONAL_SUMS = '''
+def diagonal_sums(x):
+    """The sums along the diagonals, from the upper right to the lower left: of the rows, each shifted by one more."""
+    m, n, lead = x.shape[-2], x.shape[-1], tuple(x.shape[:-2])
+    rows = [np.flip(x, axis=-1), np.zeros((*lead, m, m), dtype=x.dtype, device=x.device)]
+    flat = np.concatenate(rows, axis=-1).reshape((*lead, m * (m + n)))
+    return flat[..., : m * (m + n - 1)].reshape((*lead, m, m + n - 1)).sum(axis=-2)
+'''
 
 
 def _toeplitz_shape(c: Shape, r: Shape) -> Shape:
@@ -724,6 +786,7 @@ TOEPLITZ: Op = Op(
     text=Form("toeplitz($0, $1)"),
     latex=Form(r"\operatorname{toeplitz}\left($0, $1\right)"),
     helper=_TOEPLITZ,
+    portable_helper=_PORTABLE_TOEPLITZ,
     cost=lambda _xs, _y, _params: 0,
     cases=tuple(Case(shapes) for shapes in [((3,), (3,)), ((3,), (2,)), ((2,), (1,)), ((4, 2), (3,))]),
 )
@@ -751,6 +814,7 @@ DIAGONAL_SUMS: Op = Op(
     text=Form("diagonal_sums($0)"),
     latex=Form(r"\alpha\left($0\right)"),
     helper=_DIAGONAL_SUMS,
+    portable_helper=_PORTABLE_DIAGONAL_SUMS,
     cost=lambda xs, _y, _params: dims.product(xs[0]),
     cases=tuple(Case((shape,)) for shape in [(3, 3), (2, 3), (3, 1), (4, 2, 2)]),
 )
@@ -840,6 +904,24 @@ def unit(x, axis=None):
         n = norm_of(x, axis=axis, keepdims=True)
     return x / np.where(n == 0, np.inf, n)
 '''
+_PORTABLE_NORM_OF = '''
+def norm_of(x, axis=None, keepdims=False):
+    """The root of the sum of squares, of x over its largest element."""
+    if 0 in x.shape:
+        return np.sqrt(np.square(x).sum(axis=axis, keepdims=keepdims))
+    m = np.abs(x).max(axis=axis, keepdims=True)
+    m = np.where((m > 0) & np.isfinite(m), m, np.ones_like(m))
+    n = np.sqrt(np.square(x / m).sum(axis=axis, keepdims=True)) * m
+    return n if keepdims else n.sum(axis=axis)
+'''
+_PORTABLE_UNIT = '''
+def unit(x, axis=None):
+    """x / norm(x), and 0 where the norm is 0; beside an infinite number all finite ones are as nothing."""
+    n = norm_of(x, axis=axis, keepdims=True)
+    x = np.where(np.isinf(n), np.where(np.isinf(x), np.sign(x), np.zeros_like(x)), x)
+    n = norm_of(x, axis=axis, keepdims=True)
+    return x / np.where(n == 0, np.inf, n)
+'''
 
 
 def _unit_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Expr:
@@ -858,6 +940,7 @@ UNIT: Op = Op(
     text=_bars("unit(", ")", _over("unit")),
     latex=_bars(r"\operatorname{unit}\left(", r"\right)", _latex_over("unit")),
     helper=_NORM_OF + "\n" + _UNIT,
+    portable_helper=_PORTABLE_NORM_OF + "\n" + _PORTABLE_UNIT,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 3,
     cases=_NORMS,
     options={"axes": (-1,)},
@@ -878,6 +961,7 @@ NORM: Op = Op(
     text=_bars("‖", "‖", _norm_text),
     latex=_bars(r"\left\lVert ", r"\right\rVert", _latex_over("norm")),
     helper=_NORM_OF,
+    portable_helper=_PORTABLE_NORM_OF,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,
     cases=tuple(case._replace(params={**case.params, "keepdims": kept}) for case in _NORMS for kept in (False, True)),
     options={"axes": (-1,), "keepdims": False},

@@ -280,6 +280,17 @@ def product_of_others(x, axis):
     np.multiply.accumulate(x[..., :0:-1], axis=-1, out=after[..., -2::-1])
     return np.moveaxis(before * after, -1, axis)
 '''
+_PORTABLE_OTHERS = '''
+def product_of_others(x, axis):
+    """For each element the product of all the others on its axis, without dividing."""
+    if 0 in x.shape:
+        return x
+    x = np.moveaxis(x, axis, -1)
+    one = np.ones_like(x[..., :1])
+    before = np.concatenate([one, np.cumprod(x[..., :-1], axis=-1)], axis=-1)
+    after = np.concatenate([one, np.cumprod(np.flip(x[..., 1:], axis=-1), axis=-1)], axis=-1)
+    return np.moveaxis(before * np.flip(after, axis=-1), -1, axis)
+'''
 
 
 def _to_last(x: Expr, axis: int) -> Expr:
@@ -311,6 +322,7 @@ OTHERS = Op(
     text=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
     latex=lambda params, shapes: Form(rf"\operatorname{{others}}_{{{params['axis'] + len(shapes[0])}}}\left($0\right)"),
     helper=_OTHERS,
+    portable_helper=_PORTABLE_OTHERS,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 3,
     cases=(Case(((3,),), {"axis": -1}), Case(((3, 2),), {"axis": -2})),
     options={"axis": -1},
@@ -386,6 +398,35 @@ def logsumexp(z, axis=None, keepdims=False):
         s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
     return s if keepdims else s.squeeze(axis=axis)[()]
 '''
+_PORTABLE_SHIFTED = '''
+def shifted(z, axis):
+    """z less its largest element; beside an infinite one every other is -inf."""
+    if 0 in z.shape:
+        return z
+    m = z.max(axis=axis, keepdims=True)
+    top = m == np.inf
+    z = np.where(top, np.where(z < m, -np.inf, np.zeros_like(z)), z)
+    return z - np.where(top, np.zeros_like(m), m)
+'''
+_PORTABLE_LOG_SOFTMAX = '''
+def log_softmax(z, axis):
+    """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows, and right where that is all."""
+    s = shifted(z, axis)
+    e = np.exp(s)
+    total = e.sum(axis=axis, keepdims=True)
+    rest = np.where(s < 0, e, 0.0).sum(axis=axis, keepdims=True)
+    return s - np.where(total < 1.5, np.log1p(rest), np.log(total))
+'''
+_PORTABLE_LOGSUMEXP = '''
+def logsumexp(z, axis=None, keepdims=False):
+    """log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
+    if 0 in z.shape:
+        return np.log(np.exp(z).sum(axis=axis, keepdims=keepdims))
+    m = z.max(axis=axis, keepdims=True)
+    m = np.where(np.isfinite(m), m, 0.0)
+    s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
+    return s if keepdims else s.sum(axis=axis)
+'''
 
 
 def _only_floats(*kinds: Any, **_: Any) -> Dtype:
@@ -397,7 +438,7 @@ def _only_floats(*kinds: Any, **_: Any) -> Dtype:
     return dtype
 
 
-def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
+def _normalised(name: str, meaning: str, vjp: Vjp, helper: str, portable: str | None = None) -> Op:
     return Op(
         name=name,
         doc=meaning,
@@ -408,6 +449,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
         text=_function(name, last_is_default=True),
         latex=_latex(rf"\operatorname{{{name}}}".replace("_", " "), last_is_default=True),
         helper=_SHIFTED + "\n" + helper,
+        portable_helper=_PORTABLE_SHIFTED + "\n" + (portable or helper),
         cost=lambda xs, _y, _params: dims.product(xs[0]) * 5,
         cases=tuple(Case(case.shapes, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
         options={"axes": (-1,)},
@@ -423,7 +465,9 @@ def _log_softmax_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Ex
 
 
 SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
-LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
+LOG_SOFTMAX = _normalised(
+    "log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX, _PORTABLE_LOG_SOFTMAX
+)
 
 _SOFTMAX_CENTRED = '''
 def softmax_centred(x, z, axis):
@@ -432,6 +476,17 @@ def softmax_centred(x, z, axis):
     top = np.where(s == 0, x, -np.inf).max(axis=axis, keepdims=True, initial=-np.inf)
     with np.errstate(invalid="ignore"):
         d = np.where(x == top, 0.0, x - top)
+    e = np.exp(s)
+    return d - damped(d, e / e.sum(axis=axis, keepdims=True)).sum(axis=axis, keepdims=True)
+'''
+_PORTABLE_SOFTMAX_CENTRED = '''
+def softmax_centred(x, z, axis):
+    """x - sum(x * softmax(z)), of differences from the x at the largest z: what all x have in common does not count."""
+    if 0 in z.shape or 0 in x.shape:
+        return x + z
+    s = shifted(z, axis)
+    top = np.where(s == 0, x, -np.inf).max(axis=axis, keepdims=True)
+    d = np.where(x == top, 0.0, x - top)
     e = np.exp(s)
     return d - damped(d, e / e.sum(axis=axis, keepdims=True)).sum(axis=axis, keepdims=True)
 '''
@@ -463,6 +518,7 @@ SOFTMAX_CENTRED = Op(
     text=_of_two("softmax_centred"),
     latex=_of_two(r"\operatorname{softmax\ centred}"),
     helper=f"{_SHIFTED}\n{DAMPED.helper}\n{_SOFTMAX_CENTRED}",
+    portable_helper=f"{_PORTABLE_SHIFTED}\n{DAMPED.portable_helper}\n{_PORTABLE_SOFTMAX_CENTRED}",
     cost=lambda _xs, y, _params: dims.product(y) * 9,
     cases=(
         *(Case(case.shapes * 2, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
@@ -477,6 +533,7 @@ LOGSUMEXP = _reduction(
     dtype=_only_floats,
     numpy=_function("logsumexp"),
     helper=_LOGSUMEXP,
+    portable_helper=_PORTABLE_LOGSUMEXP,
 )
 
 
