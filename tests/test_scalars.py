@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 
 import symbackprop as sb
 from symbackprop.lower import scalars
+from symbackprop.op import substituted
 from symbackprop.ops import TABLE
 from tests.random_graphs import random_expression, random_loss
 
@@ -110,3 +112,20 @@ def test_many_operations_are_python_s():
     by_r = (f(3.0 + step, 0.4)[0] - f(3.0 - step, 0.4)[0]) / (2 * step)
     by_x = (f(3.0, 0.4 + step)[0] - f(3.0, 0.4 - step)[0]) / (2 * step)
     np.testing.assert_allclose(values[1:], [by_r, by_x], rtol=1e-6)
+
+
+def test_names_of_many_floats_are_used_again():
+    r, x0 = sb.symbols("r x0")
+    x, right = x0, 0.4
+    for step in range(200):
+        x, right = r * x * (1 - x) + step * x0, 1.5 * right * (1 - right) + step * 0.4
+        x, right = sb.tanh(x), np.tanh(right)
+    f = sb.compile([r, x0], [x, *sb.grad(x, [r, x0])])
+    assigned = re.findall(r"^    (\w+) = ", f.source, re.MULTILINE)
+    assert len(assigned) > 300
+    assert len({*assigned}) < 0.8 * len(assigned)
+    np.testing.assert_allclose(f(1.5, 0.4)[0], right, rtol=1e-12)
+    v, w = (sb.symbol(name, (1,)) for name in "vw")  # the same computed by NumPy
+    y, *slopes = substituted([x, *sb.grad(x, [r, x0])], {r: sb.sum(v), x0: sb.sum(w)})
+    arrays = sb.compile([v, w], [y, *slopes])
+    np.testing.assert_allclose(f(1.5, 0.4), arrays(np.array([1.5]), np.array([0.4])), rtol=1e-10)

@@ -15,7 +15,7 @@ from symbackprop.lower.program import Accumulate, Assign, Blocked, Call, Nest, O
 from symbackprop.lower.scalars import with_python_floats
 from symbackprop.op import ATOM, MULTIPLY, Form, Params
 from symbackprop.ops import add, divide, multiply, subtract
-from symbackprop.ops.index import SLICE, STACK, runs_text
+from symbackprop.ops.index import SLICE, runs_text
 from symbackprop.ops.layout import SQUEEZE, shape_text
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Spelled, spelled
@@ -159,7 +159,8 @@ def checks(program: Program, *, numbers: bool) -> Iterator[str]:
             compared.append((f"{array}.shape", shape_text(parameter.shape)))
         known.update(new)
     if compared:
-        yield from _compared(compared)
+        numbers = all(not each.shape and each.dtype == np.float64 for each in program.inputs)
+        yield from _numbers([each.name for each in program.inputs]) if numbers else _compared(compared)
         shapes = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
         yield from _raised(f"the shapes must be {shapes}")
     for requirement in program.requirements:
@@ -185,6 +186,17 @@ def _compared(shapes: Sequence[tuple[str, str]]) -> Iterator[str]:
         differs = f"{names[0]} != {want}" if len(names) == 1 else f"not {' == '.join(names)} == {want}"
         yield f"{_INDENT}{'or ' if position else ''}{differs}"
     yield "):"
+
+
+def _numbers(names: Sequence[str]) -> Iterator[str]:
+    """Write the condition that one of some numbers is none; what is a float, NumPy's too, passes at little cost."""
+    floats = " and ".join(f"isinstance({name}, float)" for name in names)
+    shapes = " or ".join(f"np.shape({name})" for name in names)
+    line = f"if not ({floats}) and ({shapes}):" if len(names) > 1 else f"if not {floats} and {shapes}:"
+    if len(line) <= _WIDTH:
+        yield line
+    else:
+        yield from _listed("if any(not isinstance(each, float) and np.shape(each) for each in (", names, ")):")
 
 
 def _raised(message: str) -> Iterator[str]:
@@ -293,8 +305,6 @@ def _spelled(term: Term) -> Spelled:
     op, params, args = term.op, term.params, term.args
     if op is MEAN and args[0].dtype in _SUMMED_AS_THEY_ARE:
         op = _MEAN
-    elif op is STACK and not args[0].shape:
-        op = _OF_NUMBERS
     elif op is SQUEEZE and isinstance(args[0], Call) and args[0].op is SLICE:
         cut, dropped = args[0], params["axes"]
         if min(dropped) >= -len(cut.params["runs"]):
@@ -316,4 +326,3 @@ def _mean(params: Params, shapes: tuple[Shape, ...]) -> Form:
 _MEAN = replace(MEAN, numpy=_mean)
 _SUMMED_AS_THEY_ARE = {np.dtype("float32"), np.dtype("float64")}
 _ELEMENTS = replace(SLICE, numpy=_elements)
-_OF_NUMBERS = replace(STACK, numpy=Form("np.array([$*])"))  # ten times as fast as np.stack

@@ -6,13 +6,26 @@ the values are NumPy's. Only float64 is Python's arithmetic: single precision st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
-from symbackprop.lower.program import Assign, Blocked, Call, Output, Program, Ref, Statement, Term, assigned_by, refs_in
+from symbackprop.lower.program import (
+    Assign,
+    Blocked,
+    Call,
+    Output,
+    Program,
+    Ref,
+    Statement,
+    Term,
+    assigned_by,
+    refs_in,
+    terms_of,
+)
 from symbackprop.op import ATOM, CONSTANT, MULTIPLY, SIZE, Form, Op
 from symbackprop.ops import divide
 from symbackprop.ops.index import STACK
@@ -22,6 +35,8 @@ _DOUBLE, _TRUTH = np.dtype("float64"), np.dtype("bool")
 _SIGN, _CALL = 50, 250  # ns that an operation between floats saves, and a function of one
 _IN, _OUT = 50, 60  # ns that a conversion to Python's float takes, and one to NumPy's
 _WORTH = 300  # ns: what saves less is not worth the conversions that a reader sees
+_SPARE = 100  # floats that Python keeps to make new ones of; beyond them it asks for memory
+_UNNAMED = re.compile(r"t\d+")  # what `Names` calls a value of which the user has said nothing
 _PLAIN = Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1))
 
 
@@ -95,6 +110,7 @@ class _Scalars:
                 value = self._array(statement.value, inside=inside)
                 self.statements.append(statement._replace(value=value))
         outputs = [self._returned(output) for output in self.given.outputs]
+        self._use_names_again({ref.name for output in outputs for ref in refs_in(output.value)})
         return self.given._replace(statements=tuple(self.statements), outputs=tuple(outputs))
 
     def _define(self, name: str, value: Term) -> None:
@@ -195,12 +211,45 @@ class _Scalars:
         """Give what NumPy computes; scalars that are Python's go into it."""
         if isinstance(term, Ref):
             return self._to_numpy(term) if term.name in self.floats else term
-        if inside and self._fits(term):
+        if self._fits(term) and (inside or self._is_of_floats(term)):
             return self._to_numpy(self._scalar(term))
         args = tuple(self._array(arg, inside=inside) for arg in term.args)
         if (term.op is STACK or (term.op.elementwise and term.shape)) and self._keeps_kind(term, args):
             args = tuple(_unconverted(arg) for arg in args)
         return term._replace(args=args)
+
+    def _is_of_floats(self, term: Term) -> bool:
+        names = {ref.name for ref in refs_in(term)}
+        return bool(names) and names <= self.floats
+
+    def _use_names_again(self, kept: Collection[str]) -> None:
+        """Give floats that are used no more back to Python, which makes new ones of them, by taking their names."""
+        last = {
+            ref.name: at
+            for at, statement in enumerate(self.statements)
+            for term in terms_of(statement)
+            for ref in refs_in(term)
+        }
+        own = {each.target for each in self.statements if isinstance(each, Assign) and _UNNAMED.fullmatch(each.target)}
+        blocks = [each for each in self.statements if isinstance(each, Blocked)]
+        own &= self.floats - {*kept} - {ref.name for each in blocks for term in terms_of(each) for ref in refs_in(term)}
+        if len(own) <= _SPARE:
+            return
+        dying: dict[int, list[str]] = {}
+        for name in own & last.keys():
+            dying.setdefault(last[name], []).append(name)
+        names: dict[str, str] = {}
+        free: list[str] = []
+        for at, statement in enumerate(self.statements):
+            if isinstance(statement, Blocked):
+                continue
+            value = _renamed(statement.value, names)
+            free += [names[name] for name in sorted(dying.get(at, ()))]
+            if isinstance(statement, Assign) and statement.target in own:
+                names[statement.target] = free.pop() if free else statement.target
+                self.statements[at] = Assign(names[statement.target], value)
+            else:
+                self.statements[at] = statement._replace(value=value)
 
     def _to_numpy(self, term: Term) -> Term:
         return Call(_NUMPY[term.dtype], {}, (term,), (), term.dtype)
@@ -214,6 +263,12 @@ class _Scalars:
     def _returned(self, output: Output) -> Output:
         value = self._array(output.value, inside=False)
         return output._replace(value=value, copy=output.copy and _unconverted(value) is value)
+
+
+def _renamed(term: Term, names: Mapping[str, str]) -> Term:
+    if isinstance(term, Ref):
+        return term._replace(name=names.get(term.name, term.name))
+    return term._replace(args=tuple([_renamed(arg, names) for arg in term.args]))
 
 
 def _unconverted(term: Term) -> Term:

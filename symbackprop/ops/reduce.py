@@ -272,13 +272,14 @@ CENTRED: Op = Op(
 # --- product --------------------------------------------------------------------------------------------------
 
 _OTHERS = '''
-def product_of_others(x, axis):
-    """For each element the product of all the others on its axis, without dividing."""
-    x = np.moveaxis(x, axis, -1)
-    before, after = np.ones_like(x), np.ones_like(x)
-    np.multiply.accumulate(x[..., :-1], axis=-1, out=before[..., 1:])
-    np.multiply.accumulate(x[..., :0:-1], axis=-1, out=after[..., -2::-1])
-    return np.moveaxis(before * after, -1, axis)
+def product_of_others(x):
+    """For each element the product of all the others on the first axis, without dividing."""
+    before, after = np.empty_like(x), np.empty_like(x)
+    if len(x):
+        before[0] = after[-1] = 1.0
+    np.multiply.accumulate(x[:-1], 0, None, before[1:])
+    np.multiply.accumulate(x[:0:-1], 0, None, after[-2::-1])
+    return np.multiply(before, after, before)
 '''
 _PORTABLE_OTHERS = '''
 def product_of_others(x, axis):
@@ -291,6 +292,12 @@ def product_of_others(x, axis):
     after = np.concatenate([one, np.cumprod(np.flip(x[..., 1:], axis=-1), axis=-1)], axis=-1)
     return np.moveaxis(before * np.flip(after, axis=-1), -1, axis)
 '''
+
+
+def _others_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    axis = params["axis"] + len(shapes[0])
+    called = "product_of_others($0)"
+    return Form(f"np.moveaxis({called.replace('$0', f'np.moveaxis($0, {axis}, 0)')}, 0, {axis})" if axis else called)
 
 
 def _to_last(x: Expr, axis: int) -> Expr:
@@ -318,7 +325,7 @@ OTHERS = Op(
     shape=_same,
     dtype=kept_dtype,
     vjps=(_others_vjp,),
-    numpy=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
+    numpy=_others_form,
     text=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
     latex=lambda params, shapes: Form(rf"\operatorname{{others}}_{{{params['axis'] + len(shapes[0])}}}\left($0\right)"),
     helper=_OTHERS,

@@ -15,7 +15,8 @@ from symbackprop.rewrite.accurate import closed
 from symbackprop.rewrite.algebra import algebra
 from symbackprop.rewrite.engine import Rewritten, Rule, stated
 from symbackprop.rewrite.matrix import BEFORE
-from symbackprop.rewrite.pipeline import check_names
+from symbackprop.rewrite.pipeline import REROLL, check_names
+from symbackprop.rewrite.reroll import rolled
 from symbackprop.rewrite.spectral import SPECTRAL_BEFORE
 from symbackprop.rewrite.stable import LAYOUTS, stable
 
@@ -93,6 +94,7 @@ def stabilised(
     if isinstance(skip, str):
         check_names(skip)
     rules = _without(frozenset(skip)) if skip else before()
+    outputs = list(outputs) if REROLL.name in skip else rolled(outputs, keep)
     graph, nodes = outputs[0].graph, outputs[0].graph.nodes
     kept = {expr.number for expr in keep}
     order = graph.reachable([z.number for z in outputs], known=kept)

@@ -21,6 +21,7 @@ from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.reorder import Ordering
+from symbackprop.rewrite.reroll import rebuild_rolled
 from symbackprop.rewrite.rows import rebuild_rows
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
@@ -50,6 +51,7 @@ class Pass:
     ends: frozenset[str] = frozenset()
 
 
+REROLL = Pass("reroll", "long runs of like scalar terms become arrays", rebuild=rebuild_rolled)
 SHARE = Pass("share", "common sub-expressions become one node")
 _FIRST: tuple[Pass, ...] = (
     SHARE,
@@ -74,6 +76,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     'rows'
     """
     return (
+        REROLL,
         *_FIRST,
         Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
         Pass(
