@@ -144,14 +144,15 @@ def test_speed_contenders_alone_tell_their_time_and_memory():
     assert alone(row.name, "nobody", small=True).failure == "fails: KeyError: 'nobody'"
 
 
-def test_speed_page_tells_rows_and_who_is_missing(monkeypatch):
+def test_speed_page_tells_rows_and_who_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(frameworks, "is_installed", lambda name: False)
     rows = [row._replace(sizes=row.small) for row in SPEED[:3]]
     figures = [measure(row, rounds=3) for row in rows]
     assert list(figures[0].lines())[-5:-3] == [
         f"  {name:<20}is not installed ({name})" for name in list(frameworks.FRAMEWORKS)[:2]
     ]
-    text = "\n".join(table.page(iter(figures), threads=1))
+    table.write(iter(figures), threads=1, path=tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "Not installed: jax, torch, pytensor, autograd, casadi." in text
     for row in rows:
         assert text.count(f"| {row.name} |") == 3

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cold", action="store_true", help="start ours and those by hand in their own processes, too")
     made.add_argument("--source", action="store_true", help="print what is generated, too")
     made.add_argument("--table", action="store_true", help="write the page, with --cold")
-    made.add_argument("--path", type=Path, default=table.PAGE, help="where to; %(default)s unless said")
+    made.add_argument("--path", type=Path, help="where to; beside the suites unless said")
     return made
 
 
@@ -54,6 +54,6 @@ def main(arguments: Sequence[str] = ()) -> None:
     with threads(options.threads):
         measured = _measured(options)
         if options.table:
-            table.write(measured, threads=options.threads, path=options.path)
+            table.write(measured, threads=options.threads, path=options.path or table.default_path(options.threads))
         else:
             list(measured)

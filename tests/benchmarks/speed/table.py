@@ -1,4 +1,4 @@
-"""The page of figures: `tests/benchmarks/README.md`."""
+"""The page of figures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from tests.benchmarks.speed.limits import machine
 from tests.benchmarks.speed.measure import FORWARD, OURS, UNITS, Figures
 from tests.benchmarks.speed.rows import Row
 from tests.benchmarks.timing import spread
-
-PAGE = Path(__file__).parents[1] / "README.md"
 
 _ABOUT = """\
 # Speed
@@ -141,12 +139,11 @@ def _explained(row: Row) -> str:
     return " ".join(f"- **{row.name}** ({row.title}; {sizes}): {first} {row.note} {hands}".split())
 
 
-def page(measured: Iterator[Figures], *, threads: int) -> Iterator[str]:
-    """Give the lines of the page."""
+def page(all_figures: Sequence[Figures], *, threads: int, where: Sequence[str]) -> Iterator[str]:
+    """Give the lines of the page; where it was measured is what `described` tells."""
     yield _ABOUT
-    yield from described()
+    yield from where
     clock = "the processor's time" if threads == 1 else "wall time"
-    all_figures = list(measured)
     yield ""
     yield f"## Ratios, {threads} thread{'s' if threads > 1 else ''} ({clock})"
     yield from _markdown(_HEAD, [_ratios(figures) for figures in all_figures])
@@ -166,6 +163,14 @@ def page(measured: Iterator[Figures], *, threads: int) -> Iterator[str]:
     yield from (_explained(figures.row) for figures in all_figures)
 
 
-def write(measured: Iterator[Figures], *, threads: int, path: Path = PAGE) -> None:
-    """Write the page."""
-    path.write_text("\n".join(page(measured, threads=threads)) + "\n", encoding="utf-8")
+def default_path(threads: int) -> Path:
+    """Tell where the page stands: one for each number of threads."""
+    return Path(__file__).parents[1] / ("README.md" if threads == 1 else f"on_{threads}_threads.md")
+
+
+def write(measured: Iterator[Figures], *, threads: int, path: Path) -> None:
+    """Write the page, after each row: who stops early has the rows before."""
+    where, found = list(described()), []
+    for figures in measured:
+        found.append(figures)
+        path.write_text("\n".join(page(found, threads=threads, where=where)) + "\n", encoding="utf-8")
