@@ -20,6 +20,7 @@ from symbackprop.errors import BackendError, DtypeError, GraphError, ShapeError,
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
+from symbackprop.lower.lifetimes import released
 from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.schedule import Request, blocks_of, lower
@@ -164,7 +165,7 @@ class Function:
             self._ordering, self._learnt_for = None, counts[largest]
             blocked = None if request.extents is None else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
-            if blocked is not None and in_blocks:
+            if blocked is not None and (in_blocks or released(self.program, sizes)):
                 request = blocked
             if request is not self._request:
                 self._load(request, structure)

@@ -11,6 +11,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape
+from symbackprop.lower.lifetimes import released
 from symbackprop.lower.program import Accumulate, Assign, Blocked, Call, Nest, Output, Program, Ref, Simple, Store, Term
 from symbackprop.lower.scalars import with_python_floats
 from symbackprop.op import ATOM, MULTIPLY, Form, Params
@@ -211,11 +212,14 @@ def _raised(message: str) -> Iterator[str]:
 
 
 def _statements(program: Program) -> Iterator[str]:
-    for statement in program.statements:
+    gone = released(program, program.sizes)
+    for at, statement in enumerate(program.statements):
         if isinstance(statement, Blocked):
             yield from _blocked(statement)
         else:
             yield from _simple([statement])
+        if at in gone:
+            yield f"del {', '.join(gone[at])}"
 
 
 def _blocked(statement: Blocked) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -130,6 +131,7 @@ class Program(NamedTuple):
         outputs: what it returns.
         form: how the results are returned: lists, tuples and dicts with None in the place of each, in turn.
         notes: lines for people: the formulas of the results.
+        sizes: numbers for named sizes, where they are known, by which large arrays are let go early.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Program(NamedTuple):
     outputs: tuple[Output, ...]
     form: Nest
     notes: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = MappingProxyType({})
 
     def calls(self) -> Iterator[Call]:
         """Give every operation, in the order of execution."""

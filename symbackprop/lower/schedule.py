@@ -65,7 +65,8 @@ class Request:
         updates: the new values of symbols that are written in place.
         reserved: names that the program must not use.
         notes: lines for people, beside the code.
-        extents: numbers for named sizes; where all are known, what is large is computed in blocks. None: it is not.
+        extents: numbers for named sizes; where all are known, what is large is computed in blocks and let go early.
+            None: it is not.
     """
 
     name: str
@@ -300,6 +301,7 @@ class _Lowering:
             outputs=tuple(self._outputs(home)),
             form=self.request.form,
             notes=tuple(self.request.notes),
+            sizes=self.request.extents or {},
         )
 
     def _in_blocks(self, unit: Unit) -> list[Statement]:
