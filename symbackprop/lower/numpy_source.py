@@ -24,6 +24,7 @@ from symbackprop.spelling import Spelled, spelled
 SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
 _WIDTH = 100
+_MANY = 6  # operands, which may stand on lines of their own
 _FOR_THREADS = (
     "import os",
     "from concurrent.futures import ThreadPoolExecutor",
@@ -245,11 +246,22 @@ def _simple(statements: Sequence[Simple]) -> Iterator[str]:
         written = _spelled(statement.value)
         value = written.text if isinstance(statement, Assign) else written.weak[0]
         if isinstance(statement, Assign):
-            yield f"{statement.target} = {_copied(statement.value, value) if statement.copy else value}"
+            line = f"{statement.target} = {_copied(statement.value, value) if statement.copy else value}"
+            yield from [line] if len(line) <= _WIDTH else _broken(statement, line)
         elif isinstance(statement, Accumulate):
             yield f"{statement.target} {SIGNS[statement.op]} {value}"
         elif isinstance(statement, Store):
             yield _into(statement) or f"{statement.target}[...] = {value}"
+
+
+def _broken(statement: Assign, line: str) -> list[str]:
+    """Break the line of an operation on many arrays."""
+    value = statement.value
+    if not isinstance(value, Call) or len(value.args) < _MANY or statement.copy:
+        return [line]
+    parts = [expression(arg) for arg in value.args]
+    opening, found, closing = line.partition(", ".join(parts))
+    return _listed(opening, parts, closing) if found else [line]
 
 
 def _into(statement: Store) -> str | None:

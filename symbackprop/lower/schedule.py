@@ -162,7 +162,7 @@ class _Lowering:
                 total -= length[longest]
                 inlined = [operand for operand in inlined if operand != longest]
             light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op in _LEAVES or node.inputs[0] in roots)
-            if node.label or (self.uses[number] > 1 and not light):
+            if node.label or (self.uses[number] > 1 and not light) or len(node.inputs) > _LONGEST:
                 roots.add(number)
             length[number] = 0 if self.blocks and light else total
         return roots

@@ -19,6 +19,7 @@ from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
+from symbackprop.rewrite.joined import rebuild_joined
 from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.reroll import rebuild_rolled
@@ -91,6 +92,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             rebuild=_ordered if ordering is None else ordering.rebuild,
             ends=frozenset({"number_out_of_left", "number_out_of_right", "scalar_left"}),  # scalars stay in place
         ),
+        Pass("join", "pieces of one product or one array are computed at once", rebuild=rebuild_joined),
         Pass("solve", "systems are solved, not inverted", rebuild=rebuild_solved),
         Pass(
             "gather",
