@@ -278,10 +278,13 @@ class Graph:
         """Tell whether an output is computed from at most so many nodes, itself included; looks at no more of them."""
         found = {output}
         stack = [output]
-        while stack and len(found) <= most:
-            new = [operand for operand in self.nodes[stack.pop()].inputs if operand not in found]
-            found.update(new)
-            stack += new
+        while stack:
+            for operand in self.nodes[stack.pop()].inputs:
+                if operand not in found:
+                    found.add(operand)
+                    stack.append(operand)
+                    if len(found) > most:
+                        return False
         return len(found) <= most
 
     def count(self, outputs: Iterable[int]) -> Count:

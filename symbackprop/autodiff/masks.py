@@ -94,13 +94,13 @@ def under(conditions: Sequence[Condition], gradient: Expr) -> Expr:
     return gradient
 
 
-def is_singular(C: Expr, through: Iterable[Expr]) -> bool:
+def is_singular(C: Expr, through: Iterable[int]) -> bool:
     """Tell whether the gradient of a kink at 0 may be infinite there.
 
     That is so where what the kink gives goes into a root, a logarithm, a power or a quotient, as in √relu(x).
     """
     at_zero = C.op is RELU or (C.op in {maximum, minimum} and any(scalar_value(part) == 0 for part in C.inputs))
-    return at_zero and any(consumer.op in _SINGULAR for consumer in through)
+    return at_zero and any(C.graph.nodes[consumer].op in _SINGULAR for consumer in through)
 
 
 def chosen(contribution: Expr) -> Expr:

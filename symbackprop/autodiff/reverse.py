@@ -42,6 +42,14 @@ class GradTable(dict[int, Expr]):
         super().__init__()
         self.seeds = seeds
         self.masks = Masks(G_prime.consumers)
+        self._inputs: dict[int, Sequence[Expr]] = {}
+
+    def inputs(self, C: Expr) -> Sequence[Expr]:
+        """Give the operands of C, found once: C may be the consumer of many."""
+        found = self._inputs.get(C.number)
+        if found is None:
+            found = self._inputs[C.number] = get_inputs(C)
+        return found
 
 
 class Operation(NamedTuple):
@@ -65,8 +73,8 @@ class Operation(NamedTuple):
         extra = D.ndim - self.output.ndim
         conditions, inside = conditions_of(D) if self.op.elementwise else ([], D)
         found = []
-        for position, operand in enumerate(inputs):
-            rule = self.op.rule(position) if operand is V else None
+        for position in [position for position, operand in enumerate(inputs) if operand is V]:
+            rule = self.op.rule(position)
             if rule is not None:
                 contribution = under(conditions, rule(inside, self.output, *inputs, **self.params))
                 found.append(astype(unbroadcast(contribution, V, extra), V.dtype))
@@ -150,8 +158,8 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
         with attributed(C.node.origin.pulled_back()):
             if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
                 D = where(grad_table.masks[C], D, 0)
-            found = op.bprop(get_inputs(C), V, D)
-            terms += map(chosen, found) if is_singular(C, get_consumers(C, G_prime)) else found
+            found = op.bprop(grad_table.inputs(C), V, D)
+            terms += map(chosen, found) if is_singular(C, G_prime.consumers(C.number)) else found
     with attributed(V.node.origin.pulled_back()):
         gradient = terms[0]
         for term in terms[1:]:

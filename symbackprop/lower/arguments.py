@@ -65,6 +65,7 @@ class Arguments:
             "kernel": kernel,
             "arranged": self.arranged,
             "converted": self.converted,
+            "converted_one": self._converted,
             "check_apart": self._check_apart,
             "explain": lambda *arrays: self._explain_shapes(arrays, program),
             "ndarray": np.ndarray,
@@ -111,7 +112,7 @@ class Arguments:
             if kind is not np.ndarray:
                 plain = f"{dtypes[dtype]}_type({name}) if type({name}) is float else " if dtype.kind == "f" else ""
                 yield f"    if type({name}) is not {dtypes[dtype]}_type:"
-                yield f"        {name} = {plain}converted(({arrays}))[{position}]"
+                yield f"        {name} = {plain}converted_one({position}, {name})"
         if self._updates:
             yield f"    if len({{{', '.join(f'id({name})' for name in names)}}}) < {len(names)}:"
             yield f"        check_apart(({arrays}))"

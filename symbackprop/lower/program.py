@@ -188,11 +188,11 @@ def refs_in(term: Term) -> Iterator[Ref]:
             yield from refs_in(arg)
 
 
-def run_requirements(param: Sequence[Any], size: Shape, what: str) -> Iterator[Requirement]:
-    """Give what must hold for slices of axes with named sizes: each run lies inside its axis."""
+def sizes_of_runs(param: Sequence[Any], size: Shape) -> Iterator[Dim]:
+    """Give what must not be negative for slices of axes with named sizes: each run lies inside its axis."""
     for run, extent in zip(param, size, strict=True):
         last = run.start + (run.length - 1) * run.step
         low, high = (run.start, last) if run.step > 0 else (last, run.start)
         for bound in (run.length, low, extent - high - 1):
             if isinstance(bound, Dim) and bound.may_be_negative:
-                yield Requirement(bound, what)
+                yield bound

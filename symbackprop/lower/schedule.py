@@ -32,7 +32,7 @@ from symbackprop.lower.program import (
     Store,
     Term,
     refs_in,
-    run_requirements,
+    sizes_of_runs,
 )
 from symbackprop.op import CONSTANT, SIZE, Op, Value
 from symbackprop.ops import add, divide, multiply, negative, subtract
@@ -270,9 +270,7 @@ class _Lowering:
         """Write the program down."""
         inputs = self._inputs()
         constants = self._constants()
-        requirements: dict[Size, Requirement] = {}
-        for each in self._requirements():
-            requirements.setdefault(each.size, each)
+        requirements = tuple(self._requirements())
         home = self._homes()
         order = self._scheduled(home)
         statements = self._saved(home)
@@ -296,7 +294,7 @@ class _Lowering:
             name=self.request.name,
             constants=constants,
             inputs=inputs,
-            requirements=tuple(requirements.values()),
+            requirements=requirements,
             statements=tuple(statements),
             outputs=tuple(self._outputs(home)),
             form=self.request.form,
@@ -423,16 +421,20 @@ class _Lowering:
         return False
 
     def _requirements(self) -> Iterable[Requirement]:
+        """Give what must hold for the sizes of slices, each size once."""
+        found: dict[Size, Requirement] = {}
         for number in self.order:
             node = self.nodes[number]
-            if node.op is SLICE:
-                shape = self.nodes[node.inputs[0]].shape
-                runs = renamed(node.params["runs"], self.renamed)
-                extents = renamed(shape[len(shape) - len(runs) :], self.renamed)
-                yield from run_requirements(runs, extents, f"slicing {Expr(self.graph, node.inputs[0]).describe()}")
-            elif node.op in {SPREAD, ADD_WHERE_EQUAL}:
-                runs = renamed(node.params["runs"], self.renamed)
-                yield from run_requirements(runs, renamed(node.shape, self.renamed)[: len(runs)], "what slices share")
+            if node.op is not SLICE and node.op not in {SPREAD, ADD_WHERE_EQUAL}:
+                continue
+            runs = renamed(node.params["runs"], self.renamed)
+            shape = renamed(self.nodes[node.inputs[0]].shape if node.op is SLICE else node.shape, self.renamed)
+            extents = shape[len(shape) - len(runs) :] if node.op is SLICE else shape[: len(runs)]
+            for size in sizes_of_runs(runs, extents):
+                if size not in found:
+                    whose = f"slicing {Expr(self.graph, node.inputs[0]).describe()}"
+                    found[size] = Requirement(size, whose if node.op is SLICE else "what slices share")
+        return found.values()
 
 
 def _sorted(before: Mapping[int, Collection[int]]) -> list[int]:

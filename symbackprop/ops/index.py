@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -266,10 +268,14 @@ def _concatenated_shape(*xs: Shape, axis: int) -> Shape:
     return (*xs[0][:at], total, *xs[0][at + 1 :])
 
 
+@lru_cache(maxsize=64)
+def _starts(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+    """Give where each of the arrays of these sizes begins that are joined."""
+    return (0, *accumulate(sizes, lambda start, size: size + start))
+
+
 def _concatenate_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
-    start: Size = 0
-    for x in xs[:position]:
-        start = x.shape[axis] + start
+    start = _starts(tuple([x.shape[axis] for x in xs]))[position]
     size = xs[position].shape
     runs = (Run(start, size[axis], 1), *(Run(0, size[after], 1) for after in range(axis + 1, 0)))
     return apply(SLICE, g, runs=runs)

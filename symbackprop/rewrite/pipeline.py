@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, overload
@@ -214,6 +214,8 @@ def run(
     """
     check_names(skip)
     current = list(outputs)
+    looked_at: Sequence[Expr] | None = None
+    summed: Container[int] = ()
     rules: list[Rule] = []
     for stage in pipeline:
         if stage.name in skip and stage is not SHARE:
@@ -223,8 +225,9 @@ def run(
         ]
         rules = [rule for rule in rules if rule.name not in stage.ends] + fresh
         sparing = any(not rule.where_summed for rule in rules)
-        summed = _summed(current) if sparing else ()
-        graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip, summed=summed)
+        if sparing and current != looked_at:
+            looked_at, summed = current, _summed(current)
+        graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip, summed=summed if sparing else ())
         current = stage.rebuild(current, graph)
         observe(Stage(stage.name, current, dict(graph.fired)))
     return current

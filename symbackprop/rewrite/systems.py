@@ -26,7 +26,7 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     results = [output.number for output in outputs]
     order = outputs[0].graph.reachable(results)
     if not any(nodes[number].op is inv for number in order):
-        return rebuild(outputs, target)
+        return rebuild(outputs, target, order)
     needed = _needed(nodes, order, results)
     placed: dict[int, Expr] = {}
     inverted: set[int] = set()

@@ -36,7 +36,7 @@ def rebuild_closed(outputs: Sequence[Expr], target: Rewritten, sizes: Mapping[st
         return []
     nodes, order = _computed_from(outputs)
     if not any(nodes[number].op in _SOURCES for number in order):
-        return rebuild(outputs, target)
+        return rebuild(outputs, target, order)
     return _Closing(nodes, target, Tensors(target, sizes)).copied(order, outputs)
 
 
@@ -49,7 +49,7 @@ def rebuild_spelled(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
         return []
     nodes, order = _computed_from(outputs)
     wanted = _of_tensors(nodes, order)
-    return _Spelling(nodes, target, wanted).copied(order, outputs) if wanted else rebuild(outputs, target)
+    return _Spelling(nodes, target, wanted).copied(order, outputs) if wanted else rebuild(outputs, target, order)
 
 
 def _computed_from(outputs: Sequence[Expr]) -> tuple[Mapping[int, Node], Sequence[int]]:
