@@ -190,10 +190,10 @@ class Function:
         )
 
     def report(self) -> Report:
-        """Tell what each pass made of the expressions: nodes, floating-point operations, bytes."""
+        """Tell what each pass made of the expressions, nodes, operations and bytes, and what the code holds at once."""
         from symbackprop.lower.report import Report  # noqa: PLC0415  (an import need not wait for it)
 
-        return Report.of(self._outputs, self._skip, self.sizes)
+        return Report.of(self._outputs, self.program, self._skip, self.sizes)
 
     @DynamicClassAttribute
     def __signature__(self) -> Signature:

@@ -6,15 +6,32 @@ it is first touched, which takes longer than most operations on its elements.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from math import prod
+from operator import add
+from typing import TypeAlias
 
 from symbackprop import dims
-from symbackprop.dims import Shape
-from symbackprop.lower.program import Assign, Program, assigned_by, calls_in, refs_in, terms_of
+from symbackprop.dims import Shape, Size
+from symbackprop.lower.program import (
+    VIEWS,
+    Assign,
+    Blocked,
+    Program,
+    Ref,
+    Term,
+    assigned_by,
+    calls_in,
+    refs_in,
+    terms_of,
+)
 from symbackprop.op import Dtype
+from symbackprop.rewrite.order import UNTOLD
 
 _LARGE = 2**15  # bytes: some pages
+_IN_HELPER = 4  # arrays at once in a function that NumPy has not, as a rule
+_Largest: TypeAlias = "Callable[[Iterable[Size]], Size]"
 
 
 def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[str]]:
@@ -51,6 +68,90 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
         if name not in kept and last[name] < coming:
             found.setdefault(last[name], []).append(name)
     return found
+
+
+def peak(program: Program, sizes: Mapping[str, int]) -> Size:
+    """Give the most bytes of arrays that exist at once beside the arguments and the constants, on one thread.
+
+    Where it is depends on the sizes; it is a formula for all that are like these.
+
+    >>> import symbackprop as sb
+    >>> X, w = sb.symbols("X[N,D] w[D]")
+    >>> f = sb.compile([X, w], sb.sum(sb.tanh(X @ w) ** 2))
+    >>> print(peak(f.program, {"N": 1000, "D": 10}))
+    16*N
+    """
+    gone = released(program, program.sizes)
+    sizes = {name: sizes.get(name, UNTOLD) for each in program.inputs for name in dims.names_of(each.shape)}
+
+    def largest(found: Iterable[Size]) -> Size:
+        return max(found, key=lambda size: dims.bind((size,), sizes)[0], default=0)
+
+    live: dict[str, Size] = {}
+    at_once: list[Size] = []
+    for at, statement in enumerate(program.statements):
+        held = _total(live.values())
+        if isinstance(statement, Blocked):
+            made = {ref.name: _bytes(ref.shape, ref.dtype) for ref in statement.results}
+            most, own = _in_block(statement, largest)
+            made.update((name, own.get(name, 0)) for name in statement.sums)
+            at_once.append(held + _total(made.values()) + most)
+            live.update(made)
+        else:
+            most, new = _evaluated(statement.value, largest, _bytes)
+            at_once.append(held + most)
+            if isinstance(statement, Assign):
+                live[statement.target] = new
+        for name in gone.get(at, ()):
+            live.pop(name, None)
+    results: Size = 0
+    for output in program.outputs:
+        most, new = _evaluated(output.value, largest, _bytes)
+        at_once.append(_total(live.values()) + results + most)
+        results = results + new
+    return largest(at_once)
+
+
+def _in_block(statement: Blocked, largest: _Largest) -> tuple[Size, Mapping[str, Size]]:
+    """Give the most bytes that a block has at once, and the bytes of its values."""
+    rows = next((ref.shape[0] for ref in (*statement.arrays, *statement.results)), None)
+
+    def bytes_of(shape: Shape, dtype: Dtype) -> Size:
+        return _bytes(tuple(statement.rows if size == rows else size for size in shape), dtype)
+
+    own: dict[str, Size] = {}
+    at_once: list[Size] = []
+    for each in statement.body:
+        most, new = _evaluated(each.value, largest, bytes_of)
+        at_once.append(_total(own.values()) + most)
+        if isinstance(each, Assign):
+            own[each.target] = new
+    return largest(at_once), own
+
+
+def _evaluated(term: Term, largest: _Largest, bytes_of: Callable[[Shape, Dtype], Size]) -> tuple[Size, Size]:
+    """Give the most bytes while a term is computed, and the bytes of new arrays that stay with its value."""
+    if isinstance(term, Ref):
+        return 0, 0
+    held: Size = 0
+    most: list[Size] = []
+    for arg in term.args:
+        inside, new = _evaluated(arg, largest, bytes_of)
+        most.append(held + inside)
+        held = held + new
+    if term.op in VIEWS:
+        return largest([*most, held]), held
+    own = bytes_of(term.shape, term.dtype)
+    most.append(held + own * (_IN_HELPER if term.op.helper else 1))
+    return largest(most), own
+
+
+def _bytes(shape: Shape, dtype: Dtype) -> Size:
+    return dims.product(shape) * dtype.itemsize if shape else 0
+
+
+def _total(sizes: Iterable[Size]) -> Size:
+    return reduce(add, sizes, 0)
 
 
 def _is_large(shape: Shape, dtype: Dtype, sizes: Mapping[str, int]) -> bool:

@@ -10,6 +10,11 @@ import numpy as np
 
 from symbackprop.dims import Dim, Shape
 from symbackprop.op import Op, Params
+from symbackprop.ops.index import SLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+
+VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO})
+"""What gives no new array but looks at another."""
 
 
 class Ref(NamedTuple):

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.expr import Expr
+from symbackprop.lower.lifetimes import peak
+from symbackprop.lower.program import Program
 from symbackprop.rewrite.before import before
 from symbackprop.rewrite.pipeline import Stage, every_rule, pipeline, run
 from symbackprop.rewrite.reorder import Ordering
@@ -36,18 +38,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The passes of one compilation, one row each; ``print`` it."""
+    """The passes of one compilation, one row each, and what they came to; ``print`` it.
+
+    Attributes:
+        rows: the passes.
+        statements: how many statements the generated code has.
+        peak: the most bytes of arrays that it has at once, beside its arguments, as a formula in the sizes.
+    """
 
     rows: tuple[Row, ...]
+    statements: int
+    peak: Size
 
     @staticmethod
     def of(
-        outputs: Sequence[Expr], skip: Collection[str] = (), sizes: Mapping[str, int] = MappingProxyType({})
+        outputs: Sequence[Expr],
+        program: Program,
+        skip: Collection[str] = (),
+        sizes: Mapping[str, int] = MappingProxyType({}),
     ) -> Report:
-        """Run the passes again and measure after each."""
+        """Run the passes again and measure after each, and what the program takes."""
         rows = [_row(Stage("as built", list(outputs), _before_grad(outputs)))]
         run(outputs, pipeline(Ordering(sizes)), skip=skip, observe=lambda stage: rows.append(_row(stage)))
-        return Report(tuple(rows))
+        return Report(tuple(rows), len(program.statements), peak(program, {**sizes, **program.sizes}))
 
     def __str__(self) -> str:
         """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
@@ -57,6 +70,7 @@ class Report:
         for row in self.rows:
             lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")
             lines += [f"{'':<10}  {name} × {times}: {rules[name]}" for name, times in sorted(row.fired.items())]
+        lines.append(f"{self.statements} statements, which have at most {self.peak} bytes of arrays at once")
         return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.lower.blocks import Blocks, Unit, uses_products
 from symbackprop.lower.program import (
+    VIEWS,
     Accumulate,
     Assign,
     Blocked,
@@ -44,7 +45,6 @@ from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Names, renamed, safe_sizes
 
 _LEAVES = {SYMBOL, CONSTANT, SIZE}
-_VIEWS = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO}
 _WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
 _LIGHT = {TRANSPOSE, EXPAND_DIMS}  # views so cheap that they are written again at each use
 _IN_PLACE = {add, subtract, multiply, divide}
@@ -137,7 +137,7 @@ class _Lowering:
         base: dict[int, int] = {}
         for number in self.order:
             node = self.nodes[number]
-            base[number] = base[node.inputs[0]] if node.op in _VIEWS else number
+            base[number] = base[node.inputs[0]] if node.op in VIEWS else number
         return base
 
     def _choose_roots(self) -> set[int]:
@@ -414,7 +414,7 @@ class _Lowering:
 
     def _repeats(self, number: int) -> bool:
         """Tell whether a view shows elements of its base more than once, which must not be handed out."""
-        while self.nodes[number].op in _VIEWS:
+        while self.nodes[number].op in VIEWS:
             if self.nodes[number].op is BROADCAST_TO:
                 return True
             number = self.nodes[number].inputs[0]
