@@ -258,8 +258,25 @@ def _sigmoid(ctx: Any, x: Real) -> Real:
     return x if ctx.isnan(x) else ctx.mpf(x > 0) if abs(x) > _HUGE else 1 / (1 + ctx.exp(-x))
 
 
+def _gauss(ctx: Any, x: Real) -> Real:
+    return _FUNCTIONS["exp"](ctx, -(x * x) / 2)
+
+
+def _ndtr(ctx: Any, x: Real) -> Real:
+    return ctx.erfc(-x / ctx.sqrt(2)) / 2
+
+
 # Ops whose source approximates a function that NumPy has not, to double precision alone.
-_OPS: Mapping[str, Function] = {"erf": _named("erf"), "erfc": _named("erfc"), "sigmoid": _sigmoid}
+_OPS: Mapping[str, Function] = {
+    "erf": _named("erf"),
+    "erfc": _named("erfc"),
+    "gauss": _gauss,
+    "ndtr": _ndtr,
+    "sigmoid": _sigmoid,
+    "log_ndtr": lambda ctx, x: ctx.log(_ndtr(ctx, x)) if x < 0 else ctx.log1p(-_ndtr(ctx, -x)),
+    "normal_tail": lambda ctx, x: _ndtr(ctx, -x) / _gauss(ctx, x),
+    "normal_hazard": lambda ctx, x: _gauss(ctx, x) / (ctx.sqrt(2 * ctx.pi) * _ndtr(ctx, x)),
+}
 
 
 # --- linear algebra -------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_the_passes_can_be_left_out_by_name(skipped):
 def test_a_pass_that_is_left_out_does_nothing():
     x = sb.symbol("x")
     assert "scalar_sin(x) * scalar_sin(x)" in sb.compile([x], sb.sin(x) * sb.sin(x), skip=["share"]).source
-    assert "logaddexp" not in sb.compile([x], sb.log(1 + sb.exp(x)), skip=["stable"]).source
+    assert "softplus" not in sb.compile([x], sb.log(1 + sb.exp(x)), skip=["stable"]).source
     assert "= x * 1.0" in sb.compile([x], x * 1.0, skip=["algebra"]).source
     assert "= 1.0 * x" in sb.compile([x], x * 1.0, skip=["times_one"]).source
     assert "return x" in sb.compile([x], x * 1.0).source

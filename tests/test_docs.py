@@ -18,8 +18,8 @@ HIDDEN = {  # what derivatives, functions of other names and rewritten formulas 
     "add_where_equal", "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice",
     "spread", "unit", "unslice",
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
-    "bose", "centred", "damped", "hypot1", "isru", "log1mexp", "logcosh", "sigmoid_entropy", "sigmoid_slope",
-    "softmax_centred", "tanh_slope", "xlog1py", "xlogx", "xlogy",
+    "bose", "centred", "damped", "gauss", "hypot1", "isru", "log1mexp", "logcosh", "normal_hazard", "normal_tail",
+    "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "xlog1py", "xlogx", "xlogy",
 }  # fmt: skip
 RETURNED = {
     inspect.signature(thing).return_annotation

@@ -21,6 +21,7 @@ from symbackprop.errors import DtypeError, NotDifferentiableError
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
+from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
 FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"}
@@ -145,6 +146,11 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "bose": _in_double(lambda x: 1 / np.expm1(x)),
     "erf": _in_double(scipy.special.erf),
     "erfc": _in_double(scipy.special.erfc),
+    "gauss": _in_double(lambda x: np.exp(-x * x / 2)),
+    "log_ndtr": _in_double(scipy.special.log_ndtr),
+    "ndtr": _in_double(scipy.special.ndtr),
+    "normal_tail": _in_double(lambda x: scipy.special.erfcx(x / np.sqrt(2)) / 2),
+    "normal_hazard": _in_double(lambda x: np.exp(-x * x / 2 - scipy.special.log_ndtr(x)) / np.sqrt(2 * np.pi)),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
     "expm": _of_matrices(scipy.linalg.expm),
     "expm_frechet": _of_matrices(lambda a, e: scipy.linalg.expm_frechet(a, e, compute_expm=False)),
@@ -563,6 +569,8 @@ EXTREME = [
 ]
 PRECISE = {
     "erf": (sb.erf, mpmath.erf),
+    "erfc": (sb.erfc, mpmath.erfc),
+    "ndtr": (sb.ndtr, mpmath.ncdf),
     "sigmoid": (sb.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x))),
     "softplus": (sb.softplus, lambda x: mpmath.log1p(mpmath.exp(x))),
     "expm1": (sb.expm1, mpmath.expm1),
@@ -582,6 +590,65 @@ def test_accurate_to_the_last_digits(name, dtype, ulps):
         for at, value, true in zip(points, found, expected, strict=True):
             unit = float(np.finfo(dtype).eps) * max(abs(true), float(np.finfo(dtype).tiny))
             assert abs(mpmath.mpf(float(value)) - true) <= ulps * unit, f"{name}({at}) = {value}, not {float(true)}"
+
+
+def _log_ndtr(x):
+    return mpmath.log(mpmath.ncdf(x)) if x < 0 else mpmath.log1p(-mpmath.ncdf(-x))
+
+
+MANY = {
+    "erf": (sb.erf, mpmath.erf, 4),
+    "erfc": (sb.erfc, mpmath.erfc, 4),
+    "ndtr": (sb.ndtr, mpmath.ncdf, 4),
+    "log_ndtr": (sb.log_ndtr, _log_ndtr, 8),
+    "sigmoid": (sb.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), 4),
+    "gauss": (GAUSS, lambda x: mpmath.exp(-x * x / 2), 4),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", MANY)
+def test_accurate_to_a_few_units_in_the_last_place_everywhere(name, dtype):
+    """At many points: small and large, in tails where results are subnormal, at the joints of the approximations."""
+    op, precise, ulps = MANY[name]
+    rng, limits = np.random.default_rng(7), np.finfo(dtype)
+    tail = 38.6 if dtype == "float64" else 14.5
+    sizes = np.concatenate([
+        10.0 ** rng.uniform(np.log10(limits.smallest_subnormal), 4, 200), rng.uniform(0, 1.5, 400),
+        rng.uniform(0, 6, 400), rng.uniform(0, tail, 400), [0, 0.75, limits.tiny, limits.smallest_subnormal, 5.92],
+    ])  # fmt: skip
+    points = np.unique(np.concatenate([sizes, -sizes]).astype(dtype))
+    x = sb.symbol("x", points.shape, dtype)
+    with np.errstate(under="ignore"):
+        found = sb.evaluate(op(x), {x: points})
+    with mpmath.workdps(40):
+        for at, value in zip(points.tolist(), found.tolist(), strict=True):
+            true = precise(mpmath.mpf(at))
+            unit = float(np.spacing(np.asarray(abs(float(true)), dtype)))
+            assert abs(mpmath.mpf(value) - true) <= ulps * unit, f"{name}({at}) = {value}, not {float(true)}"
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 2e-13), ("float32", 2e-6)])
+def test_the_slope_of_log_ndtr_is_right_in_the_tail(dtype, rtol):
+    points = np.concatenate([-np.geomspace(1, 1e30, 100), np.linspace(-40, 10, 101)]).astype(dtype)
+    x = sb.symbol("x", points.shape, dtype)
+    found = sb.evaluate(sb.grad(sb.sum(sb.log_ndtr(x)), x), {x: points})
+    with mpmath.workdps(80):
+        true = [float(mpmath.npdf(at) / mpmath.ncdf(at)) for at in points.tolist()]
+    np.testing.assert_allclose(found, true, rtol)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_normal_distribution_at_infinity(dtype):
+    x = sb.symbol("x", 3, dtype)
+    for op, expected in [
+        (sb.erf, [-1, 1, np.nan]), (sb.erfc, [2, 0, np.nan]), (sb.ndtr, [0, 1, np.nan]), (GAUSS, [0, 0, np.nan]),
+        (sb.log_ndtr, [-np.inf, 0, np.nan]), (NORMAL_HAZARD, [np.inf, 0, np.nan]),
+    ]:  # fmt: skip
+        found = sb.evaluate(op(x), {x: [-np.inf, np.inf, np.nan]})
+        np.testing.assert_array_equal(found, np.array(expected, dtype), op.name)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -36,6 +36,7 @@ from symbackprop.ops.elementwise import (
     maximum,
     minimum,
     multiply,
+    ndtr,
     negative,
     power,
     sigmoid,
@@ -51,7 +52,7 @@ from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, PROD,
 
 _BOUNDED = {
     *(add, subtract, negative, where, ASTYPE),
-    *(abs, maximum, minimum, RELU, sin, cos, tanh, erf, sigmoid, softplus),
+    *(abs, maximum, minimum, RELU, sin, cos, tanh, erf, ndtr, sigmoid, softplus),
 }
 """Elementwise ops whose derivative is finite everywhere: zero times it is zero."""
 

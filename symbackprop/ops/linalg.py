@@ -570,8 +570,8 @@ HALVED: Op = Op(
     dtype=real,
     vjps=(lambda g, _y, _x: apply(HALVED, g),),
     numpy=Form("0.5 * (np.tril($0) + np.tril($0, -1))", MULTIPLY),
-    text=Form("Φ($0)"),
-    latex=Form(r"\Phi\left($0\right)"),
+    text=Form("halved_tril($0)"),
+    latex=Form(r"\operatorname{tril}_{1/2}\left($0\right)"),
     cases=_STACKS,
 )
 

@@ -34,6 +34,7 @@ from symbackprop.ops import (
     logaddexp,
     mean,
     multiply,
+    ndtr,
     negative,
     power,
     sigmoid,
@@ -51,10 +52,13 @@ from symbackprop.ops import (
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.elementwise import (
     BOSE,
+    GAUSS,
     HYPOT1,
     ISRU,
     LOG1MEXP,
     LOGCOSH,
+    NORMAL_HAZARD,
+    NORMAL_TAIL,
     SIGMOID_ENTROPY,
     SIGMOID_SLOPE,
     TANH_SLOPE,
@@ -68,6 +72,7 @@ from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
 EXACT, REAL, FINITE = Strength
+_DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal distribution at 0
 _DEEPEST = 6  # how far down a sum is looked into for what its elements have in common
 _MOST_FACTORS = 16  # that a product is taken apart into
 
@@ -557,4 +562,7 @@ def textbook() -> tuple[Rule, ...]:
             fits=lambda ops: ops == (equal, CONSTANT, divide),
         ),
         equation("textbook_hypot1", HYPOT1(x), sqrt(1 + square(x)), REAL),
+        equation("textbook_gauss", GAUSS(x), exp(-0.5 * square(x)), REAL),
+        equation("textbook_normal_tail", NORMAL_TAIL(x), ndtr(-x) / exp(-0.5 * square(x)), FINITE),
+        equation("textbook_normal_hazard", NORMAL_HAZARD(x), _DENSITY * exp(-0.5 * square(x)) / ndtr(x), REAL),
     )

@@ -20,6 +20,7 @@ from symbackprop.op import CONSTANT, SIZE, Op, apply, scalar_value
 from symbackprop.ops.elementwise import (
     BOSE,
     DAMPED,
+    GAUSS,
     HYPOT1,
     ISRU,
     LOGCOSH,
@@ -102,8 +103,8 @@ def _raised(f: Order, exponent: float) -> Order | None:
 
 _OF_ONE: Mapping[Op, Callable[[Order], Order | None]] = {
     **dict.fromkeys((ops.negative, ops.abs, BROADCAST_TO), lambda f: f),
-    **dict.fromkeys((ops.sigmoid, ops.erfc, SOFTMAX), _bounded),
-    **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE), _slope),
+    **dict.fromkeys((ops.sigmoid, ops.erfc, ops.ndtr, SOFTMAX), _bounded),
+    **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, GAUSS), _slope),
     **dict.fromkeys((ops.tanh, ops.erf, ISRU), _like),
     ops.exp: _exponential,
     **dict.fromkeys((ops.expm1, ops.sinh), _less_one),
@@ -127,7 +128,7 @@ _CHOICES = {ops.maximum, ops.minimum, ops.where}
 _PRODUCTS = {ops.multiply, DAMPED}
 _FADING = {
     *(ops.exp, ops.sigmoid, SIGMOID_SLOPE, TANH_SLOPE, ops.erfc, BOSE, SOFTMAX, LOG_SOFTMAX, ops.softplus),
-    *(ops.tanh, ops.erf, ops.power, ops.expm1),
+    *(GAUSS, ops.ndtr, ops.tanh, ops.erf, ops.power, ops.expm1),
 }
 """What may vanish far out: products of which no factor is made of them are not looked into."""
 

@@ -6,11 +6,15 @@ their sum. The result is shorter too: formulas for people are made by these rule
 
 from __future__ import annotations
 
+import builtins
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.op import CONSTANT, SIZE, apply, scalar_value
+from symbackprop.op import CONSTANT, SIZE, Dtype, apply, scalar_value
 from symbackprop.ops import (
     abs,
     add,
@@ -20,10 +24,12 @@ from symbackprop.ops import (
     cosh,
     divide,
     erf,
+    erfc,
     exp,
     expm1,
     log,
     log1p,
+    log_ndtr,
     log_softmax,
     logaddexp,
     logsumexp,
@@ -32,6 +38,7 @@ from symbackprop.ops import (
     maximum,
     mean,
     multiply,
+    ndtr,
     negative,
     power,
     prod,
@@ -260,7 +267,7 @@ def _minus_logsumexp(expr: Expr) -> Expr | None:
 def _is_likelihood(expr: Expr, depth: int = _DEEPEST) -> bool:
     """Tell whether an expression is never negative, and its logarithm has a form of its own."""
     _, core = layers_of(expr)
-    if core.op in {exp, sigmoid, SOFTMAX}:
+    if core.op in {exp, sigmoid, ndtr, SOFTMAX}:
         return True
     if core.op is subtract:
         return scalar_value(core.inputs[0]) == 1 and core.inputs[1].op is sigmoid
@@ -358,6 +365,57 @@ def _is_never_negative(weight: Expr) -> bool:
 def _exp_minus_logsumexp(expr: Expr) -> Expr | None:
     (x,) = expr.inputs
     return apply(SOFTMAX, x.inputs[0], axes=x.params["axes"]) if x.op is LOG_SOFTMAX else None
+
+
+# --- the normal distribution --------------------------------------------------------------------------------------
+
+
+def _is_root_of_half(number: float | None, dtype: Dtype) -> bool:
+    return number is not None and math.isclose(builtins.abs(number), math.sqrt(0.5), rel_tol=4 * np.finfo(dtype).eps)
+
+
+def _normal_argument(expr: Expr) -> Expr | None:
+    """Give x where an expression is x/√2, or x where it is (y/s)/√2 and x is y/s."""
+    if expr.dtype.kind != "f":
+        return None
+    if expr.op is multiply:
+        for factor, x in (expr.inputs, expr.inputs[::-1]):
+            number = scalar_value(factor)
+            if number is not None and _is_root_of_half(number, expr.dtype):
+                return x if number > 0 else -x
+    if expr.op is negative:
+        opposite = _normal_argument(expr.inputs[0])
+        return None if opposite is None else -opposite
+    if expr.op is divide:
+        above, below = expr.inputs
+        parts = below.inputs if below.op is multiply else (below,)
+        for position, part in enumerate(parts):
+            number = scalar_value(part)
+            if number and _is_root_of_half(1 / number, expr.dtype):
+                x = above / parts[1 - position] if len(parts) > 1 else above
+                return x if number > 0 else -x
+    return None
+
+
+def _ndtr(expr: Expr) -> Expr | None:
+    """Write sums of a number and the error function, or its complement, as the normal distribution function."""
+    if expr.op is erfc:
+        x = _normal_argument(expr.inputs[0])
+        return None if x is None else 2 * ndtr(-x)
+    for summand, other in (expr.inputs, expr.inputs[::-1]):
+        number = scalar_value(summand)
+        if number is None:
+            continue
+        factor, function = other.inputs if other.op is multiply else (None, other)
+        scale = 1.0 if factor is None else scalar_value(factor)
+        if function.op is not erf or scale is None or builtins.abs(scale) != builtins.abs(number):
+            continue
+        x = _normal_argument(function.inputs[0])
+        subtracted = expr.op is subtract and other is expr.inputs[1]
+        lead = -number if expr.op is subtract and not subtracted else number
+        if x is not None and lead != 0:
+            return 2 * lead * ndtr(x if ((-scale if subtracted else scale) > 0) == (lead > 0) else -x)
+    return None
 
 
 # --- squares --------------------------------------------------------------------------------------------------
@@ -460,6 +518,7 @@ def _logarithms() -> Sequence[Expr]:
         log(exp(s) / symbol("t")),
         log(sigmoid(s) * (1 - sigmoid(s))),
         log(power(sigmoid(s), symbol("t"))),
+        log(0.5 * ndtr(s)),
         log(sqrt(exp(s))),
         log(prod(sigmoid(z), axis=1)),
         log(stack([1 - sigmoid(s), sigmoid(s)])),
@@ -579,7 +638,7 @@ def _procedures() -> tuple[Rule, ...]:
         Rule(
             name="log_softmax",
             equation="log(softmax(z)) = log_softmax(z), log(sum(exp(z))) = logsumexp(z), "
-            "log(p·x) = log(p) + log(x) where p is a likelihood: a product of exp, sigmoid, softmax; "
+            "log(p·x) = log(p) + log(x) where p is a likelihood: a product of exp, sigmoid, ndtr, softmax; "
             "log(sum(w ⊙ exp(z))) = logsumexp(z + log(w)) where no weight is negative",
             strength=REAL,
             roots=(log,),
@@ -599,6 +658,22 @@ def _procedures() -> tuple[Rule, ...]:
             rewrite=_exp_minus_logsumexp,
             examples=lambda: [exp(log_softmax(_matrix()))],
             fits=lambda ops: ops == (LOG_SOFTMAX,),
+        ),
+        Rule(
+            name="ndtr",
+            equation="1 + erf(x/√2) = 2 ndtr(x), 1 − erf(x/√2) = erfc(x/√2) = 2 ndtr(−x), and multiples of them",
+            strength=REAL,
+            roots=(add, subtract, erfc),
+            rewrite=_ndtr,
+            examples=lambda: [
+                1 + erf(symbol("x") / math.sqrt(2)),
+                erf(symbol("x") * -math.sqrt(0.5)) + 1,
+                0.5 - 0.5 * erf(symbol("x", "N") / math.sqrt(2)),
+                -0.5 * erf(symbol("x") / (symbol("s") * math.sqrt(2))) - 0.5,
+                erfc(-symbol("x", "N") / math.sqrt(2)),
+                erfc(-(symbol("x", "N") / math.sqrt(2))),
+            ],
+            fits=lambda ops: CONSTANT in ops or ops[0] in {multiply, divide, negative},
         ),
         Rule(
             name="variance",
@@ -639,7 +714,7 @@ def _procedures() -> tuple[Rule, ...]:
 
 
 def _equations() -> tuple[Rule, ...]:
-    x, y, c = symbol("x"), symbol("y"), symbol("c")
+    x, y, c, d = (symbol(name) for name in "xycd")
     root = sqrt(1 + square(x))
     return (
         # functions of exponentials, written out
@@ -671,6 +746,12 @@ def _equations() -> tuple[Rule, ...]:
         equation("sigmoid_tail", sigmoid(x) * exp(-x), 1 - sigmoid(x), REAL),
         equation("sigmoid_head", sigmoid(-x) * exp(x), sigmoid(x), REAL),
         equation("sigmoid_tail_factor", (y * sigmoid(x)) * exp(-x), y * (1 - sigmoid(x)), REAL),
+        # the normal distribution
+        equation("ndtr_alone", 1 * ndtr(x), ndtr(x), EXACT),
+        equation("ndtr_scaled", c * (d * ndtr(x)), (c * d) * ndtr(x), REAL),
+        equation("ndtr_over_number", (c * ndtr(x)) / d, (c / d) * ndtr(x), REAL),
+        equation("one_minus_ndtr", 1 - ndtr(x), ndtr(-x), REAL),
+        equation("log_ndtr", log(ndtr(x)), log_ndtr(x), REAL),
         # logarithms
         equation("log_sigmoid", log(sigmoid(x)), -softplus(-x), REAL),
         equation("log_one_minus_sigmoid", log(1 - sigmoid(x)), -softplus(x), REAL),
