@@ -652,7 +652,7 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "copy", "count_nonzero", "exp", "float64", "isinf", "max", "minimum", "shifted",
+    "ValueError", "abs", "copy", "count_nonzero", "exp", "float64", "isinf", "max", "maximum", "minimum", "shifted",
     "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "tanh", "tanh_slope", "where", "zeros_like",
 }  # fmt: skip
 

@@ -549,9 +549,9 @@ def test_an_unknown_rule_to_leave_out_of_differentiation_is_an_error():
         sb.grad(sb.log(1 + sb.exp(x)), x, skip=["softplu"])
 
 
-@pytest.mark.parametrize("pipeline", [PIPELINE, FORMULA], ids=["compile", "simplify"])
+@pytest.mark.parametrize("pipeline", [PIPELINE[:-1], FORMULA], ids=["compile", "simplify"])
 def test_the_rules_come_to_rest(pipeline):
-    """What was rewritten is rewritten to itself: no two rules undo each other."""
+    """What was rewritten is rewritten to itself: no two rules undo each other. The last pass is none of rules."""
     m = stability.symbolic_functions()
     for case in stability.CASES:
         points = stability.inputs_of(case)

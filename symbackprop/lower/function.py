@@ -27,7 +27,7 @@ from symbackprop.lower.schedule import Request, blocks_of, lower
 from symbackprop.lower.structured import taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
-from symbackprop.rewrite.pipeline import pipeline, run
+from symbackprop.rewrite.pipeline import TOGETHER, Stage, pipeline, run
 from symbackprop.rewrite.reorder import Ordering
 
 if TYPE_CHECKING:
@@ -292,7 +292,13 @@ def compile(
     passes = skip if blocks else [name for name in skip if name != _BLOCKS]
 
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
-        found = run([*inputs, *new, *values], pipeline(ordering), skip=passes)
+        known: list[Expr] = []  # the outputs while their functions have names
+
+        def observe(stage: Stage) -> None:
+            if stage.name != TOGETHER:
+                known[:] = stage.outputs[len(inputs) + len(new) :]
+
+        found = run([*inputs, *new, *values], pipeline(ordering), skip=passes, observe=observe)
         symbols, targets = found[: len(inputs)], found[len(inputs) : len(inputs) + len(new)]
         results = found[len(inputs) + len(new) :]
         parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
@@ -306,7 +312,7 @@ def compile(
             form=_with_parts(form, iter([len(arrays) for _, arrays in parts])) if structured else form,
             updates=dict(zip(targets, results[len(flat) :], strict=True)),
             reserved=reserved | {name},
-            notes=_formulas(flat, keys, results),
+            notes=_formulas(flat, keys, known),
             extents=ordering.sizes if blocks and library is NUMPY else None,
         )
         return request, (form, layouts)

@@ -31,6 +31,7 @@ from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.systems import rebuild_solved
 from symbackprop.rewrite.tensor import rebuild_closed, rebuild_spelled
 from symbackprop.rewrite.tidy import TIDY
+from symbackprop.rewrite.together import rebuild_together
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Pass:
         state: gives its rules; common sub-expressions are shared all along.
         rebuild: how it copies expressions into its graph.
         ends: names of rules that are not at hand from this pass on.
+        alone: whether no rule of the passes before is at hand from this pass on.
     """
 
     name: str
@@ -50,8 +52,10 @@ class Pass:
     state: Callable[[], tuple[Rule, ...]] = tuple
     rebuild: Callable[[Sequence[Expr], Rewritten], list[Expr]] = rebuild
     ends: frozenset[str] = frozenset()
+    alone: bool = False
 
 
+TOGETHER = "together"
 REROLL = Pass("reroll", "long runs of like scalar terms become arrays", rebuild=rebuild_rolled)
 SHARE = Pass("share", "common sub-expressions become one node")
 _FIRST: tuple[Pass, ...] = (
@@ -74,7 +78,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     """Give the passes that make an expression cheap, with products in an order for any sizes unless told.
 
     >>> pipeline()[-1].name
-    'rows'
+    'together'
     """
     return (
         REROLL,
@@ -103,6 +107,12 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "rows",
             "products that are summed over a short last axis are laid out in long rows",
             rebuild=_laid_out if ordering is None else partial(rebuild_rows, ordering=ordering),
+        ),
+        Pass(
+            TOGETHER,
+            "functions of one value are made of one exponential: σ(x), σ(−x), σ′(x), softplus(x); Φ(x) and its density",
+            rebuild=rebuild_together,
+            alone=True,  # the rules before would make them of what they are written in
         ),
     )
 
@@ -223,7 +233,7 @@ def run(
         fresh = [
             rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
-        rules = [rule for rule in rules if rule.name not in stage.ends] + fresh
+        rules = [rule for rule in rules if not stage.alone and rule.name not in stage.ends] + fresh
         sparing = any(not rule.where_summed for rule in rules)
         if sparing and current != looked_at:
             looked_at, summed = current, _summed(current)

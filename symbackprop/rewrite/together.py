@@ -1,0 +1,117 @@
+"""Functions of one value side by side: what they are made of is computed once.
+
+The functions are kept whole by all passes before, whose rules know them; here those of one value that stand side by
+side are written in what they share: ``σ(x)``, ``σ(−x)``, ``σ′(x)``, ``softplus(x)`` in ``exp(−|x|)``, the normal
+distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from symbackprop.expr import Expr
+from symbackprop.graph import attributed
+from symbackprop.op import Op
+from symbackprop.ops import abs as abs_
+from symbackprop.ops import exp, log1p, log_ndtr, maximum, minimum, ndtr, negative, sigmoid, softplus, square, where
+from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, SIGMOID_ENTROPY, SIGMOID_SLOPE
+from symbackprop.rewrite.engine import Rewritten, rebuild
+
+
+class Parts(NamedTuple):
+    """What functions of one value x, or of −x, are made of: two things that are the same for both."""
+
+    first: Expr
+    second: Expr
+
+
+def _exponential(x: Expr) -> Parts:
+    e = exp(-abs_(x))
+    return Parts(e, 1 + e)
+
+
+def _normal(x: Expr) -> Parts:
+    return Parts(GAUSS(x), NORMAL_TAIL(abs_(x)))
+
+
+def _sigmoid(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
+    return maximum(parts.first, x <= 0 if mirrored else x >= 0) / parts.second
+
+
+def _softplus(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
+    log = log1p(parts.first)
+    return log - minimum(x, 0) if mirrored else maximum(x, 0) + log
+
+
+def _entropy(x: Expr, parts: Parts, **_: bool) -> Expr:
+    return log1p(parts.first) + minimum(abs_(x), 800) * (parts.first / parts.second)
+
+
+def _ndtr(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
+    tail = parts.first * parts.second
+    return where(x < 0 if mirrored else x > 0, 1 - tail, tail)
+
+
+def _log_ndtr(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
+    below = maximum(x, 0) if mirrored else minimum(x, 0)
+    inner = where(x > 0 if mirrored else x < 0, parts.second - 1, -(parts.first * parts.second))
+    return log1p(inner) - 0.5 * square(below)
+
+
+def _hazard(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
+    left = x > 0 if mirrored else x < 0
+    ratio = where(left, 1, parts.first) / where(left, parts.second, 1 - parts.first * parts.second)
+    return maximum(1 / math.sqrt(2 * math.pi) * ratio, x if mirrored else -x)
+
+
+_FUNCTIONS: Mapping[Op, tuple[Callable[[Expr], Parts], Callable[..., Expr]]] = {
+    sigmoid: (_exponential, _sigmoid),
+    SIGMOID_SLOPE: (_exponential, lambda _x, parts, **_: parts.first / square(parts.second)),
+    SIGMOID_ENTROPY: (_exponential, _entropy),
+    softplus: (_exponential, _softplus),
+    GAUSS: (_normal, lambda _x, parts, **_: parts.first),
+    ndtr: (_normal, _ndtr),
+    log_ndtr: (_normal, _log_ndtr),
+    NORMAL_HAZARD: (_normal, _hazard),
+}
+
+
+def _side_by_side(outputs: Sequence[Expr]) -> dict[int, int]:
+    """Give the functions that are made of what others are made of too, each with the number of x."""
+    nodes = outputs[0].graph.nodes
+    found: dict[tuple[object, int], list[int]] = defaultdict(list)
+    for number in outputs[0].graph.reachable([output.number for output in outputs]):
+        node = nodes[number]
+        if node.op in _FUNCTIONS and nodes[node.inputs[0]].dtype == node.dtype:
+            (x,) = node.inputs
+            found[_FUNCTIONS[node.op][0], nodes[x].inputs[0] if nodes[x].op is negative else x].append(number)
+    return {
+        number: x
+        for (_, x), numbers in found.items()
+        if len(numbers) > 1 and {nodes[number].op for number in numbers} != {sigmoid}  # two of which cost no more apart
+        for number in numbers
+    }
+
+
+def rebuild_together(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    """Copy expressions into another graph, with functions of one value written in what they share."""
+    found = _side_by_side(outputs) if outputs else {}
+    if not found:
+        return rebuild(outputs, target)
+    graph = outputs[0].graph
+    placed: dict[int, Expr] = {}
+    for number in graph.reachable([output.number for output in outputs]):
+        node = graph.nodes[number]
+        if number in found:
+            made_of, function = _FUNCTIONS[node.op]
+            x = placed[found[number]]
+            with attributed(node.origin):
+                placed[number] = function(x, made_of(x), mirrored=found[number] != node.inputs[0])
+            if node.label:
+                target.set_label(placed[number].number, node.label)
+        else:
+            placed[number] = Expr(target, target.add(node.copied(tuple(placed[x].number for x in node.inputs))))
+    return [placed[output.number] for output in outputs]

@@ -1,0 +1,59 @@
+"""Functions of one value side by side are made of one exponential: the same values, at extremes too, and less work."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import symbackprop as sb
+from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, SIGMOID_ENTROPY, SIGMOID_SLOPE
+
+LOGISTIC = [sb.sigmoid, sb.softplus, SIGMOID_SLOPE, SIGMOID_ENTROPY]
+NORMAL = [sb.ndtr, sb.log_ndtr, GAUSS, NORMAL_HAZARD]
+PAIRS = [
+    pair
+    for family in (LOGISTIC, NORMAL)
+    for pair in itertools.combinations_with_replacement([(op, sign) for op in family for sign in (1, -1)], 2)
+    if pair[0] != pair[1]
+]
+POINTS = np.array([
+    -np.inf, -1e200, -750, -740, -100, -38.2, -9, -1, -1e-9, -0.0, 0, 1e-300, 0.3, 5, 37, 720, 1e9, np.inf, np.nan,
+])  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in square")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " ".join(f"{op.name}{sign:+}" for op, sign in pair))
+def test_values_are_those_of_the_functions_apart(pair, dtype):
+    x = sb.symbol("x", "N", dtype)
+    outputs = [op(x if sign > 0 else -x) for op, sign in pair]
+    with np.errstate(over="ignore", under="ignore"):
+        at = POINTS.astype(dtype)
+        together, apart = sb.compile([x], outputs)(at), sb.compile([x], outputs, skip=["together"])(at)
+    for found, expected, (op, _) in zip(together, apart, pair, strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_max_ulp(found[:-1], expected[:-1], 8, dtype)
+        assert np.isnan(found[-1])
+        assert np.isnan(expected[-1]), op
+
+
+def test_logistic_regression_takes_one_exponential():
+    X, w, b, y = sb.symbols("X[N,D] w[D] b y[N]")
+    p = sb.sigmoid(X @ w + b)
+    loss = -sb.mean(y * sb.log(p) + (1 - y) * sb.log(1 - p))
+    step = sb.compile([X, w, b, y], {"loss": loss, "dw": sb.grad(loss, w)})
+    assert step.source.count("np.exp(") == step.source.count("np.log1p(") == 1
+    assert "σ(Xw + b)" in step.source, "formulas name the functions"
+
+
+def test_the_normal_distribution_and_its_density_take_one_exponential():
+    x, t = sb.symbols("x[N] t[N]")
+    loss = sb.sum(t * 0.5 * (1 + sb.erf(x / np.sqrt(2))))
+    body = sb.compile([x, t], [loss, sb.grad(loss, x)]).source.partition("def f(")[2]
+    assert body.count("gauss(") == body.count("normal_tail(") == 1
+
+
+def test_what_stands_alone_keeps_its_name():
+    x = sb.symbol("x", "N")
+    for output in (sb.sigmoid(x), sb.softplus(x), sb.ndtr(x)):
+        assert f"{output.op.name}(x)" in sb.compile([x], [output, sb.exp(x)]).source
