@@ -1,11 +1,14 @@
 """The benchmarks compute what they say: each row once, at small sizes. Nothing is timed here."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import symbackprop as sb
 from tests.benchmarks.calls import BY_HAND, CHECKS, calls, contenders
 from tests.benchmarks.calls import OURS as CALLED
+from tests.benchmarks.compile_time import FAMILIES
 from tests.benchmarks.hessians import FUNCTIONS, PROBLEMS, Problem, peak_ratio, structured
 from tests.benchmarks.products import ROWS, functions, operations
 from tests.benchmarks.speed import command, frameworks, limits, table
@@ -181,3 +184,26 @@ def test_speed_disagreements_are_seen():
 def test_spread_is_that_of_the_middle_half():
     assert spread([1.0] * 7) == 0
     assert spread([1.0, 2.0, 3.0, 4.0, 1000.0]) > 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
+def test_differentiating_and_compiling_takes_as_many_steps_as_there_are_nodes(family):
+    def steps(size):
+        """Count the calls of functions."""
+        calls = 0
+
+        def count(_frame, event, _function):
+            nonlocal calls
+            calls += event in {"call", "c_call"}
+
+        with sb.Graph() as graph:
+            inputs, value, wrt = family(size)
+            sys.setprofile(count)
+            try:
+                sb.compile(inputs, [value, *sb.grad(value, wrt)])
+            finally:
+                sys.setprofile(None)
+            return calls / len(graph)
+
+    steps(30)  # what is done once
+    assert steps(120) <= 1.15 * steps(30)
