@@ -15,14 +15,14 @@ import time
 import tracemalloc
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import symbackprop as sb
-from tests.benchmarks import peers
+from tests.benchmarks import namespaces, peers
 from tests.benchmarks.timing import in_turns
 
 Array = np.ndarray[Any, Any]
@@ -101,10 +101,7 @@ class Problem(NamedTuple):
         return self.structure.filled(values, *self.structure.parts(**values))
 
 
-FUNCTIONS = peers.Namespace(
-    exp=sb.exp, log=sb.log, sum=sb.sum, mean=sb.mean, tanh=sb.tanh, relu=sb.relu, eye=sb.eye, solve=sb.linalg.solve,
-    logdet=lambda K: sb.linalg.slogdet(K)[1],
-)  # fmt: skip
+FUNCTIONS = SimpleNamespace(**namespaces.OURS)
 
 
 # --- regression -----------------------------------------------------------------------------------------------

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import types
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from tests.benchmarks import namespaces
+
 if TYPE_CHECKING:
     from tests.benchmarks.hessians import Problem, Values
-
-Namespace = types.SimpleNamespace
 
 
 class Peer(NamedTuple):
@@ -37,11 +37,7 @@ def _jax(_: int) -> Maker:
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
-    jax.config.update("jax_enable_x64", True)
-    m = Namespace(
-        exp=jnp.exp, log=jnp.log, sum=jnp.sum, mean=jnp.mean, tanh=jnp.tanh, relu=jax.nn.relu, eye=jnp.eye,
-        solve=jnp.linalg.solve, logdet=lambda K: jnp.linalg.slogdet(K)[1],
-    )  # fmt: skip
+    m = SimpleNamespace(**namespaces.jax())
 
     def make(problem: Problem, values: Values) -> Iterator[tuple[str, Peer]]:
         rest = {name: jnp.asarray(value) for name, value in values.items()}
@@ -60,12 +56,7 @@ def _jax(_: int) -> Maker:
 def _torch(threads: int) -> Maker:
     import torch  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
-    torch.set_default_dtype(torch.float64)
-    m = Namespace(
-        exp=torch.exp, log=torch.log, sum=torch.sum, mean=torch.mean, tanh=torch.tanh, relu=torch.relu, eye=torch.eye,
-        solve=torch.linalg.solve, logdet=lambda K: torch.linalg.slogdet(K)[1],
-    )  # fmt: skip
+    m = SimpleNamespace(**namespaces.torch(threads))
 
     def make(problem: Problem, values: Values) -> Iterator[tuple[str, Peer]]:
         rest = {name: torch.tensor(value) for name, value in values.items()}
@@ -85,12 +76,8 @@ def _torch(threads: int) -> Maker:
 
 def _autograd(_: int) -> Maker:
     import autograd  # noqa: PLC0415
-    import autograd.numpy as anp  # noqa: PLC0415
 
-    m = Namespace(
-        exp=anp.exp, log=anp.log, sum=anp.sum, mean=anp.mean, tanh=anp.tanh, relu=lambda x: anp.maximum(x, 0.0),
-        eye=anp.eye, solve=anp.linalg.solve, logdet=lambda K: anp.linalg.slogdet(K)[1],
-    )  # fmt: skip
+    m = SimpleNamespace(**namespaces.autograd())
 
     def make(problem: Problem, values: Values) -> Iterator[tuple[str, Peer]]:
         rest = dict(values)
@@ -105,10 +92,7 @@ def _pytensor(_: int) -> Maker:
     import pytensor  # noqa: PLC0415
     import pytensor.tensor as pt  # noqa: PLC0415
 
-    m = Namespace(
-        exp=pt.exp, log=pt.log, sum=pt.sum, mean=pt.mean, tanh=pt.tanh, relu=lambda x: pt.maximum(x, 0.0), eye=pt.eye,
-        solve=pt.linalg.solve, logdet=lambda K: pt.linalg.slogdet(K)[1],
-    )  # fmt: skip
+    m = SimpleNamespace(**namespaces.pytensor())
 
     def make(problem: Problem, values: Values) -> Iterator[tuple[str, Peer]]:
         symbols = {name: pt.tensor(name, shape=value.shape, dtype="float64") for name, value in values.items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tests.benchmarks import hessians
+from tests.benchmarks import hessians, namespaces
 
 if TYPE_CHECKING:
     from tests.benchmarks.speed.rows import Row, Values
@@ -55,22 +55,17 @@ class Framework(NamedTuple):
 
 def _jax_functions() -> Any:
     import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
-
-    jax.config.update("jax_enable_x64", True)
 
     def of_all(xs: Sequence[Any]) -> tuple[int, ...]:
         return tuple(range(len(xs)))
 
     return SimpleNamespace(
-        exp=jnp.exp, log=jnp.log, log1p=jnp.log1p, sqrt=jnp.sqrt, sin=jnp.sin, cos=jnp.cos, tanh=jnp.tanh,
-        erf=jax.scipy.special.erf, relu=jax.nn.relu, sigmoid=jax.nn.sigmoid, softplus=jax.nn.softplus, sum=jnp.sum,
-        mean=jnp.mean, log_softmax=jax.nn.log_softmax, logsumexp=jax.scipy.special.logsumexp, eye=jnp.eye,
-        einsum=jnp.einsum, shape=jnp.shape,
+        **namespaces.jax(),
         value_and_grad=lambda f, xs: jax.value_and_grad(f, of_all(xs))(*xs),
-        grad=lambda f, xs: jax.grad(f, of_all(xs))(*xs), hessian=lambda f, x: jax.hessian(f)(x),
+        grad=lambda f, xs: jax.grad(f, of_all(xs))(*xs),
+        hessian=lambda f, x: jax.hessian(f)(x),
         hvp=lambda f, xs, vs: jax.jvp(jax.grad(f, of_all(xs)), xs, vs)[1],
-    )  # fmt: skip
+    )
 
 
 def _jax(_: int) -> Build:
@@ -135,34 +130,6 @@ def _jax_scan(_: int) -> Build:
 # --- PyTorch --------------------------------------------------------------------------------------------------------
 
 
-def _torch_functions(threads: int) -> dict[str, Any]:
-    import torch  # noqa: PLC0415
-
-    torch.set_num_threads(threads)
-    torch.set_default_dtype(torch.float64)
-    names = [
-        "exp",
-        "log",
-        "log1p",
-        "sqrt",
-        "sin",
-        "cos",
-        "tanh",
-        "erf",
-        "relu",
-        "sigmoid",
-        "sum",
-        "mean",
-        "eye",
-        "einsum",
-    ]
-    return {name: getattr(torch, name) for name in [*names, "logsumexp"]} | {
-        "softplus": torch.nn.functional.softplus,
-        "log_softmax": lambda z: torch.log_softmax(z, -1),
-        "shape": lambda x: x.shape,
-    }
-
-
 def _torch_eager(threads: int) -> Build:
     """Take gradients by `torch.autograd.grad`, and twice where a second derivative is wanted."""
     import torch  # noqa: PLC0415
@@ -179,7 +146,7 @@ def _torch_eager(threads: int) -> Build:
         return torch.autograd.grad(slopes, leaves, vs, materialize_grads=True)
 
     m = SimpleNamespace(
-        **_torch_functions(threads), value_and_grad=value_and_grad, grad=lambda f, xs: value_and_grad(f, xs)[1],
+        **namespaces.torch(threads), value_and_grad=value_and_grad, grad=lambda f, xs: value_and_grad(f, xs)[1],
         hessian=lambda f, x: torch.func.hessian(f)(x), hvp=hvp,
     )  # fmt: skip
 
@@ -198,7 +165,7 @@ def _torch_compile(threads: int) -> Build:
         return tuple(range(len(xs)))
 
     m = SimpleNamespace(
-        **_torch_functions(threads),
+        **namespaces.torch(threads),
         value_and_grad=lambda f, xs: torch.func.grad_and_value(f, of_all(xs))(*xs)[::-1],
         grad=lambda f, xs: torch.func.grad(f, of_all(xs))(*xs), hessian=lambda f, x: torch.func.hessian(f)(x),
         hvp=lambda f, xs, vs: torch.func.jvp(torch.func.grad(f, of_all(xs)), tuple(xs), tuple(vs))[1],
@@ -216,7 +183,7 @@ def _torch_compile(threads: int) -> Build:
 def _torch_lstm(threads: int) -> Build:
     import torch  # noqa: PLC0415
 
-    _torch_functions(threads)
+    namespaces.torch(threads)
 
     def build(_: Row, values: Values) -> Peer:
         size = values["h"].shape[1]
@@ -246,20 +213,16 @@ def _torch_lstm(threads: int) -> Build:
 
 def _autograd(_: int) -> Build:
     import autograd  # noqa: PLC0415
-    import autograd.numpy as anp  # noqa: PLC0415
-    from autograd.scipy.special import erf, expit, logsumexp  # noqa: PLC0415
 
     def grad(f: Callable[..., Any], xs: Sequence[Any]) -> Any:
         return autograd.grad(lambda xs: f(*xs))(tuple(xs))
 
     def hvp(f: Callable[..., Any], xs: Sequence[Any], vs: Sequence[Any]) -> Any:
-        return grad(lambda *xs: sum(anp.sum(g * v) for g, v in zip(grad(f, xs), vs, strict=True)), xs)
+        return grad(lambda *xs: sum(functions["sum"](g * v) for g, v in zip(grad(f, xs), vs, strict=True)), xs)
 
+    functions = namespaces.autograd()
     m = SimpleNamespace(
-        exp=anp.exp, log=anp.log, log1p=anp.log1p, sqrt=anp.sqrt, sin=anp.sin, cos=anp.cos, tanh=anp.tanh, erf=erf,
-        relu=lambda x: anp.maximum(x, 0), sigmoid=expit, softplus=lambda x: anp.logaddexp(0, x), sum=anp.sum,
-        mean=anp.mean, log_softmax=lambda z: z - logsumexp(z, axis=-1, keepdims=True), logsumexp=logsumexp, eye=anp.eye,
-        einsum=anp.einsum, shape=anp.shape, grad=grad, hvp=hvp, hessian=lambda f, x: autograd.hessian(f)(x),
+        **functions, grad=grad, hvp=hvp, hessian=lambda f, x: autograd.hessian(f)(x),
         value_and_grad=lambda f, xs: autograd.value_and_grad(lambda xs: f(*xs))(tuple(xs)),
     )  # fmt: skip
     return lambda row, values: Peer(lambda: row.outputs(m, values))
@@ -286,10 +249,7 @@ def _pytensor(_: int) -> Build:
         return rows.reshape(x.type.shape * 2)
 
     m = SimpleNamespace(
-        exp=pt.exp, log=pt.log, log1p=pt.log1p, sqrt=pt.sqrt, sin=pt.sin, cos=pt.cos, tanh=pt.tanh, erf=pt.erf,
-        relu=lambda x: pt.maximum(x, 0), sigmoid=pt.sigmoid, softplus=pt.softplus, sum=pt.sum, mean=pt.mean,
-        log_softmax=lambda z: pt.special.log_softmax(z, axis=-1), logsumexp=pt.logsumexp, eye=pt.eye, einsum=pt.einsum,
-        shape=lambda x: x.type.shape, value_and_grad=value_and_grad, hvp=hvp, hessian=hessian,
+        **namespaces.pytensor(), value_and_grad=value_and_grad, hvp=hvp, hessian=hessian,
         grad=lambda f, xs: pytensor.grad(f(*xs), list(xs)),
     )  # fmt: skip
 

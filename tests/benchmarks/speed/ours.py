@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import symbackprop as sb
+from tests.benchmarks.namespaces import OURS
 
 if TYPE_CHECKING:
     from tests.benchmarks.speed.rows import Row, Sizes
@@ -18,11 +19,8 @@ def _value_and_grad(f: Callable[..., sb.Expr], xs: Sequence[sb.Expr]) -> tuple[s
 
 
 FUNCTIONS = SimpleNamespace(
-    exp=sb.exp, log=sb.log, log1p=sb.log1p, sqrt=sb.sqrt, sin=sb.sin, cos=sb.cos, tanh=sb.tanh, erf=sb.erf,
-    relu=sb.relu, sigmoid=sb.sigmoid, softplus=sb.softplus, sum=sb.sum, mean=sb.mean, log_softmax=sb.log_softmax,
-    logsumexp=sb.logsumexp, eye=sb.eye, einsum=sb.einsum, shape=lambda x: x.shape,
-    value_and_grad=_value_and_grad, grad=lambda f, xs: sb.grad(f(*xs), xs), hessian=lambda f, x: sb.hessian(f(x), x),
-    hvp=lambda f, xs, vs: sb.hvp(f(*xs), xs, vs),
+    **OURS, value_and_grad=_value_and_grad, grad=lambda f, xs: sb.grad(f(*xs), xs),
+    hessian=lambda f, x: sb.hessian(f(x), x), hvp=lambda f, xs, vs: sb.hvp(f(*xs), xs, vs),
 )  # fmt: skip
 
 
