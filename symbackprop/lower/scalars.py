@@ -7,7 +7,7 @@ the values are NumPy's. Only float64 is Python's arithmetic: single precision st
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -223,33 +223,41 @@ class _Scalars:
         return bool(names) and names <= self.floats
 
     def _use_names_again(self, kept: Collection[str]) -> None:
-        """Give floats that are used no more back to Python, which makes new ones of them, by taking their names."""
-        last = {
-            ref.name: at
-            for at, statement in enumerate(self.statements)
-            for term in terms_of(statement)
-            for ref in refs_in(term)
-        }
+        """Give floats that are used no more back to Python, which makes new ones of them, by taking their names.
+
+        What is the last to use several is computed as soon as it can be.
+        """
         own = {each.target for each in self.statements if isinstance(each, Assign) and _UNNAMED.fullmatch(each.target)}
         blocks = [each for each in self.statements if isinstance(each, Blocked)]
-        own &= self.floats - {*kept} - {ref.name for each in blocks for term in terms_of(each) for ref in refs_in(term)}
+        own &= self.floats - {*kept} - {ref.name for each in blocks for ref in _refs(each)}
         if len(own) <= _SPARE:
             return
-        dying: dict[int, list[str]] = {}
-        for name in own & last.keys():
-            dying.setdefault(last[name], []).append(name)
+        self._hasten(own)
+        dying = _last_used(self.statements, own)
         names: dict[str, str] = {}
         free: list[str] = []
         for at, statement in enumerate(self.statements):
             if isinstance(statement, Blocked):
                 continue
             value = _renamed(statement.value, names)
-            free += [names[name] for name in sorted(dying.get(at, ()))]
+            free += [names[name] for name in dying.get(at, ())]
             if isinstance(statement, Assign) and statement.target in own:
                 names[statement.target] = free.pop() if free else statement.target
                 self.statements[at] = Assign(names[statement.target], value)
             else:
                 self.statements[at] = statement._replace(value=value)
+
+    def _hasten(self, own: Collection[str]) -> None:
+        dying = _last_used(self.statements, own)
+        place: dict[str, int] = {}
+        keys: list[int] = []
+        for at, statement in enumerate(self.statements):
+            names = {ref.name for ref in _refs(statement)}
+            hasty = isinstance(statement, Assign) and names <= self.floats and len(dying.get(at, ())) > 1
+            keys.append(max(place.get(name, 0) for name in names) if hasty else at)
+            if isinstance(statement, Assign):
+                place[statement.target] = keys[-1]
+        self.statements = [self.statements[at] for at in sorted(range(len(keys)), key=lambda at: (keys[at], at))]
 
     def _to_numpy(self, term: Term) -> Term:
         return Call(_NUMPY[term.dtype], {}, (term,), (), term.dtype)
@@ -263,6 +271,20 @@ class _Scalars:
     def _returned(self, output: Output) -> Output:
         value = self._array(output.value, inside=False)
         return output._replace(value=value, copy=output.copy and _unconverted(value) is value)
+
+
+def _refs(statement: Statement) -> Iterator[Ref]:
+    return (ref for term in terms_of(statement) for ref in refs_in(term))
+
+
+def _last_used(statements: Sequence[Statement], own: Collection[str]) -> dict[int, list[str]]:
+    """Give for statements the names that they are the last to use."""
+    last = {ref.name: at for at, statement in enumerate(statements) for ref in _refs(statement)}
+    found: dict[int, list[str]] = {}
+    for name, at in last.items():
+        if name in own:
+            found.setdefault(at, []).append(name)
+    return found
 
 
 def _renamed(term: Term, names: Mapping[str, str]) -> Term:

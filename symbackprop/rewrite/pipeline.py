@@ -17,6 +17,7 @@ from symbackprop.rewrite.algebra import algebra, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
+from symbackprop.rewrite.factors import rebuild_shared
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.joined import rebuild_joined
@@ -103,6 +104,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
             lambda: (*gather(), *LIMITS),
         ),
+        Pass("factors", "products of scalars share factors of two", rebuild=rebuild_shared),
         Pass(
             "rows",
             "products that are summed over a short last axis are laid out in long rows",
