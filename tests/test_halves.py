@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop.ops import matmul
 from symbackprop.rewrite.halves import halves
 from symbackprop.rewrite.order import contracted
 
@@ -64,3 +65,19 @@ def test_halves_are_found_and_computed_once(spelled, out, size, rest):
 @pytest.mark.parametrize(("spelled", "out"), NONE)
 def test_what_is_no_product_with_itself_is_left(spelled, out):
     assert halves(terms_of(spelled), out) is None
+
+
+def test_a_half_that_is_there_is_used_again():
+    """The logits' slope M of a network is needed in MᵀDM, and Mᵀp is a product with it, no second chain."""
+    layers, x, y = 6, *sb.symbols("x[H] y[H]")
+    weights = [sb.symbol(f"W{at}", ("H", "H")) for at in range(layers)]
+    z = weights[0] @ x
+    for W in weights[1:]:
+        z = W @ sb.relu(z)
+    f = sb.compile([x, y, *weights], sb.hessian(sb.logsumexp(z) - sb.sum(y * z), weights[0]))
+    products = sum(call.op is matmul for call in f.program.calls())
+    assert products == layers + (layers - 2) + 2  # forward, the chain of M, MᵀDM and Mᵀp
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(5,) * each.ndim) for each in f.inputs]
+    plain = sb.compile(f.inputs, sb.hessian(sb.logsumexp(z) - sb.sum(y * z), weights[0]), skip=["tensor"])
+    np.testing.assert_allclose(f(*values), plain(*values), rtol=1e-10, atol=1e-12)

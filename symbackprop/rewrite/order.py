@@ -13,6 +13,7 @@ from functools import reduce
 from math import prod
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
+from symbackprop.graph import Graph
 from symbackprop.op import apply
 from symbackprop.ops import diagonal, divide, expand_dims, matmul, multiply, reshape, sqrt, squeeze
 from symbackprop.ops import sum as sum_
@@ -360,9 +362,9 @@ def contracted(
     groups = components(terms)
     if max(map(len, groups)) > 1 and sum(any(labels for labels, _ in group) for group in groups) > 1:
         return contracted([_alone(group, out, sizes) for group in groups], out, sizes, divisor=divisor)
-    squared = _squared(terms, out, size, sizes)
-    if squared is not None:
-        return contracted(squared, out, sizes, divisor=divisor)
+    better = _with_half(terms, out, size) or _squared(terms, out, size, sizes)
+    if better is not None:
+        return contracted(better, out, sizes, divisor=divisor)
     parts = [_prepared(labels, expr, at, dtype) for at, (labels, expr) in enumerate(terms)]
     return _Contraction(parts, out, extents, size).result(divisor)
 
@@ -393,18 +395,53 @@ def _squared(
     kept = list(dict.fromkeys(kept))
     first, second = "".join(kept), "".join(found.names[label] for label in kept)
     whole = [first, second, *(labels for labels, _ in found.rest)]
-    flops = [
-        work([Factor(each) for each in labels], plan([*map(frozenset, labels)], frozenset(result), size), size)
-        for labels, result in [
-            ([labels for labels, _ in terms], out),
-            ([labels for labels, _ in found.half], first),
-            (whole, out),
-        ]
-    ]
-    if flops[1] + flops[2] > flops[0]:
+    of_half = _least([labels for labels, _ in found.half], first, size)
+    if of_half + _least(whole, out, size) > _least([labels for labels, _ in terms], out, size):
         return None
     half = contracted(found.half, first, sizes)
+    if half.graph.scratch:
+        made = _Half(tuple((labels, expr.number) for labels, expr in found.half), first, half.number)
+        _HALVES.setdefault(half.graph, []).append(made)
     return [(first, half), (second, half), *found.rest]
+
+
+def _least(labels: Sequence[str], out: str, size: Mapping[str, int]) -> int:
+    """Count the operations of a product in the cheapest order."""
+    return work([Factor(each) for each in labels], plan([*map(frozenset, labels)], frozenset(out), size), size)
+
+
+class _Half(NamedTuple):
+    """The half of a product that was computed: labels and numbers of its factors, its own labels, and its number."""
+
+    factors: tuple[tuple[str, int], ...]
+    labels: str
+    number: int
+
+
+_HALVES: WeakKeyDictionary[Graph, list[_Half]] = WeakKeyDictionary()  # of graphs in which no number is dropped
+_LATEST = 4  # halves that are looked at again
+
+
+def _with_half(terms: Sequence[tuple[str, Expr]], out: str, size: Mapping[str, int]) -> list[tuple[str, Expr]] | None:
+    """Put a half that is there in place of its factors, where that takes fewer operations."""
+    graph = terms[0][1].graph
+    for half in _HALVES.get(graph, ())[: -_LATEST - 1 : -1]:
+        places = {expr.number: at for at, (_, expr) in enumerate(terms)}
+        if len(places) < len(terms) or not places.keys() > {number for _, number in half.factors}:
+            continue
+        names: dict[str, str] = {}
+        taken = [(labels, terms[places[number]][0]) for labels, number in half.factors]
+        same = all(names.setdefault(x, y) == y for pair in taken for x, y in zip(*pair, strict=True))
+        gone = {places[number] for _, number in half.factors}
+        rest = [term for at, term in enumerate(terms) if at not in gone]
+        outside = {*out, *"".join(labels for labels, _ in rest)}
+        inner = {name for label, name in names.items() if label not in half.labels}
+        if not same or len({*names.values()}) < len(names) or inner & outside:
+            continue
+        found = [("".join(names[label] for label in half.labels), Expr(graph, half.number)), *rest]
+        if _least([labels for labels, _ in found], out, size) < _least([labels for labels, _ in terms], out, size):
+            return found
+    return None
 
 
 class _Contraction:
