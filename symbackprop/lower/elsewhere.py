@@ -80,7 +80,8 @@ class _LibraryArguments(Arguments):
         library = self._library(args)
         place: dict[str, Any] = {}
         if self.backend.passed:
-            place["device"] = next(arg for arg in args if hasattr(arg, "__array_namespace__")).device
+            first = next(arg for arg in args if hasattr(arg, "__array_namespace__"))
+            place["device"] = getattr(first, "device", None)  # JAX's tracers do not know it
         return [self._of_library(position, arg, library, place) for position, arg in enumerate(args)]
 
     def _library(self, args: Sequence[Any]) -> Any:

@@ -338,6 +338,11 @@ def _check_backend(backend: Backend, inputs: Sequence[Expr], updates: Mapping[Ex
             f"compile: the arrays of backend {backend.name!r} cannot be written to, so {names} cannot be updated in "
             "place: give the new values among the outputs and return them"
         )
+    for symbol in inputs if backend is not NUMPY else ():
+        if symbol.dtype.name not in backend.dtypes:
+            raise BackendError(
+                f"compile: backend {backend.name!r} lacks dtype {symbol.dtype}, which symbol {symbol.describe()} has"
+            )
     if structured and backend is not NUMPY:
         raise BackendError(f"compile: structured outputs are NumPy's alone, not of backend {backend.name!r}")
     if backend.passed and not inputs:

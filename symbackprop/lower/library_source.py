@@ -9,7 +9,7 @@ from symbackprop.errors import BackendError
 from symbackprop.lower.backends import Backend
 from symbackprop.lower.numpy_source import SIGNS, checks, definition, docstring, returned
 from symbackprop.lower.program import Accumulate, Assign, Blocked, Program, Ref, Store, Term
-from symbackprop.lower.translation import Writer
+from symbackprop.lower.translation import Writer, device_text
 from symbackprop.op import ATOM
 from symbackprop.spelling import Spelled
 
@@ -66,7 +66,8 @@ class _Source:
             yield f"{self.backend.module} = {inputs[0].name}.__array_namespace__()"
         if self.backend.device and re.search(r"\bdevice=device\b", code):
             arrays = [each for each in inputs if each.shape] or inputs
-            yield f"device = {arrays[0].name}.device" if arrays else "device = None"
+            place = device_text if self.backend.passed else "{}.device".format
+            yield f"device = {place(arrays[0].name)}" if arrays else "device = None"
 
     def statements(self) -> Iterator[str]:
         """Write what is done, in order."""

@@ -161,7 +161,7 @@ def checks(program: Program, *, numbers: bool) -> Iterator[str]:
             compared.append((f"{array}.shape", shape_text(parameter.shape)))
         known.update(new)
     if compared:
-        numbers = all(not each.shape and each.dtype == np.float64 for each in program.inputs)
+        numbers = numbers and all(not each.shape and each.dtype == np.float64 for each in program.inputs)
         yield from _numbers([each.name for each in program.inputs]) if numbers else _compared(compared)
         shapes = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
         yield from _raised(f"the shapes must be {shapes}")

@@ -62,6 +62,11 @@ def reserved(backend: Backend) -> frozenset[str]:
     return HELPERS | frozenset({backend.module, "device", *backend.functions, *roots})
 
 
+def device_text(array: str) -> str:
+    """Write where an array of any library lives; JAX's tracers do not know it."""
+    return f'getattr({array}, "device", None)'
+
+
 class UntranslatableError(Exception):
     """The library has nothing for a part of the source."""
 
@@ -114,10 +119,12 @@ class _Translator(ast.NodeTransformer):
     Args:
         backend: the library.
         dtype: the dtype of the template's value; None for a definition.
+        ranks: how many axes the operands of the template have.
     """
 
-    def __init__(self, backend: Backend, dtype: str | None) -> None:
+    def __init__(self, backend: Backend, dtype: str | None, ranks: tuple[int, ...] = ()) -> None:
         self.backend = backend
+        self.ranks = ranks
         self.dtype = dtype
 
     # --- calls ------------------------------------------------------------------------------------------------
@@ -176,7 +183,7 @@ class _Translator(ast.NodeTransformer):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if isinstance(node.func, ast.Attribute):
             if node.func.attr not in _PYTHON_METHODS:
-                raise UntranslatableError(f"the method {node.func.attr}")
+                raise UntranslatableError(f"method {node.func.attr}")
             node.func.value = self.visited(node.func.value)
         elif isinstance(node.func, ast.Name):
             node.func = self.visited(node.func)
@@ -192,9 +199,11 @@ class _Translator(ast.NodeTransformer):
         name = _numpy_name(node)
         if name is None:
             if node.attr not in _ATTRIBUTES:
-                raise UntranslatableError(f"the attribute {node.attr}")
+                raise UntranslatableError(f"attribute {node.attr}")
             self.generic_visit(node)
-            return node
+            return (
+                _parsed(device_text(ast.unparse(node.value))) if node.attr == "device" and self.backend.passed else node
+            )
         if name in _DTYPES:
             return _parsed(_dtype_text(self.backend, name))
         if name not in _VALUES:
@@ -211,10 +220,10 @@ class _Translator(ast.NodeTransformer):
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             return ast.Tuple([_slice_call(part) for part in parts], ast.Load())
         self.generic_visit(node)
-        if self.backend.strict and self.dtype is not None:
+        if self.backend.strict and self.dtype is not None and isinstance(node.value, ast.Name):
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            whole = any(isinstance(part, ast.Constant) and part.value is ... for part in parts)
-            if not whole and any(isinstance(part, ast.Slice) or _is_none(part) for part in parts):
+            mark = _MARK.fullmatch(node.value.id)
+            if mark and sum(not _is_none(part) for part in parts) < self.ranks[int(mark[1])]:
                 node.slice = ast.Tuple([*parts, ast.Constant(...)], ast.Load())
         return node
 
@@ -323,11 +332,11 @@ def _marked(form: Form, count: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _translated(form: Form, backend: Backend, dtype: str) -> Form:
+def _translated(form: Form, backend: Backend, dtype: str, ranks: tuple[int, ...] = ()) -> Form:
     """Give a marked template in a library's names, with what its operands need now."""
     before = _parsed(form.template)
     kept = ast.dump(before)
-    after = _Translator(backend, dtype).visited(before)
+    after = _Translator(backend, dtype, ranks).visited(before)
     if ast.dump(after) == kept:
         return form
     needs: dict[int, int] = {}
@@ -415,7 +424,7 @@ class Writer:
         return sorted([*self.backend.imports, *own])
 
     def _lacking(self, op: Op, error: UntranslatableError, written: str) -> BackendError:
-        return BackendError(f"compile: backend {self.backend.name!r} has no {error}, which {op.name} needs: {written}")
+        return BackendError(f"compile: backend {self.backend.name!r} lacks {error}, which {op.name} needs: {written}")
 
     # --- operations -------------------------------------------------------------------------------------------
 
@@ -434,7 +443,8 @@ class Writer:
             else:
                 arrays[place] = self._cast(operand, _target(op, dtype, operands, weak, place))
         template = _MARK.sub(lambda mark: numbers.get(int(mark[1]), mark[0]), _marked(form, len(operands)))
-        form = _translated(form._replace(template=template), self.backend, _dtype_text(self.backend, dtype.name))
+        ranks = tuple(len(operand.shape) for operand in operands)
+        form = _translated(form._replace(template=template), self.backend, _dtype_text(self.backend, dtype.name), ranks)
         filled = {
             place: f"({text})" if precedence < form.need(place) else text
             for place, (text, precedence) in arrays.items()

@@ -23,7 +23,7 @@ from symbackprop import dims
 from symbackprop.dims import Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import ATOM, MULTIPLY, POWER, Case, Dtype, Form, Notation, Op, Params, apply
+from symbackprop.op import ATOM, LOWEST, MULTIPLY, POWER, Case, Dtype, Form, Notation, Op, Params, apply
 from symbackprop.ops.contract import DIAG, matmul
 from symbackprop.ops.elementwise import abs as abs_
 from symbackprop.ops.elementwise import equal, real, where
@@ -127,6 +127,12 @@ def _matrix_vjp(g: Expr, y: Expr, a: Expr, b: Expr) -> Expr:
     return -matmul(side, matrix_transpose(y))
 
 
+def _solve_portable(_params: Params, shapes: tuple[Shape, ...]) -> Form:
+    """Write a matrix of right sides with a leading axis where a library could take it for a stack of vectors."""
+    alike = len(shapes[1]) > 1 and len(shapes[1]) == len(shapes[0]) - 1
+    return Form("np.linalg.solve($0, $1[None])" if alike else "np.linalg.solve($0, $1)", ATOM, (LOWEST, ATOM * alike))
+
+
 solve: Op = Op(
     name="solve",
     doc="""Solve the system ``A x = b``: give ``A⁻¹ b`` without computing the inverse.
@@ -145,6 +151,7 @@ A⁻ᵀc
     dtype=_factored,
     vjps=(_matrix_vjp, _right_side_vjp),
     numpy=Form("np.linalg.solve($0, $1)"),
+    portable=_solve_portable,
     text=Form("$0⁻¹$1", MULTIPLY, (ATOM, MULTIPLY)),
     latex=Form("{$0}^{-1} $1", MULTIPLY, (ATOM, MULTIPLY)),
     cost=lambda xs, y, _params: dims.product(xs[0]) * xs[0][-1] * 2 // 3 + dims.product(y) * xs[0][-1] * 2,
@@ -152,7 +159,7 @@ A⁻ᵀc
         Case(shapes)
         for shapes in [
             ((2, 2), (2,)), ((3, 3), (3, 2)), ((4, 2, 2), (2,)), ((4, 2, 2), (2, 3)), ((2, 2), (4, 2, 3)),
-            ((4, 2, 2), (4, 2, 1)),
+            ((4, 2, 2), (4, 2, 1)), ((2, 2, 2), (2, 2)),
         ]
     ),
 )  # fmt: skip

@@ -326,6 +326,7 @@ OTHERS = Op(
     dtype=kept_dtype,
     vjps=(_others_vjp,),
     numpy=_others_form,
+    portable=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
     text=lambda params, shapes: Form(f"product_of_others($0, axis={params['axis'] + len(shapes[0])})"),
     latex=lambda params, shapes: Form(rf"\operatorname{{others}}_{{{params['axis'] + len(shapes[0])}}}\left($0\right)"),
     helper=_OTHERS,
