@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 from weakref import ref
@@ -37,6 +38,7 @@ _NUMPY_NAMES = {
 }
 
 
+@cache
 def _ops() -> ModuleType:
     from symbackprop import ops  # noqa: PLC0415  (the one place where the loop is cut)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, lru_cache, partial, wraps
 from itertools import product
@@ -353,7 +353,6 @@ def _key(node: Node) -> tuple[object, ...]:
     return node.key
 
 
-@dataclass(slots=True)
 class Task:
     """What is applied to the nodes that are made in a graph.
 
@@ -365,11 +364,11 @@ class Task:
         left: how often rules may be applied still.
     """
 
-    rules: RuleSet
-    fresh: RuleSet
-    summed: Container[int]
-    fired: Counter[str] = field(default_factory=Counter)
-    left: int = _BUDGET
+    def __init__(self, rules: RuleSet, fresh: RuleSet, summed: Container[int]) -> None:
+        """Take the rules, none of which has been applied."""
+        self.rules, self.fresh, self.summed = rules, fresh, summed
+        self.fired: Counter[str] = Counter()
+        self.left = _BUDGET
 
     def fitting(self, node: Node, nodes: Mapping[int, Node], rules: RuleSet, *, summed: bool) -> Sequence[Rule]:
         """Give the rules that may fit a node."""
