@@ -19,7 +19,6 @@ import pytest
 import symbackprop as sb
 from symbackprop import train
 from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError
-from symbackprop.lower.arguments import Arguments
 from symbackprop.rewrite.pipeline import PIPELINE
 from tests.random_graphs import random_expression, random_loss
 
@@ -189,10 +188,31 @@ def test_arrays_whose_dtype_is_another_object_are_taken():
 def test_right_arguments_are_not_looked_at_twice(monkeypatch):
     X, k, s, w = sb.symbols("X[N,D] k[N] s w[D]")
     g, n = sb.symbol("g", "N", "float32"), sb.symbol("n", (), "int64")
-    monkeypatch.setattr(Arguments, "converted", None)  # before it is bound
-    f = sb.compile([X, k, s, w, g, n], (X @ w + k) * s + g + n, updates={w: w + 1}, sizes={"N": 2, "D": 3})
+    f = sb.compile([X, k, s, w, g, n], (X @ w + k) * s + g + n, updates={w: w + 1})
     arrays = [np.ones((2, 3)), np.ones(2), 0.5, np.ones(3), np.ones(2, "float32"), np.int64(1)]
     np.testing.assert_array_equal(f(*arrays), [4.0, 4.0])
+    monkeypatch.setitem(f.__call__.__globals__, "converted", None)
+    np.testing.assert_array_equal(f(*arrays), [5.5, 5.5])
+
+
+def test_products_of_small_matrices_are_called_as_methods():
+    X, w, v, T, k = (*sb.symbols("X[N,D] w[D] v[N] T[N,D,D]"), sb.symbol("k", "N", "int64"))
+    outputs = [X @ w, X.T @ (v + X @ w), v @ sb.exp(v), T @ w, k @ k]
+    f = sb.compile([X, w, v, T, k], outputs)
+    written = f.source
+    assert ".dot(" not in written
+    for n in (3, 40_000):
+        rng = np.random.default_rng(n)
+        arrays = [rng.normal(size=size) for size in ((n, 2), 2, n, (n, 2, 2))] + [rng.integers(9, size=n)]
+        expected = [sb.evaluate(output, dict(zip((X, w, v, T, k), arrays, strict=True))) for output in outputs]
+        assert_same(sb.compile([X, w, v, T, k], outputs)(*arrays), expected, rtol=1e-11)
+        assert_same(f(*arrays), expected, rtol=1e-11)  # which was written for small ones
+    assert "X.dot(w)" in f.source
+    assert "T @ w" in f.source
+    assert "k @ k" in f.source
+    large = sb.compile([X, w, v, T, k], outputs)
+    large(*arrays)
+    assert ".dot(" not in large.source
 
 
 def test_a_function_tells_its_parameters():
@@ -652,8 +672,9 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "copy", "count_nonzero", "exp", "float64", "isinf", "max", "maximum", "minimum", "shifted",
-    "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "tanh", "tanh_slope", "where", "zeros_like",
+    "ValueError", "abs", "copy", "count_nonzero", "dot", "exp", "float64", "isinf", "max", "maximum", "minimum",
+    "shifted", "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "tanh", "tanh_slope", "where",
+    "zeros_like",
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ _RESERVED = _TAKEN | _BUILTINS
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
 _BLOCKS = "blocks"  # what is left out by this name
+_SMALL = 2**16  # elements of the largest argument up to which single calls of NumPy count
 _GROWN = 4  # times as large as before: then it is looked at again whether to compute in blocks
 
 
@@ -56,8 +57,8 @@ class Function:
     the outputs were given; inputs are never written, except those with an update.
 
     Where the code depends on sizes that nobody has told, the first call tells them: if another order of products is
-    much better for the arrays at hand, or they are so large that blocks of them should stay in the cache, the code is
-    generated once more. It is right for all sizes all along.
+    much better for the arrays at hand, or they are so large that blocks of them should stay in the cache, or so small
+    that single calls of NumPy count, the code is written once more. It is right for all sizes all along.
 
     Attributes:
         name: the name of the generated function.
@@ -108,11 +109,12 @@ class Function:
         self._ordering = ordering if ordering.guessed else None
         self._learning = threading.Lock()
         self._learnt_for = -1  # elements of the largest argument
+        self._small = False
         program = self._load(request, structure)
         self._arguments = self._taking(program)
         checked = self._checked()
-        told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
-        self.__call__ = checked if told else self._first(checked)
+        self._told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
+        self.__call__ = self._first(checked) if inputs else checked
 
     def _load(self, request: Request, structure: Structure) -> Program:
         self.program = lower(request)
@@ -125,7 +127,7 @@ class Function:
         return Arguments(self.name, self.inputs, program.inputs)
 
     def _written(self) -> str:
-        return source(self.program)
+        return source(self.program, small=self._small)
 
     def _loaded(self) -> Callable[..., Any]:
         return loaded(self.name, self.source, self)
@@ -134,7 +136,7 @@ class Function:
         return self._arguments.checked(self._kernel, self.program, self._structure, *watched)
 
     def _first(self, checked: Callable[..., Any]) -> Callable[..., Any]:
-        """Give the function of a call that learns the sizes which were not told."""
+        """Give the function of a call that learns the sizes of the arrays."""
         arguments, learning = self._arguments, weakref.WeakMethod(self._learnt)  # a cycle would keep the graph
 
         def call(*args: Any, **named: Any) -> Any:
@@ -163,12 +165,17 @@ class Function:
                 request, structure = self._rewritten(Ordering(sizes))
                 self.sizes = sizes
             self._ordering, self._learnt_for = None, counts[largest]
-            blocked = None if request.extents is None else replace(request, extents=sizes)
+            blocked = None if request.extents is None or self._told else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
             if blocked is not None and (in_blocks or released(self.program, sizes)):
                 request = blocked
+            self._small = self._learnt_for <= _SMALL
             if request is not self._request:
                 self._load(request, structure)
+                checked = self._checked()
+            elif self._small and (text := self._written()) != self.source:
+                self.source = text
+                self._kernel = self._loaded()
                 checked = self._checked()
             if blocked is not None and not in_blocks:
                 watched = self._checked(largest, _GROWN * self._learnt_for, self._first(checked))

@@ -14,6 +14,7 @@ from symbackprop.dims import Dim, Shape
 from symbackprop.lower.lifetimes import released
 from symbackprop.lower.program import Accumulate, Assign, Blocked, Call, Nest, Output, Program, Ref, Simple, Store, Term
 from symbackprop.lower.scalars import with_python_floats
+from symbackprop.lower.small import for_small_arrays
 from symbackprop.op import ATOM, MULTIPLY, Form, Params
 from symbackprop.ops import add, divide, multiply, subtract
 from symbackprop.ops.index import SLICE, runs_text
@@ -57,8 +58,8 @@ def in_blocks_on_threads(block, rows, *arrays, threads=os.cpu_count() or 1):
 '''.strip()
 
 
-def source(program: Program) -> str:
-    """Write the program as a Python module that imports NumPy alone.
+def source(program: Program, *, small: bool = False) -> str:
+    """Write the program as a Python module that imports NumPy alone, for small arrays or for any.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -69,7 +70,7 @@ def source(program: Program) -> str:
     <BLANKLINE>
     """
     described = docstring(program, expression)
-    program = with_python_floats(program)
+    program = with_python_floats(for_small_arrays(program) if small else program)
     helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
     blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
     on_threads = any(statement.threads for statement in blocks)
@@ -172,11 +173,7 @@ def checks(program: Program, *, numbers: bool) -> Iterator[str]:
 
 def _compared(shapes: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Write the condition that one of the shapes is another than it must be."""
-    if len(shapes) == 1:
-        yield f"if {shapes[0][0]} != {shapes[0][1]}:"
-        return
-    found, wanted = (", ".join(column) for column in zip(*shapes, strict=True))
-    line = f"if ({found}) != ({wanted}):"
+    line = f"if {' or '.join(f'{found} != {wanted}' for found, wanted in shapes)}:"
     if len(line) <= _WIDTH:
         yield line
         return
