@@ -7,8 +7,11 @@ quotients and merged into sums (``a - b``, not ``a + -b``); division by a scalar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from string import ascii_lowercase
+
+import numpy as np
 
 from symbackprop import dims
 from symbackprop.expr import Expr
@@ -375,6 +378,72 @@ def algebra() -> tuple[Rule, ...]:
 def gather() -> tuple[Rule, ...]:
     """Give the rules that multiply scalars before they meet an array: what costs least."""
     return _gather()
+
+
+_MOST_FACTORS = 8  # of a power: the product is right to 4 units in the last place
+
+
+def _product_of_equals(x: Expr, count: int) -> Expr:
+    if count == 1:
+        return x
+    return x * _product_of_equals(x, count - 1) if count % 2 else square(_product_of_equals(x, count // 2))
+
+
+def _power_by_products(expr: Expr) -> Expr | None:
+    x, exponent = expr.inputs
+    c = scalar_of(exponent.node)
+    if c is None or not 0 < abs(c) <= _MOST_FACTORS or 2 * c != int(2 * c) or {expr.dtype.kind, x.dtype.kind} != {"f"}:
+        return None
+    whole, half = divmod(abs(c), 1)
+    found = sqrt(x) if half else _product_of_equals(x, int(whole))
+    if half and whole:
+        found = _product_of_equals(x, int(whole)) * found
+    return found if c > 0 else 1 / found
+
+
+def _times_power_of_two(expr: Expr) -> Expr | None:
+    x, divisor = expr.inputs
+    c = scalar_of(divisor.node)
+    if not c or {expr.dtype, divisor.dtype} != {x.dtype} or x.dtype.kind != "f" or x.op is CONSTANT:
+        return None
+    least = float(np.finfo(x.dtype).smallest_normal)
+    return (1 / c) * x if math.frexp(c)[0] in {0.5, -0.5} and least < abs(c) < 1 / least else None
+
+
+def _cheap() -> tuple[Rule, ...]:
+    x, y = symbol("x"), symbol("y")
+    mask = symbol("b", dtype=bool)
+    return (
+        Rule(
+            name="power_by_products",
+            equation="x^c = x ⋯ x, x^(c + ½) = x ⋯ x √x, x^(−c) = 1/x^c for whole c up to 8",
+            strength=REAL,
+            roots=(power,),
+            rewrite=_power_by_products,
+            examples=lambda: [power(symbol("x", "N"), c) for c in (3, 4, 7, -2, -5, 0.5, 1.5, -0.5, -2.5)],
+            fits=lambda ops: ops[1] is CONSTANT,
+        ),
+        Rule(
+            name="times_power_of_two",
+            equation="x/c = (1/c)·x where c is a power of 2",
+            strength=EXACT,
+            roots=(divide,),
+            rewrite=_times_power_of_two,
+            examples=lambda: [symbol("x", "N") / 4, symbol("x") / -0.125],
+            fits=lambda ops: ops[1] is CONSTANT,
+        ),
+        equation("one_choice", where(mask, x, 0) + where(mask, 0, y), where(mask, x, y), REAL),
+        equation("one_choice_less", where(mask, x, 0) - where(mask, 0, y), where(mask, x, -y), REAL),
+    )
+
+
+@stated
+def cheap() -> tuple[Rule, ...]:
+    """Give the rules of the last pass: the same values by cheaper operations, which no other rule is to look for.
+
+    A power takes as long as twenty products, a choice as a few.
+    """
+    return _cheap()
 
 
 @stated

@@ -13,7 +13,7 @@ from symbackprop.ops import divide, matmul, multiply, negative
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
-from symbackprop.rewrite.algebra import algebra, gather, outward
+from symbackprop.rewrite.algebra import algebra, cheap, gather, outward
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
@@ -112,7 +112,8 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         ),
         Pass(
             TOGETHER,
-            "functions of one value are made of one exponential: σ(x), σ(−x), σ′(x), softplus(x); Φ(x) and its density",
+            "functions of one value are made of one exponential, as σ(x) and softplus(x), and powers of products",
+            cheap,
             rebuild=rebuild_together,
             alone=True,  # the rules before would make them of what they are written in
         ),
