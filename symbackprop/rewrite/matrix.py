@@ -119,6 +119,14 @@ def _diagonal_of_diag(expr: Expr) -> Expr | None:
     return expr.inputs[0].inputs[0] if expr.inputs[0].op is DIAG else None
 
 
+def _diagonal_of_scaled(expr: Expr) -> Expr | None:
+    """Scale the diagonal instead of the matrix."""
+    for scalar, matrix in (expr.inputs[0].inputs, expr.inputs[0].inputs[::-1]):
+        if not scalar.shape and matrix.shape and matrix.dtype == expr.dtype:
+            return scalar * apply(expr.op, matrix, **expr.params)
+    return None
+
+
 def _log_of_size(expr: Expr) -> Expr | None:
     size = expr.inputs[0]
     if size.op is not abs_ or size.inputs[0].op is not det:
@@ -396,6 +404,14 @@ def _matrix() -> tuple[Rule, ...]:
             roots=(TRACE, DIAGONAL),
             below=(TRANSPOSE,),
             strength=EXACT,
+        ),
+        matrix_rule(
+            "diagonal_of_scaled",
+            "tr(sA) = s tr(A), diag(sA) = s diag(A) where s is a scalar",
+            _diagonal_of_scaled,
+            lambda: [trace(symbol("s") * _square()), diag_(2 * _square())],
+            roots=(TRACE, DIAGONAL),
+            below=(multiply,),
         ),
         matrix_rule(
             "log_of_size_of_det",
