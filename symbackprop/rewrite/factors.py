@@ -148,7 +148,7 @@ class _Plan:
                     made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
             else:
                 copied = node.copied(tuple(placed[operand].number for operand in node.inputs))
-                made = Expr(target, target.copy_in(copied, number, settled=False))
+                made = Expr(target, target.copy_as_it_is(copied))
             placed[number] = made
         return [placed[output.number] for output in outputs]
 
