@@ -40,6 +40,10 @@ class NotDifferentiableError(SymbackpropError, ValueError):
     """A gradient was asked for that does not exist: no path, no derivative, or not a scalar."""
 
 
+class MemoryLimitError(SymbackpropError, MemoryError):
+    """A function cannot be computed with so little memory."""
+
+
 class ArgumentError(SymbackpropError, TypeError):
     """A function was called with an argument missing, unknown, given twice, or of a wrong kind."""
 

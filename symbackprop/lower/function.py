@@ -16,13 +16,14 @@ from types import DynamicClassAttribute
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from symbackprop import dims
-from symbackprop.errors import BackendError, DtypeError, GraphError, ShapeError, did_you_mean
+from symbackprop.errors import ArgumentError, BackendError, DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
 from symbackprop.lower.lifetimes import released
 from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, source
 from symbackprop.lower.program import Nest, Program
+from symbackprop.lower.recompute import lowered_in_order, lowered_within
 from symbackprop.lower.schedule import Request, blocks_of, lower
 from symbackprop.lower.structured import taken_apart
 from symbackprop.ops import TABLE
@@ -96,8 +97,10 @@ class Function:
         *,
         skip: Collection[str],
         sizes: Mapping[str, int],
+        memory_limit: int | None = None,
     ) -> None:
         """Generate and load the code; made by `compile`."""
+        self._limit = memory_limit
         ordering = Ordering(sizes)
         request, structure = rewritten(ordering)
         self.name = request.name
@@ -117,11 +120,20 @@ class Function:
         self.__call__ = self._first(checked) if inputs else checked
 
     def _load(self, request: Request, structure: Structure) -> Program:
-        self.program = lower(request)
+        self.program = self._lowered(request)
         self.source = self._written()
         self._request, self._structure = request, structure
         self._kernel = self._loaded()
         return self.program
+
+    def _lowered(self, request: Request) -> Program:
+        sizes = request.extents
+        names = {name for each in request.inputs for name in dims.names_of(each.shape)}
+        if sizes is None or names - sizes.keys():
+            return lower(request)
+        if self._limit is None:
+            return lowered_in_order(request, sizes)
+        return lowered_within(request, self._limit, sizes)
 
     def _taking(self, program: Program) -> Arguments:
         return Arguments(self.name, self.inputs, program.inputs)
@@ -167,7 +179,7 @@ class Function:
             self._ordering, self._learnt_for = None, counts[largest]
             blocked = None if request.extents is None or self._told else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
-            if blocked is not None and (in_blocks or released(self.program, sizes)):
+            if blocked is not None and (in_blocks or self._limit is not None or released(self.program, sizes)):
                 request = blocked
             self._small = self._learnt_for <= _SMALL
             if request is not self._request:
@@ -236,6 +248,7 @@ def compile(
     structured: bool = False,
     sizes: Mapping[str, int] | None = None,
     backend: str = "numpy",
+    memory_limit: int | None = None,
 ) -> Function:
     """Compile expressions to a function of NumPy arrays, or of the arrays of another library.
 
@@ -254,8 +267,11 @@ def compile(
             for a function that `jax.jit`, `jax.vmap` and `jax.grad` take; "torch", on whatever device the tensors
             are; "cupy"; or "array_api", whose function takes the library from its arguments and works with any that
             follows the array API standard. The library is needed at the first call, not to compile.
+        memory_limit: the most bytes of arrays, beside the arguments, that the function may have at once, as
+            `Function.report` tells them; to keep to it, values of the way forward are computed again on the way back.
 
     Raises:
+        MemoryLimitError: the function cannot keep to `memory_limit`; where sizes are not told, at the first call.
         BackendError: the backend has nothing for an operation or a dtype, or its arrays cannot be updated in place.
         GraphError: an input is no symbol, one is missing, two different symbols have one name, or the function's name
             is none.
@@ -297,6 +313,9 @@ def compile(
 
     blocks = isinstance(skip, str) or _BLOCKS not in skip
     passes = skip if blocks else [name for name in skip if name != _BLOCKS]
+    if memory_limit is not None:
+        _check_limit(memory_limit, library, blocks=blocks)
+        passes = [*passes, "join"]  # what is joined waits for all of its parts
 
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
         known: list[Expr] = []  # the outputs while their functions have names
@@ -325,10 +344,18 @@ def compile(
         return request, (form, layouts)
 
     if library is NUMPY:
-        return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {})
+        return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {}, memory_limit=memory_limit)
     from symbackprop.lower.elsewhere import LibraryFunction  # noqa: PLC0415  (most never need it)
 
     return LibraryFunction(library, rewritten, inputs, values, skip=passes, sizes=sizes or {})
+
+
+def _check_limit(limit: Any, library: Backend, *, blocks: bool) -> None:
+    if library is not NUMPY or not blocks:
+        what = "code for NumPy" if library is not NUMPY else 'computing in blocks, so "blocks" cannot be left out'
+        raise ArgumentError(f"compile: memory_limit is for {what}")
+    if not hasattr(limit, "__index__") or limit < 0:
+        raise ArgumentError(f"compile: memory_limit is a number of bytes, not {limit!r}")
 
 
 def _names_of(backend: Backend) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from symbackprop.dims import Dim, Shape
+from symbackprop.dims import Dim, Shape, Size
 from symbackprop.op import Op, Params
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
@@ -136,6 +136,7 @@ class Program(NamedTuple):
         outputs: what it returns.
         form: how the results are returned: lists, tuples and dicts with None in the place of each, in turn.
         notes: lines for people: the formulas of the results.
+        recomputed: floating-point operations that are done twice, to save memory.
         sizes: numbers for named sizes, where they are known, by which large arrays are let go early.
     """
 
@@ -148,6 +149,7 @@ class Program(NamedTuple):
     form: Nest
     notes: tuple[str, ...] = ()
     sizes: Mapping[str, int] = MappingProxyType({})
+    recomputed: Size = 0
 
     def calls(self) -> Iterator[Call]:
         """Give every operation, in the order of execution."""

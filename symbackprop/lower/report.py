@@ -43,11 +43,13 @@ class Report:
     Attributes:
         rows: the passes.
         statements: how many statements the generated code has.
+        recomputed: floating-point operations that it does twice, to save memory.
         peak: the most bytes of arrays that it has at once, beside its arguments, as a formula in the sizes.
     """
 
     rows: tuple[Row, ...]
     statements: int
+    recomputed: Size
     peak: Size
 
     @staticmethod
@@ -60,7 +62,8 @@ class Report:
         """Run the passes again and measure after each, and what the program takes."""
         rows = [_row(Stage("as built", list(outputs), _before_grad(outputs)))]
         run(outputs, pipeline(Ordering(sizes)), skip=skip, observe=lambda stage: rows.append(_row(stage)))
-        return Report(tuple(rows), len(program.statements), peak(program, {**sizes, **program.sizes}))
+        most = peak(program, {**sizes, **program.sizes})
+        return Report(tuple(rows), len(program.statements), program.recomputed, most)
 
     def __str__(self) -> str:
         """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
@@ -70,6 +73,7 @@ class Report:
         for row in self.rows:
             lines.append(f"{row.name:<10}{row.nodes:>6}  {row.flops!s:<{width}}{row.bytes}")
             lines += [f"{'':<10}  {name} × {times}: {rules[name]}" for name, times in sorted(row.fired.items())]
+        lines += [f"{self.recomputed} FLOPs are done twice, to save memory"] if self.recomputed else []
         lines.append(f"{self.statements} statements, which have at most {self.peak} bytes of arrays at once")
         return "\n".join(lines)
 
