@@ -56,17 +56,18 @@ def lowered_within(request: Request, limit: int, sizes: Mapping[str, int]) -> Pr
         program = lower(tried)
         most = dims.bind((peak(program, sizes),), sizes)[0]
         if most <= limit:
-            return program._replace(recomputed=_work(tried.outputs) - _work(request.outputs))
+            return program._replace(recomputed=_work(tried) - _work(request))
         least = most if least is None else min(least, most)
     msg = f"compile: {request.name} cannot do with {limit:,} bytes of arrays; {least:,} are the fewest that were found"
     raise MemoryLimitError(msg)
 
 
-def _work(outputs: Sequence[Expr]) -> Size:
+def _work(request: Request) -> Size:
     """Give the floating-point operations."""
-    graph = outputs[0].graph
+    results = [*request.outputs, *request.updates.values()]
+    graph = results[0].graph
     total: Size = 0
-    for number in graph.reachable([output.number for output in outputs]):
+    for number in graph.reachable([expr.number for expr in results]):
         node = graph.nodes[number]
         total = node.op.cost(tuple(graph.nodes[each].shape for each in node.inputs), node.shape, node.params) + total
     return total
