@@ -43,8 +43,9 @@ def in_blocks(block, rows, *arrays):
 '''.strip()
 
 ON_THREADS = '''
-def in_blocks_on_threads(block, rows, *arrays, threads=os.cpu_count() or 1):
+def in_blocks_on_threads(block, rows, *arrays):
     """Do that for each eighth of the arrays on several threads; the sums do not depend on how many there are."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     size = len(arrays[0])
     part = max(-(-size // 8), rows)
     parts = [[array[at : at + part] for array in arrays] for at in range(0, size, part)] or [arrays]

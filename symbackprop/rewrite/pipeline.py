@@ -82,8 +82,9 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     'together'
     """
     return (
+        SHARE,
         REROLL,
-        *_FIRST,
+        *_FIRST[1:],
         Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
         Pass(
             "tensor",
