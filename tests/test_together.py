@@ -57,3 +57,15 @@ def test_what_stands_alone_keeps_its_name():
     x = sb.symbol("x", "N")
     for output in (sb.sigmoid(x), sb.softplus(x), sb.ndtr(x)):
         assert f"{output.op.name}(x)" in sb.compile([x], [output, sb.exp(x)]).source
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_beside_its_logarithm_is_its_exponential(axis):
+    z = sb.symbol("z", ("N", "K"))
+    function = sb.compile([z], [sb.log_softmax(z, axis=axis), sb.softmax(z, axis=axis)])
+    assert "softmax(z" in function.source
+    assert function.source.count("np.exp(shifted") == 0  # the helper of softmax is not there
+    value = np.array([[0.0, 1.0, -700.0], [1e4, -np.inf, 2.0], [-1e4, 3.0, 40.0]])
+    found = function(value)[1]
+    right = sb.compile([z], sb.softmax(z, axis=axis))(value)
+    np.testing.assert_allclose(found, right, rtol=1e-12)

@@ -36,7 +36,7 @@ _BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED})
 
 _CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
 _CALL = 2 * 10**5  # bytes that NumPy moves in twenty times what the call of a function takes,
-_ADDED = 16  # times the bytes of what is added up after each block that the block should have,
+_ADDED = 64  # times the bytes of what is added up after each block that the block should have,
 _MOST = 8  # times the cache that a block may take for that: it stays in the next one
 _PRODUCT = 256  # rows that a product of matrices wants at least
 _WORTH = 2**22  # bytes that need not be written or read any more: so many make a unit worth its overhead,

@@ -41,8 +41,9 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
 
     >>> import symbackprop as sb
     >>> X = sb.symbol("X", ("N", "N"))
-    >>> Y = X @ X
-    >>> f = sb.compile([X], sb.sum(sb.exp(Y @ Y) @ (X - 1)))
+    >>> Y = sb.tanh(X @ X)
+    >>> Z = sb.exp(Y @ Y.T)
+    >>> f = sb.compile([X], Z @ sb.tanh(Z))
     >>> released(f.program, {"N": 100}), released(f.program, {"N": 10})
     ({1: ['t1']}, {})
     """

@@ -31,9 +31,9 @@ def rebuild_shared(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     >>> import symbackprop as sb
     >>> r, x, u, g = sb.symbols("r x u g")
     >>> for product in rebuild_shared([r * x * u, g * u * x], Rewritten()):
-    ...     print(product)
-    xu·r
-    xu·g
+    ...     print(*product.inputs)
+    r xu
+    xu g
     """
     if not outputs:
         return []

@@ -2,7 +2,8 @@
 
 The functions are kept whole by all passes before, whose rules know them; here those of one value that stand side by
 side are written in what they share: ``σ(x)``, ``σ(−x)``, ``σ′(x)``, ``softplus(x)`` in ``exp(−|x|)``, the normal
-distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail.
+distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail; softmax is the exponential of its
+logarithm.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.graph import attributed
-from symbackprop.op import Op
+from symbackprop.op import Op, apply
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import exp, log1p, log_ndtr, maximum, minimum, ndtr, negative, sigmoid, softplus, square, where
 from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, SIGMOID_ENTROPY, SIGMOID_SLOPE
+from symbackprop.ops.reduce import LOG_SOFTMAX, SOFTMAX
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 
@@ -96,22 +98,38 @@ def _side_by_side(outputs: Sequence[Expr]) -> dict[int, int]:
     }
 
 
+def _beside_logarithms(outputs: Sequence[Expr]) -> set[int]:
+    """Give each softmax whose logarithm is there, of which it is the exponential: to x·eps for exp(−x)."""
+    nodes = outputs[0].graph.nodes
+    order = outputs[0].graph.reachable([output.number for output in outputs])
+    logarithms = {(nodes[each].inputs, nodes[each].params["axes"]) for each in order if nodes[each].op is LOG_SOFTMAX}
+    return {
+        each
+        for each in order
+        if logarithms and nodes[each].op is SOFTMAX and (nodes[each].inputs, nodes[each].params["axes"]) in logarithms
+    }
+
+
 def rebuild_together(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     """Copy expressions into another graph, with functions of one value written in what they share."""
     found = _side_by_side(outputs) if outputs else {}
-    if not found:
+    softmaxes = _beside_logarithms(outputs) if outputs else set()
+    if not found and not softmaxes:
         return rebuild(outputs, target)
     graph = outputs[0].graph
     placed: dict[int, Expr] = {}
     for number in graph.reachable([output.number for output in outputs]):
         node = graph.nodes[number]
-        if number in found:
-            made_of, function = _FUNCTIONS[node.op]
-            x = placed[found[number]]
-            with attributed(node.origin):
-                placed[number] = function(x, made_of(x), mirrored=found[number] != node.inputs[0])
-            if node.label:
-                target.set_label(placed[number].number, node.label)
-        else:
+        if number not in found and number not in softmaxes:
             placed[number] = Expr(target, target.add(node.copied(tuple(placed[x].number for x in node.inputs))))
+            continue
+        with attributed(node.origin):
+            if number in softmaxes:
+                placed[number] = exp(apply(LOG_SOFTMAX, placed[node.inputs[0]], **node.params))
+            else:
+                made_of, function = _FUNCTIONS[node.op]
+                x = placed[found[number]]
+                placed[number] = function(x, made_of(x), mirrored=found[number] != node.inputs[0])
+        if node.label:
+            target.set_label(placed[number].number, node.label)
     return [placed[output.number] for output in outputs]

@@ -395,8 +395,8 @@ def test_repeated_subexpressions_are_evaluated_six_times_before_sharing_and_thre
     assert evaluations(run([z, dz], PIPELINE)) == 3
     assert evaluations([z, sb.grad(z, w)]) == 3  # the gradient refers to what the function computed
     step = sb.compile([w], [z, dz])
-    assert step.source.count("np.sin(") == 3
-    assert sb.compile([w], [z, dz], skip=["share"]).source.count("np.sin(") == 6
+    written = [sb.compile([w], [z, dz], skip=skip).source.rpartition('"""')[2] for skip in ([], ["share"])]
+    assert [source.count("sin(") for source in written] == [3, 6]
     as_built, shared = step.report().rows[:2]
     assert (as_built.name, shared.name) == ("as built", "share")
     assert as_built.nodes - shared.nodes == 3

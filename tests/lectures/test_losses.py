@@ -213,7 +213,7 @@ def test_the_loss_of_a_bernoulli_output_is_a_softplus():
     found, slide = sb.simplify([J, sb.softplus((1 - 2 * y) * z)])
     assert found is slide
     assert str(found) == "softplus((1 − 2y)z)"
-    assert "logaddexp" in sb.compile([y, z], J).source
+    assert "softplus(" in sb.compile([y, z], J).source
 
 
 @pytest.mark.lecture("L8")

@@ -93,8 +93,11 @@ def test_forward_mode_agrees_with_reverse_mode_by_dot_products(app):
 
 
 def flops(inputs, outputs):
-    """The floating-point operations of expressions as they are built, and as they are compiled."""
-    rows = sb.compile(inputs, outputs).report().rows
+    """The floating-point operations of expressions as they are built, and as they are compiled.
+
+    A function counts as one, so what is told is from before functions are written in what they share.
+    """
+    rows = sb.compile(inputs, outputs, skip=["together"]).report().rows
     return rows[0].flops, rows[-1].flops
 
 
