@@ -195,6 +195,20 @@ def test_right_arguments_are_not_looked_at_twice(monkeypatch):
     np.testing.assert_array_equal(f(*arrays), [5.5, 5.5])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_sums_over_the_rows_of_small_matrices_are_products_with_ones(dtype):
+    X, ones, Y = sb.symbol("X", ("N", "D"), dtype), sb.symbol("ones", "D", dtype), sb.symbol("Y", ("N", "K"), dtype)
+    outputs = [sb.sum(X * ones, axis=0), sb.sum(Y, axis=0), sb.sum(X, axis=1), sb.sum(Y, axis=0, keepdims=True)]
+    f = sb.compile([X, ones, Y], outputs)
+    for n in (0, 3, 5):
+        rng = np.random.default_rng(n)
+        arrays = [rng.integers(-9, 9, size).astype(dtype) for size in ((n, 2), 2, (n, 4))]
+        expected = [sb.evaluate(output, dict(zip((X, ones, Y), arrays, strict=True))) for output in outputs]
+        assert_same(f(*arrays), expected, rtol=1e-6)
+    assert f.source.count("ones_1.dot(") == (0 if dtype == "int64" else 2)
+    assert ("np.ones(N" in f.source) == (dtype != "int64")
+
+
 def test_products_of_small_matrices_are_called_as_methods():
     X, w, v, T, k = (*sb.symbols("X[N,D] w[D] v[N] T[N,D,D]"), sb.symbol("k", "N", "int64"))
     outputs = [X @ w, X.T @ (v + X @ w), v @ sb.exp(v), T @ w, k @ k]
