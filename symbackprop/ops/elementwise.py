@@ -747,6 +747,15 @@ softplus = _function(
 
 _SIGMOID_SLOPE = '''
 def sigmoid_slope(z):
+    """sigmoid(z) * (1 - sigmoid(z)) without cancellation: e / (1 + e)**2, e = exp(-|z|)."""
+    e = np.exp(0.0 - np.abs(z))
+    d = 1.0 + e
+    d *= d
+    e /= d
+    return e
+'''
+_PORTABLE_SIGMOID_SLOPE = '''
+def sigmoid_slope(z):
     """sigmoid(z) * (1 - sigmoid(z)) without cancellation."""
     e = np.exp(0.0 - np.abs(z))
     return e / np.square(1.0 + e)
@@ -754,7 +763,7 @@ def sigmoid_slope(z):
 SIGMOID_SLOPE: Op = _function(
     "sigmoid_slope", "Give σ(x)(1 - σ(x)); d/dx = σ(x)(1 - σ(x))(1 - 2σ(x)).",
     lambda g, y, x: g * (y * (1 - 2 * sigmoid(x))), text="σ′", latex=r"\sigma'", helper=_SIGMOID_SLOPE,
-    numpy=_called("sigmoid_slope"), dtype=real, public=False,
+    portable_helper=_PORTABLE_SIGMOID_SLOPE, numpy=_called("sigmoid_slope"), dtype=real, public=False,
     **_scalar("scalar_sigmoid_slope", "e = math.exp(-abs(x))\nreturn e / ((1.0 + e) * (1.0 + e))"),
 )  # fmt: skip
 
@@ -773,6 +782,16 @@ SIGMOID_ENTROPY: Op = _function(
 
 _TANH_SLOPE = '''
 def tanh_slope(x):
+    """1 - tanh(x)**2 without cancellation: 4 * e / (1 + e)**2, e = exp(-2*|x|)."""
+    e = np.exp(-2.0 * np.abs(x))
+    d = 1.0 + e
+    d *= d
+    e *= 4.0
+    e /= d
+    return e
+'''
+_PORTABLE_TANH_SLOPE = '''
+def tanh_slope(x):
     """1 - tanh(x)**2 without cancellation: 4 * exp(-2*|x|) / (1 + exp(-2*|x|))**2."""
     e = np.exp(-2.0 * np.abs(x))
     return 4.0 * e / np.square(1.0 + e)
@@ -780,7 +799,7 @@ def tanh_slope(x):
 TANH_SLOPE: Op = _function(
     "tanh_slope", "Give 1 - tanh(x)²; d/dx = -2 tanh(x)(1 - tanh(x)²).",
     lambda g, y, x: g * (-2 * (tanh(x) * y)), text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE,
-    numpy=_called("tanh_slope"), dtype=real, public=False,
+    portable_helper=_PORTABLE_TANH_SLOPE, numpy=_called("tanh_slope"), dtype=real, public=False,
     **_scalar("scalar_tanh_slope", "e = math.exp(-2.0 * abs(x))\nreturn 4.0 * e / ((1.0 + e) * (1.0 + e))"),
 )  # fmt: skip
 
@@ -894,7 +913,7 @@ def damped(x, y):
     with np.errstate(invalid="ignore"):
         p = x * y
     unknown = p != p
-    if not np.any(unknown):
+    if not np.count_nonzero(unknown):
         return p
     return np.where(unknown & (x == x) & (y == y), 0.0, p)[()]
 '''
