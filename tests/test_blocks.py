@@ -210,6 +210,24 @@ def test_the_first_large_arrays_lead_to_blocks():
         assert len(blocked(function)) == expected
 
 
+def test_one_row_at_first_does_not_hide_that_many_come():
+    X, W = sb.symbols("X[N,D] W[D,K]")
+    function = sb.compile([X, W], sb.sum(sb.tanh(sb.exp(X @ W))))
+    for count, expected in [(1, 0), (50_000, 1)]:
+        function(np.ones((count, 20)), np.zeros((20, 30)))
+        assert len(blocked(function)) == expected
+
+
+def test_sizes_are_learnt_anew_where_products_were_put_in_another_order():
+    A, B, C = sb.symbols("A[M,N] B[N,K] C[K,L]")
+    function = sb.compile([A, B, C], [A @ B @ C, sb.sum(sb.tanh(sb.exp(sb.sin(A))))])
+    small = [np.ones((900, 2)), np.ones((2, 900)), np.ones((900, 2))]
+    function(*small)
+    assert function.sizes, "another order is better for these"
+    function(np.ones((2000, 3000)), np.ones((3000, 2)), np.ones((2, 3)))
+    assert blocked(function)
+
+
 def test_a_wrong_shape_is_still_explained():
     inputs, outputs = logistic()
     function = sb.compile(inputs, outputs, sizes={"N": 1_000_000, "D": 10})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop.dims import Dim
 from symbackprop.errors import MemoryLimitError
 from symbackprop.lower import recompute
 from symbackprop.lower.lifetimes import peak
@@ -135,6 +136,29 @@ def test_a_limit_is_kept_from_the_first_call_on():
         np.testing.assert_allclose(value, right, rtol=1e-12)
     with pytest.raises(MemoryLimitError):
         sb.compile(inputs, outputs, memory_limit=1000)(*values)
+
+
+def test_a_limit_holds_for_arrays_that_are_larger_than_before():
+    inputs, outputs = deep(12)
+    function = sb.compile(inputs, outputs, memory_limit=1_500_000)
+    for count in (10, 500, 900, 1000):
+        values = arrays_for(inputs, {"N": count})
+        assert measured(function, values) <= 1.05 * 1_500_000 + 150_000
+    with pytest.raises(MemoryLimitError):
+        function(*arrays_for(inputs, {"N": 4000}))
+
+
+def test_the_memory_of_long_programs_takes_linear_time(monkeypatch):
+    added, original = [], Dim.__add__
+    for layers in (20, 40):
+        inputs, outputs = deep(layers)
+        program = sb.compile(inputs, outputs).program
+        calls: list[int] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(Dim, "__add__", lambda one, other, calls=calls: calls.append(1) or original(one, other))
+            peak(program, {"N": 10})
+        added.append(len(calls))
+    assert 0 < added[1] < 2.5 * added[0]
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,9 @@ from symbackprop.lower.program import Input, Nest, Program
 from symbackprop.lower.structured import Layout, Structured
 
 Structure: TypeAlias = tuple[Nest, Sequence[Layout]]
+
+
+_NO_LIMITS: Mapping[int, int] = MappingProxyType({})
 
 
 class Arguments:
@@ -38,13 +41,12 @@ class Arguments:
         ]
         self._updates = [position for position, each in enumerate(inputs) if each.updated]
 
-    def checked(  # noqa: PLR0917  (the last three are one thing)
+    def checked(
         self,
         kernel: Callable[..., Any],
         program: Program,
         structure: Structure,
-        watched: int | None = None,
-        limit: int = 0,
+        limits: Mapping[int, int] = _NO_LIMITS,
         grown: Callable[..., Any] | None = None,
     ) -> Callable[..., Any]:
         """Give the function that checks its arguments, calls the generated one, and puts results with parts together.
@@ -56,9 +58,8 @@ class Arguments:
             kernel: the generated function.
             program: what it does.
             structure: how outputs with parts are put together.
-            watched: the argument that may have become larger,
-            limit: than so many elements,
-            grown: where this is called in place of the generated function.
+            limits: for arguments so many elements; where one has more,
+            grown: is called in place of the generated function.
         """
         form, layouts = structure
         namespace: dict[str, Any] = {
@@ -69,7 +70,7 @@ class Arguments:
             "check_apart": self._check_apart,
             "explain": lambda *arrays: self._explain_shapes(arrays, program),
             "ndarray": np.ndarray,
-            "limit": limit,
+            **{f"limit{position}": limit for position, limit in limits.items()},
             "grown": grown,
         }
         dtypes: dict[np.dtype[Any], str] = {}
@@ -84,13 +85,13 @@ class Arguments:
             namespace[f"put{position}"] = Layout.filled if layout.is_whole else Structured
             telling.append("".join(f", a{source}.shape" for source in sources))
         assembled = _assembled(form, "found", iter(enumerate(telling))) if layouts else ""
-        text = "\n".join(self._lines(dtypes, assembled, watched))
+        text = "\n".join(self._lines(dtypes, assembled, limits))
         exec(_code(text), namespace)  # noqa: S102  (the text is of this module; keys of dicts are literals in it)
         found: Callable[..., Any] = namespace["call"]
         found.__name__ = found.__qualname__ = self.name
         return found
 
-    def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str, watched: int | None) -> Iterator[str]:
+    def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str, limits: Collection[int]) -> Iterator[str]:
         names = [f"a{position}" for position in range(len(self._wanted))]
         arrays = ", ".join(names) + "," * (len(names) == 1)
         yield "def call(*args, **named):"
@@ -116,8 +117,8 @@ class Arguments:
         if self._updates:
             yield f"    if len({{{', '.join(f'id({name})' for name in names)}}}) < {len(names)}:"
             yield f"        check_apart(({arrays}))"
-        if watched is not None:
-            yield f"    if a{watched}.size > limit:"
+        if limits:
+            yield f"    if {' or '.join(f'a{position}.size > limit{position}' for position in limits)}:"
             yield f"        return grown({arrays})"
         yield "    try:"
         yield f"        {'found =' if assembled else 'return'} kernel({arrays})"

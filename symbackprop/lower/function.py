@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 from keyword import iskeyword
 from math import prod
+from operator import le
 from types import DynamicClassAttribute
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -106,12 +107,13 @@ class Function:
         self.name = request.name
         self.inputs = tuple(inputs)
         self.sizes = dict(sizes)
+        self._given = dict(sizes)
         self._outputs = tuple(outputs)
         self._skip = frozenset(skip)
         self._rewritten = rewritten
         self._ordering = ordering if ordering.guessed else None
         self._learning = threading.Lock()
-        self._learnt_for = -1  # elements of the largest argument
+        self._learnt_for: list[int] = []  # elements of the arguments
         self._small = False
         program = self._load(request, structure)
         self._arguments = self._taking(program)
@@ -165,23 +167,22 @@ class Function:
         """
         with self._learning:
             counts = [prod(array.shape) for array in arrays]
-            largest = counts.index(max(counts))
-            if self._learnt_for >= counts[largest]:  # another thread was first
+            if self._learnt_for and all(map(le, counts, self._learnt_for)):  # another thread was first
                 return self.__call__
             try:
-                sizes = {**self._arguments.sizes(arrays), **self.sizes}
+                sizes = {**self._arguments.sizes(arrays), **self._given}
             except ShapeError:  # which the code itself will find
                 return checked
             request, structure = self._request, self._structure
             if self._ordering is not None and self._ordering.is_worse(sizes):
                 request, structure = self._rewritten(Ordering(sizes))
                 self.sizes = sizes
-            self._ordering, self._learnt_for = None, counts[largest]
+            self._ordering, self._learnt_for = None, counts
             blocked = None if request.extents is None or self._told else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
             if blocked is not None and (in_blocks or self._limit is not None or released(self.program, sizes)):
                 request = blocked
-            self._small = self._learnt_for <= _SMALL
+            self._small = max(counts, default=0) <= _SMALL
             if request is not self._request:
                 self._load(request, structure)
                 checked = self._checked()
@@ -189,12 +190,22 @@ class Function:
                 self.source = text
                 self._kernel = self._loaded()
                 checked = self._checked()
-            if blocked is not None and not in_blocks:
-                watched = self._checked(largest, _GROWN * self._learnt_for, self._first(checked))
-                self.__call__ = watched
+            if blocked is not None and (not in_blocks or self._limit is not None):
+                grown = _GROWN if self._limit is None else 1  # a limit is to hold for what is larger at all
+                limits = {position: grown * counts[position] for position in self._telling()}
+                self.__call__ = self._checked(limits, self._first(checked))
             else:
                 self.__call__ = checked
             return checked
+
+    def _telling(self) -> Iterator[int]:
+        """Give arguments that have all the sizes which were not told."""
+        seen = set(self._given)
+        for position, symbol in enumerate(self.inputs):
+            names = set(dims.names_of(symbol.shape))
+            if names - seen:
+                seen |= names
+                yield position
 
     def save(self, path: str | Path) -> None:
         """Write the generated module to a file; it imports NumPy alone, or the library of another backend."""
@@ -269,6 +280,7 @@ def compile(
             follows the array API standard. The library is needed at the first call, not to compile.
         memory_limit: the most bytes of arrays, beside the arguments, that the function may have at once, as
             `Function.report` tells them; to keep to it, values of the way forward are computed again on the way back.
+            It holds for the sizes that are told, or else for those of the arrays given.
 
     Raises:
         MemoryLimitError: the function cannot keep to `memory_limit`; where sizes are not told, at the first call.

@@ -89,26 +89,28 @@ def peak(program: Program, sizes: Mapping[str, int]) -> Size:
         return max(found, key=lambda size: dims.bind((size,), sizes)[0], default=0)
 
     live: dict[str, Size] = {}
+    held: Size = 0  # by all that is live
     at_once: list[Size] = []
     for at, statement in enumerate(program.statements):
-        held = _total(live.values())
         if isinstance(statement, Blocked):
             made = {ref.name: _bytes(ref.shape, ref.dtype) for ref in statement.results}
             most, own = _in_block(statement, largest)
             made.update((name, own.get(name, 0)) for name in statement.sums)
-            at_once.append(held + _total(made.values()) + most)
             live.update(made)
+            held = held + _total(made.values())
+            at_once.append(held + most)
         else:
             most, new = _evaluated(statement.value, largest, _bytes)
             at_once.append(held + most)
             if isinstance(statement, Assign):
                 live[statement.target] = new
+                held = held + new
         for name in gone.get(at, ()):
-            live.pop(name, None)
+            held = held - live.pop(name)
     results: Size = 0
     for output in program.outputs:
         most, new = _evaluated(output.value, largest, _bytes)
-        at_once.append(_total(live.values()) + results + most)
+        at_once.append(held + results + most)
         results = results + new
     return largest(at_once)
 
@@ -121,12 +123,14 @@ def _in_block(statement: Blocked, largest: _Largest) -> tuple[Size, Mapping[str,
         return _bytes(tuple(statement.rows if size == rows else size for size in shape), dtype)
 
     own: dict[str, Size] = {}
+    held: Size = 0
     at_once: list[Size] = []
     for each in statement.body:
         most, new = _evaluated(each.value, largest, bytes_of)
-        at_once.append(_total(own.values()) + most)
+        at_once.append(held + most)
         if isinstance(each, Assign):
             own[each.target] = new
+            held = held + new
     return largest(at_once), own
 
 
