@@ -17,18 +17,15 @@ from typing import TypeAlias
 from symbackprop import dims
 from symbackprop.dims import Shape
 from symbackprop.graph import Node
-from symbackprop.op import CONSTANT, SIZE
+from symbackprop.lower.program import LEAVES, LIGHT
 from symbackprop.ops import matmul
 from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE
-from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.linalg import NORM
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, SOFTMAX, SOFTMAX_CENTRED, SUM
 
-_LEAVES = frozenset({SYMBOL, CONSTANT, SIZE})
 _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
-_LIGHT = frozenset({TRANSPOSE, EXPAND_DIMS})
 _REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
 _SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
 _PIECES = frozenset({SLICE, CONCATENATE, STACK})
@@ -233,7 +230,7 @@ class Blocks:
     def is_view(self, number: int) -> bool:
         """Tell whether a value is a view that is written where it is used."""
         node = self.nodes[number]
-        return node.op in _LIGHT and not node.label and number not in self.whole
+        return node.op in LIGHT and not node.label and number not in self.whole
 
     def operands(self, number: int) -> Iterator[int]:
         """Give the values that a value is computed from, looking through views."""
@@ -288,7 +285,7 @@ class Blocks:
             if node.op not in _VIEWS:
                 for at, label in enumerate(axes):
                     score[label] += self.size(number) * (1 if not at else -1)
-            if node.op in _LEAVES or node.op in _LIGHT or number in outside:
+            if node.op in LEAVES or node.op in LIGHT or number in outside:
                 continue
             rows = [
                 label

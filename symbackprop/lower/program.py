@@ -9,12 +9,17 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from symbackprop.dims import Dim, Shape, Size
-from symbackprop.op import Op, Params
+from symbackprop.op import CONSTANT, SIZE, Op, Params
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SYMBOL
 
 VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO})
 """What gives no new array but looks at another."""
+LIGHT = frozenset({TRANSPOSE, EXPAND_DIMS})
+"""Those so cheap that they are written again at each use."""
+LEAVES = frozenset({SYMBOL, CONSTANT, SIZE})
+"""What is given."""
 
 
 class Ref(NamedTuple):

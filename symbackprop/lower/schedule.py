@@ -16,6 +16,8 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.lower.blocks import Blocks, Unit, uses_products
 from symbackprop.lower.program import (
+    LEAVES,
+    LIGHT,
     VIEWS,
     Accumulate,
     Assign,
@@ -44,9 +46,7 @@ from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Names, renamed, safe_sizes
 
-_LEAVES = {SYMBOL, CONSTANT, SIZE}
 _WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
-_LIGHT = {TRANSPOSE, EXPAND_DIMS}  # views so cheap that they are written again at each use
 _IN_PLACE = {add, subtract, multiply, divide}
 _COMMUTATIVE = {add, multiply}
 _LONGEST = 7  # operations in one expression: what a reader takes in at a glance
@@ -146,7 +146,7 @@ class _Lowering:
         length: dict[int, int] = {}
         for number in self.order:
             node = self.nodes[number]
-            if node.op in _LEAVES:
+            if node.op in LEAVES:
                 roots.discard(number)
                 length[number] = 0
                 continue
@@ -161,7 +161,7 @@ class _Lowering:
                 roots.add(longest)
                 total -= length[longest]
                 inlined = [operand for operand in inlined if operand != longest]
-            light = node.op in _LIGHT and (self.nodes[node.inputs[0]].op in _LEAVES or node.inputs[0] in roots)
+            light = node.op in LIGHT and (self.nodes[node.inputs[0]].op in LEAVES or node.inputs[0] in roots)
             if node.label or (self.uses[number] > 1 and not light) or len(node.inputs) > _LONGEST:
                 roots.add(number)
             length[number] = 0 if self.blocks and light else total
@@ -171,7 +171,7 @@ class _Lowering:
         """Give the operands that are not computed in the same blocks, or not in blocks, as a value is."""
         for operand in blocks.operands(number):
             elsewhere = blocks.is_view(number) or blocks.of.get(operand) != blocks.of.get(number)
-            if elsewhere and self.nodes[operand].op not in _LEAVES:
+            if elsewhere and self.nodes[operand].op not in LEAVES:
                 yield operand
 
     # --- order ------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ class _Lowering:
         """Tell whether a value has memory of its own that is free once it has been used."""
         while self.nodes[number].op in _WHOLE and self.uses[number] == 1:
             (number,) = self.nodes[number].inputs
-        fresh = self.base[number] == number and self.nodes[number].op not in _LEAVES
+        fresh = self.base[number] == number and self.nodes[number].op not in LEAVES
         return fresh and self.uses[number] == 1
 
     def program(self) -> Program:
