@@ -456,3 +456,15 @@ def test_a_number_in_an_axis_of_its_own_is_no_diagonal(size):
         short = sb.simplify(expr, effort="low")
         np.testing.assert_allclose(sb.compile(list(values), short)(*values.values()), expected)
         np.testing.assert_allclose(sb.compile(list(values), expr)(*values.values()), expected)
+
+
+def test_inner_derivatives_of_gated_networks_do_without_the_dearer_slopes():
+    """What is added to a memory, or to other pieces of one array, is added up by the matrix products of all steps."""
+    X, W, U, state, memory = sb.symbols("X[3,N,D] W[D,12] U[4,12] h[N,4] c[N,4]")
+    for step in range(3):
+        z = X[step] @ W + state @ U
+        memory = sb.sigmoid(z[:, :4]) * memory + sb.sigmoid(z[:, 4:8]) * sb.tanh(z[:, 8:])
+        state = sb.tanh(memory)
+    source = sb.compile([X, W, U, *sb.symbols("h[N,4] c[N,4]")], sb.grad(sb.mean(state**2), [W, U])).source
+    assert "slope" not in source
+    assert source.count("np.exp(") <= 2  # those of the sigmoid itself

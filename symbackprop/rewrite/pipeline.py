@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias, overload
 
 from symbackprop.errors import ArgumentError, did_you_mean
 from symbackprop.expr import Expr
-from symbackprop.ops import divide, matmul, multiply, negative
+from symbackprop.ops import add, divide, matmul, multiply, negative, subtract
+from symbackprop.ops.index import CONCATENATE, SLICE, UNSLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
@@ -248,7 +249,10 @@ def run(
 
 
 _SUMS = {SUM, MEAN, matmul}
-_CARRIERS = {multiply, divide, negative, BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE}
+_CARRIERS = {
+    *(add, subtract, multiply, divide, negative),
+    *(BROADCAST_TO, CONCATENATE, EXPAND_DIMS, RESHAPE, SLICE, SQUEEZE, TRANSPOSE, UNSLICE),
+}
 
 
 def _summed(outputs: Sequence[Expr]) -> set[int]:
