@@ -686,8 +686,9 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "copy", "count_nonzero", "dot", "exp", "float64", "isinf", "max", "maximum", "minimum",
-    "shifted", "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "tanh", "tanh_slope", "where",
+    "ValueError", "abs", "array", "asarray", "broadcast_arrays", "copy", "count_nonzero", "dot", "exp", "float64",
+    "isinf", "map", "max", "maximum", "minimum", "nonzero", "put", "ravel", "shape", "shifted", "sigmoid",
+    "sigmoid_slope", "softmax", "square", "squeeze", "sum", "take", "tanh", "tanh_slope", "tanh_slope_beside", "where",
     "zeros_like",
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -69,3 +70,22 @@ def test_softmax_beside_its_logarithm_is_its_exponential(axis):
     found = function(value)[1]
     right = sb.compile([z], sb.softmax(z, axis=axis))(value)
     np.testing.assert_allclose(found, right, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "within"), [("float64", 6e-14), ("float32", 3e-6)])
+def test_the_slope_of_tanh_beside_it_takes_no_exponential_but_where_digits_cancel(dtype, within):
+    x = sb.symbol("x", "N", dtype)
+    value = sb.tanh(x)
+    step = sb.compile([x], [value, sb.grad(sb.sum(value), x)])
+    assert "tanh_slope_beside(t1, x)" in step.source.replace("result", "t1")
+    at = np.linspace(-20, 20, 4001, dtype=dtype)
+    truth = np.array([mpmath.sech(float(each)) ** 2 for each in at])
+    assert max(abs(step(at)[1] / truth - 1)) < within
+    far = np.array([np.inf, -np.inf, 1e9, np.nan, 0.0], dtype)
+    np.testing.assert_array_equal(step(far)[1], [0, 0, 0, np.nan, 1])
+
+
+def test_the_slope_of_tanh_alone_is_made_of_one_exponential():
+    x = sb.symbol("x", "N")
+    source = sb.compile([x], sb.grad(sb.sum(sb.tanh(x)), x)).source
+    assert "dx = tanh_slope(x)" in source

@@ -803,6 +803,32 @@ TANH_SLOPE: Op = _function(
     **_scalar("scalar_tanh_slope", "e = math.exp(-2.0 * abs(x))\nreturn 4.0 * e / ((1.0 + e) * (1.0 + e))"),
 )  # fmt: skip
 
+_TANH_SLOPE_BESIDE = '''
+def tanh_slope_beside(t, x):
+    """1 - t**2 for t = tanh(x), from x where too many digits cancel."""
+    s = 1.0 - t * t
+    if s.shape != np.shape(x):
+        s, x = map(np.array, np.broadcast_arrays(s, x))
+    if np.count_nonzero(s < 0.5**s.itemsize):
+        s, x = np.asarray(s), np.asarray(x)
+        near = (s < 0.5**s.itemsize).ravel().nonzero()[0]
+        s.put(near, tanh_slope(x.take(near)))
+    return s
+'''
+_PORTABLE_TANH_SLOPE_BESIDE = '''
+def tanh_slope_beside(t, x):
+    """1 - t**2 for t = tanh(x), from x where digits cancel."""
+    s = 1.0 - t * t
+    return np.where(s < 0.25, tanh_slope(x), s)
+'''
+TANH_SLOPE_BESIDE: Op = _function(
+    "tanh_slope_beside",
+    "Give 1 - t² for t = tanh(x), right to 250 units in the last place, to 20 in single precision; d/dt = -2 t.",
+    lambda g, _y, t, _x: -2 * (g * t), None, text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE + _TANH_SLOPE_BESIDE,
+    portable_helper=_PORTABLE_TANH_SLOPE + _PORTABLE_TANH_SLOPE_BESIDE, numpy=_called("tanh_slope_beside", 2),
+    dtype=lambda t, _x, **_: real(t), public=False, domain=((-0.9, 0.9), _SMOOTH),
+)  # fmt: skip
+
 _LOG1MEXP = '''
 def log1mexp(x):
     """log(1 - exp(x)) for x <= 0, by the better of two forms (Maechler, 2012)."""
@@ -910,12 +936,14 @@ ISRU: Op = _function(
 _DAMPED = '''
 def damped(x, y):
     """x * y where 0 times infinity is 0: the factor that vanishes does so faster than the other grows."""
+    if not (np.ndim(x) and np.ndim(y)) and (0 < abs(y if np.ndim(x) else x) < np.inf):
+        return x * y
     with np.errstate(invalid="ignore"):
         p = x * y
-    unknown = p != p
-    if not np.count_nonzero(unknown):
+    total = np.vdot(p, p)  # squares add up to NaN only if there is one among them
+    if total == total:
         return p
-    return np.where(unknown & (x == x) & (y == y), 0.0, p)[()]
+    return np.where((p != p) & (x == x) & (y == y), 0.0, p)[()]
 '''
 _PORTABLE_DAMPED = '''
 def damped(x, y):
@@ -929,6 +957,7 @@ DAMPED: Op = _elementwise(
     portable_helper=_PORTABLE_DAMPED,
     text=_product_text("·", " ⊙ "), latex=_product_text(r" \, ", r" \odot "),
     dtype=_like_ufunc("multiply"), public=False,
+    **_scalar("scalar_damped", "p = x * y\nreturn p if p == p or x != x or y != y else 0.0", "x, y"),
 )  # fmt: skip
 
 # --- conversion -----------------------------------------------------------------------------------------------

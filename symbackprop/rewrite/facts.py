@@ -15,7 +15,15 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
-from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, RELU, SIGMOID_SLOPE, TANH_SLOPE
+from symbackprop.ops.elementwise import (
+    GAUSS,
+    NORMAL_HAZARD,
+    NORMAL_TAIL,
+    RELU,
+    SIGMOID_SLOPE,
+    TANH_SLOPE,
+    TANH_SLOPE_BESIDE,
+)
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.linalg import EIGENVECTORS, MATRIX_POWER, NORM, cosm, det, expm, inv, sinm
@@ -50,7 +58,8 @@ def _in_one(below: Sequence[Facts]) -> Facts:
 
 _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     **dict.fromkeys((ops.exp, ops.sigmoid, ops.softplus, ops.ndtr, SOFTMAX), lambda _: ("positive",)),
-    **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, GAUSS, NORMAL_HAZARD, NORMAL_TAIL, ops.cosh), lambda _: ("positive",)),
+    **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE, ops.cosh), lambda _: ("positive",)),
+    **dict.fromkeys((GAUSS, NORMAL_HAZARD, NORMAL_TAIL), lambda _: ("positive",)),
     **dict.fromkeys((ops.abs, RELU, NORM), lambda _: ("nonnegative",)),
     ops.where: lambda below: _in_all(below[1:]),
     **dict.fromkeys((ops.sqrt, ops.power), lambda below: below[0] & _ELEMENTS),

@@ -3,7 +3,7 @@
 The functions are kept whole by all passes before, whose rules know them; here those of one value that stand side by
 side are written in what they share: ``σ(x)``, ``σ(−x)``, ``σ′(x)``, ``softplus(x)`` in ``exp(−|x|)``, the normal
 distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail; softmax is the exponential of its
-logarithm.
+logarithm, and the slope of tanh is made of its value.
 """
 
 from __future__ import annotations
@@ -11,14 +11,35 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.graph import attributed
 from symbackprop.op import Op, apply
 from symbackprop.ops import abs as abs_
-from symbackprop.ops import exp, log1p, log_ndtr, maximum, minimum, ndtr, negative, sigmoid, softplus, square, where
-from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, SIGMOID_ENTROPY, SIGMOID_SLOPE
+from symbackprop.ops import (
+    exp,
+    log1p,
+    log_ndtr,
+    maximum,
+    minimum,
+    ndtr,
+    negative,
+    sigmoid,
+    softplus,
+    square,
+    tanh,
+    where,
+)
+from symbackprop.ops.elementwise import (
+    GAUSS,
+    NORMAL_HAZARD,
+    NORMAL_TAIL,
+    SIGMOID_ENTROPY,
+    SIGMOID_SLOPE,
+    TANH_SLOPE,
+    TANH_SLOPE_BESIDE,
+)
 from symbackprop.ops.reduce import LOG_SOFTMAX, SOFTMAX
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
@@ -98,34 +119,47 @@ def _side_by_side(outputs: Sequence[Expr]) -> dict[int, int]:
     }
 
 
-def _beside_logarithms(outputs: Sequence[Expr]) -> set[int]:
-    """Give each softmax whose logarithm is there, of which it is the exponential: to x·eps for exp(−x)."""
+def _softmax(x: Expr, **params: Any) -> Expr:
+    return exp(apply(LOG_SOFTMAX, x, **params))
+
+
+def _tanh_slope(x: Expr) -> Expr:
+    return TANH_SLOPE_BESIDE(tanh(x), x)
+
+
+_BESIDE: Mapping[Op, tuple[Op, Callable[..., Expr]]] = {
+    SOFTMAX: (LOG_SOFTMAX, _softmax),  # to x·eps for exp(−x)
+    TANH_SLOPE: (tanh, _tanh_slope),
+}
+"""Functions that are made of another one of the same arrays, where that is there."""
+
+
+def _beside_others(outputs: Sequence[Expr]) -> set[int]:
+    """Give what is made of another function of the same array that is there too."""
     nodes = outputs[0].graph.nodes
     order = outputs[0].graph.reachable([output.number for output in outputs])
-    logarithms = {(nodes[each].inputs, nodes[each].params["axes"]) for each in order if nodes[each].op is LOG_SOFTMAX}
-    return {
-        each
-        for each in order
-        if logarithms and nodes[each].op is SOFTMAX and (nodes[each].inputs, nodes[each].params["axes"]) in logarithms
-    }
+    found = [each for each in order if nodes[each].op in _BESIDE and nodes[each].shape]
+    wanted = {_BESIDE[nodes[each].op][0] for each in found}
+    there = {nodes[each].key for each in order if nodes[each].op in wanted}
+    return {each for each in found if (_BESIDE[nodes[each].op][0], *nodes[each].key[1:]) in there}
 
 
 def rebuild_together(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     """Copy expressions into another graph, with functions of one value written in what they share."""
     found = _side_by_side(outputs) if outputs else {}
-    softmaxes = _beside_logarithms(outputs) if outputs else set()
-    if not found and not softmaxes:
+    beside = _beside_others(outputs) if outputs else set()
+    if not found and not beside:
         return rebuild(outputs, target)
     graph = outputs[0].graph
     placed: dict[int, Expr] = {}
     for number in graph.reachable([output.number for output in outputs]):
         node = graph.nodes[number]
-        if number not in found and number not in softmaxes:
+        if number not in found and number not in beside:
             placed[number] = Expr(target, target.add(node.copied(tuple(placed[x].number for x in node.inputs))))
             continue
         with attributed(node.origin):
-            if number in softmaxes:
-                placed[number] = exp(apply(LOG_SOFTMAX, placed[node.inputs[0]], **node.params))
+            if number in beside:
+                placed[number] = _BESIDE[node.op][1](placed[node.inputs[0]], **node.params)
             else:
                 made_of, function = _FUNCTIONS[node.op]
                 x = placed[found[number]]
