@@ -327,7 +327,7 @@ def compile(
     passes = skip if blocks else [name for name in skip if name != _BLOCKS]
     if memory_limit is not None:
         _check_limit(memory_limit, library, blocks=blocks)
-        passes = [*passes, "join"]  # what is joined waits for all of its parts
+        passes = [*passes, "join", "batch"]  # what is joined waits for all of its parts
 
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
         known: list[Expr] = []  # the outputs while their functions have names

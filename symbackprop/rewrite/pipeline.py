@@ -15,6 +15,7 @@ from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, 
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, cheap, gather, outward
+from symbackprop.rewrite.batched import rebuild_batched
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
@@ -76,6 +77,10 @@ def _laid_out(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return rebuild_rows(outputs, target, Ordering({}))
 
 
+def _batched(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_batched(outputs, target, Ordering({}))
+
+
 def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     """Give the passes that make an expression cheap, with products in an order for any sizes unless told.
 
@@ -111,6 +116,12 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "rows",
             "products that are summed over a short last axis are laid out in long rows",
             rebuild=_laid_out if ordering is None else partial(rebuild_rows, ordering=ordering),
+        ),
+        Pass(
+            "batch",
+            "functions of pieces of one array are pieces of one function, where arrays are small",
+            rebuild=_batched if ordering is None else partial(rebuild_batched, ordering=ordering),
+            alone=True,  # what is joined is no longer known to be summed
         ),
         Pass(
             TOGETHER,
