@@ -62,7 +62,7 @@ def test_gradients_of_slices_are_put_together():
     z = sb.symbol("z", ("N", 6))
     loss = sb.sum(sb.tanh(z[:, :2]) * sb.exp(z[:, 2:4]) * sb.sin(z[:, 4:]))
     source = sb.compile([z], sb.grad(loss, z)).source
-    assert "put(" not in source
+    assert not re.search(r"(?<!\.)\bput\(", source)
     assert "np.concatenate" in source
 
 
