@@ -25,6 +25,8 @@ class Names:
         """Give the wanted name if it is a free identifier, else one like it, else a new one."""
         if wanted is None:
             self._count += 1
+            while f"t{self._count}" in self._taken:
+                self._count += 1
             return self.take(f"t{self._count}")
         plain = unicodedata.normalize("NFKC", wanted)
         if not plain.isidentifier():

@@ -209,6 +209,62 @@ def test_sums_over_the_rows_of_small_matrices_are_products_with_ones(dtype):
     assert ("np.ones(N" in f.source) == (dtype != "int64")
 
 
+TOTALS = {
+    "sum(X * Y)": lambda m, X, Y: m.sum(X * Y),
+    "sum(X**2)": lambda m, X, Y: m.sum(X * X),
+    "sum((X - Y)**2)": lambda m, X, Y: m.sum((X - Y) ** 2),
+    "mean(X * Y)": lambda m, X, Y: m.mean(X * Y),
+    "mean((X - Y)**2)": lambda m, X, Y: m.mean((X - Y) ** 2),
+    "mean(sum(X * Y, axis=1))": lambda m, X, Y: m.mean(m.sum(X * Y, axis=1)),
+    "sum(mean(X * exp(Y), axis=0))": lambda m, X, Y: m.sum(m.mean(X * m.exp(Y), axis=0)),
+    "mean(sum(a long product, axis=1))": lambda m, X, Y: m.mean(
+        m.sum(m.sin(X + Y) * m.tanh(X * Y - m.exp(X) + m.cos(Y) / 3), axis=1)
+    ),
+    "sum(sum(X, axis=1))": lambda m, X, Y: m.sum(m.sum(m.exp(X), axis=1)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", TOTALS)
+def test_sums_of_products_over_all_elements_of_small_arrays_are_one_product(name, dtype):
+    X, Y = sb.symbols("X[N,K] Y[N,K]", dtype=dtype)
+    f = sb.compile([X, Y], TOTALS[name](sb, X, Y))
+    rng = np.random.default_rng(3)
+    for shape in [(4, 3), (1, 1), (40, 20)]:
+        arrays = [rng.normal(size=shape).astype(dtype) for _ in range(2)]
+        expected = TOTALS[name](np, *(array.astype(float) for array in arrays))
+        found = f(*arrays)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-4 if dtype == "float32" else 1e-12)
+    assert ("vdot" in f.source) != (name == "sum(sum(X, axis=1))")
+    assert f.source.count(".sum(") == (name == "sum(sum(X, axis=1))")
+
+
+def test_sums_that_are_needed_apart_stay_so_in_small_arrays():
+    X, Y, w = sb.symbols("X[N,K] Y[N,K] w[N]")
+    rows = sb.sum(X * Y, axis=1)
+    f = sb.compile([X, Y, w], [rows, sb.sum(rows)], updates={w: w - sb.mean(sb.sum(X * Y * w[:, None], axis=1)) * w})
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=size) for size in ((5, 3), (5, 3), 5)]
+    for _ in range(3):
+        X_value, Y_value, before = arrays[0], arrays[1], arrays[2].copy()
+        found = f(*arrays)
+        expected = (X_value * Y_value).sum(1)
+        assert_same(found, [expected, expected.sum()], rtol=1e-12)
+        np.testing.assert_allclose(arrays[2], before - (expected * before).mean() * before, rtol=1e-12)
+
+
+def test_the_positive_part_of_small_arrays_in_single_precision():
+    x = sb.symbol("x", ("N", "K"), dtype="float32")
+    f = sb.compile([x], [sb.relu(x), sb.maximum(x - 1, 0)])
+    value = np.array([[-1, 0.5, np.nan], [np.inf, -np.inf, -0.0]], "float32")
+    expected = [np.maximum(value, 0), np.maximum(value - 1, 0)]
+    for _ in range(2):
+        for found, right in zip(f(value), expected, strict=True):
+            np.testing.assert_array_equal(found, right)
+    assert "np.maximum(x, zeros)" in f.source
+
+
 def test_products_of_small_matrices_are_called_as_methods():
     X, w, v, T, k = (*sb.symbols("X[N,D] w[D] v[N] T[N,D,D]"), sb.symbol("k", "N", "int64"))
     outputs = [X @ w, X.T @ (v + X @ w), v @ sb.exp(v), T @ w, k @ k]
@@ -687,9 +743,9 @@ HOSTILE = [
 
 KNOWN_CALLS = {
     "ValueError", "abs", "array", "asarray", "broadcast_arrays", "copy", "count_nonzero", "dot", "exp", "float64",
-    "isinf", "map", "max", "maximum", "minimum", "nonzero", "put", "ravel", "shape", "shifted", "sigmoid",
-    "sigmoid_slope", "softmax", "square", "squeeze", "sum", "take", "tanh", "tanh_slope", "tanh_slope_beside", "where",
-    "zeros_like",
+    "isinf", "largest", "map", "max", "maximum", "minimum", "nonzero", "ones", "put", "ravel", "reduce", "shape",
+    "shifted", "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "take", "tanh", "tanh_slope",
+    "tanh_slope_beside", "vdot", "where", "zeros_like",
 }  # fmt: skip
 
 

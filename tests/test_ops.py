@@ -189,6 +189,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "softmax_centred": lambda x, z, axes: (
         x - (x * (np.exp(z) / np.exp(z).sum(axes, keepdims=True))).sum(axes, keepdims=True)
     ),
+    "shifted": lambda x, axes: x - x.max(axes, keepdims=True) if x.size else x,
     "signdet": lambda x: np.linalg.slogdet(x)[0],
     "softplus": _in_double(lambda x: -scipy.special.log_expit(-x)),
     "spread": _spread,
@@ -234,6 +235,7 @@ EMPTY = {
     "max": [Case(((2, 0),), {"axes": (-2,)})],
     "softmax": [Case(((0, 3),), {"axes": (-1,)}), Case(((2, 0),), {"axes": (-1,)})],
     "log_softmax": [Case(((2, 0),), {"axes": (-1,)})],
+    "shifted": [Case(((2, 0),), {"axes": (-1,)}), Case(((0, 3),), {"axes": (-1,)})],
     "softmax_centred": [Case(((0, 3), (0, 3)), {"axes": (-1,)}), Case(((2, 0), (2, 0)), {"axes": (-1,)})],
     "logsumexp": [Case(((0, 3),), {"axes": (-1,)})],
     "product_of_others": [Case(((0, 2),), {"axis": -2}), Case(((1,),), {"axis": -1}), Case(((2, 0),), {"axis": -2})],
@@ -409,7 +411,7 @@ def test_dtype_rule_is_numpys(op):
         try:
             y, _ = build(app, arrays)
         except DtypeError:
-            assert op.name in {"softmax", "log_softmax", "logsumexp", "softmax_centred", "weighted_logsumexp"}, (
+            assert op.name in {"softmax", "log_softmax", "logsumexp", "softmax_centred", "shifted"}, (
                 dtypes
             )  # their functions convert first
             continue
@@ -754,6 +756,31 @@ def test_prod_at_zeros():
             for i in range(4)
         ]
         np.testing.assert_array_equal(sb.evaluate(third, {x: array}), triples)
+
+
+FACTORS = {
+    "near one": lambda rng: rng.uniform(0.9, 1.1, 300),
+    "of both signs": lambda rng: rng.uniform(0.9, 1.1, 300) * rng.choice([-1, 1], 300),
+    "columns": lambda rng: rng.uniform(0.9, 1.1, (300, 3)),
+    "with a zero": lambda rng: rng.uniform(0.9, 1.1, 300) * (np.arange(300) != 7),
+    "with two zeros": lambda rng: rng.uniform(0.9, 1.1, 300) * (np.arange(300) > 1),
+    "far apart": lambda rng: np.exp(rng.uniform(-3, 3, 300)),
+    "tiny in all": lambda rng: np.repeat([1e-200, 10 ** (-150 / 299)], [1, 299]),
+    "infinite": lambda rng: np.where(np.arange(300) == 5, np.inf, rng.uniform(0.9, 1.1, 300)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", FACTORS)
+def test_products_of_many_others(name, dtype):
+    with np.errstate(all="ignore"):
+        x = FACTORS[name](np.random.default_rng(1)).astype(dtype)
+        wide = x.astype(np.longdouble)
+        expected = np.stack([np.prod(np.delete(wide, k, 0), axis=0) for k in range(len(x))]).astype(dtype)
+    expr = sb.symbol("x", x.shape, dtype)
+    found = sb.evaluate(sb.grad(sb.sum(sb.prod(expr, axis=0)), expr), {expr: x})
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=300 * np.finfo(dtype).eps)
 
 
 def test_prod_over_several_axes_at_zeros():

@@ -23,13 +23,13 @@ from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.linalg import NORM
-from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, SOFTMAX, SOFTMAX_CENTRED, SUM
+from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, SHIFTED, SOFTMAX, SOFTMAX_CENTRED, SUM
 
 _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
 _REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
 _SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
 _PIECES = frozenset({SLICE, CONCATENATE, STACK})
-_BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED})
+_BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED})
 
 _CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
 _CALL = 2 * 10**5  # bytes that NumPy moves in twenty times what the call of a function takes,

@@ -272,8 +272,17 @@ CENTRED: Op = Op(
 # --- product --------------------------------------------------------------------------------------------------
 
 _OTHERS = '''
+def is_far_from_limits(x):
+    """Whether no product of elements of many rows can be zero, infinite or so small that digits are lost."""
+    size = np.abs(x)
+    bound = {"d": 1e260, "f": 1e34}.get(x.dtype.char, 1.0) ** (1 / len(x))
+    return 1 / bound < size.item(size.argmin()) and size.item(size.argmax()) < bound
+
+
 def product_of_others(x):
-    """For each element the product of all the others on the first axis, without dividing."""
+    """For each element the product of all the others on the first axis; only where that is safe by a division."""
+    if len(x) > 200 and x.size and is_far_from_limits(x):
+        return np.multiply.reduce(x, 0) / x
     before, after = np.empty_like(x), np.empty_like(x)
     if len(x):
         before[0] = after[-1] = 1.0
@@ -368,10 +377,17 @@ def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
 
 # --- softmax and its relatives --------------------------------------------------------------------------------
 
-_SHIFTED = '''
+_LARGEST = '''
+def largest(z, axis):
+    """The largest elements along an axis, which is kept; of none -inf."""
+    if axis == z.ndim - 1 and z.shape[-1] <= 32 <= z.shape[0]:
+        z = z.copy("F")  # takes less than many loops along a short axis
+    return np.maximum.reduce(z, axis, None, None, True, -np.inf)
+'''
+_SHIFTED = f'''{_LARGEST}
 def shifted(z, axis):
     """z less its largest element; beside an infinite one every other is -inf."""
-    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
+    m = largest(z, axis)
     if np.count_nonzero(np.isinf(m)):
         z = np.where(m == np.inf, np.where(z < m, -m, np.zeros_like(z)), z)
         m = np.where(m == np.inf, np.zeros_like(m), m)
@@ -389,18 +405,13 @@ def log_softmax(z, axis):
     s = shifted(z, axis)
     e = np.exp(s)
     total = e.sum(axis=axis, keepdims=True)
-    alone = total < 1.5
-    with np.errstate(divide="ignore"):  # log(0) of no elements
-        log = np.log(total)
-    if np.count_nonzero(alone):
-        rest = np.where(s < 0, e, 0.0).sum(axis=axis, keepdims=True)
-        log = np.where(alone, np.log1p(rest), log)
-    return s - log
+    rest = np.where(e < 1, e, 0.0).sum(axis=axis, keepdims=True)
+    return s - np.where(total < 1.5, np.log1p(rest), np.log(np.maximum(total, 1.0)))
 '''
-_LOGSUMEXP = '''
+_LOGSUMEXP = f'''{_LARGEST}
 def logsumexp(z, axis=None, keepdims=False):
     """log(sum(exp(z))), shifted by the largest element so that nothing overflows."""
-    m = z.max(axis=axis, keepdims=True, initial=-np.inf)
+    m = largest(z, axis)
     m = np.where(np.isfinite(m), m, 0.0)
     with np.errstate(divide="ignore"):  # log(0) of no elements, or of none but -inf
         s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
@@ -415,15 +426,6 @@ def shifted(z, axis):
     top = m == np.inf
     z = np.where(top, np.where(z < m, -np.inf, np.zeros_like(z)), z)
     return z - np.where(top, np.zeros_like(m), m)
-'''
-_PORTABLE_LOG_SOFTMAX = '''
-def log_softmax(z, axis):
-    """z - log(sum(exp(z))), shifted by the largest element so that nothing overflows, and right where that is all."""
-    s = shifted(z, axis)
-    e = np.exp(s)
-    total = e.sum(axis=axis, keepdims=True)
-    rest = np.where(s < 0, e, 0.0).sum(axis=axis, keepdims=True)
-    return s - np.where(total < 1.5, np.log1p(rest), np.log(total))
 '''
 _PORTABLE_LOGSUMEXP = '''
 def logsumexp(z, axis=None, keepdims=False):
@@ -446,7 +448,7 @@ def _only_floats(*kinds: Any, **_: Any) -> Dtype:
     return dtype
 
 
-def _normalised(name: str, meaning: str, vjp: Vjp, helper: str, portable: str | None = None) -> Op:
+def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
     return Op(
         name=name,
         doc=meaning,
@@ -457,7 +459,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str, portable: str | 
         text=_function(name, last_is_default=True),
         latex=_latex(rf"\operatorname{{{name}}}".replace("_", " "), last_is_default=True),
         helper=_SHIFTED + "\n" + helper,
-        portable_helper=_PORTABLE_SHIFTED + "\n" + (portable or helper),
+        portable_helper=_PORTABLE_SHIFTED + "\n" + helper,
         cost=lambda xs, _y, _params: dims.product(xs[0]) * 5,
         cases=tuple(Case(case.shapes, {"axes": case.params["axes"]}) for case in _ANY_AXES[::2]),
         options={"axes": (-1,)},
@@ -472,10 +474,14 @@ def _log_softmax_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Ex
     return g - apply(SOFTMAX, x, axes=axes) * apply(SUM, g, axes=axes, keepdims=True)
 
 
+def _shifted_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Expr:
+    total = apply(SUM, g, axes=axes, keepdims=True)
+    return g - _extreme_vjp(total, x - y, x, axes=axes, keepdims=True)
+
+
 SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
-LOG_SOFTMAX = _normalised(
-    "log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX, _PORTABLE_LOG_SOFTMAX
-)
+LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
+SHIFTED = _normalised("shifted", "Give x - max(x), the operand of the exponentials in softmax(x).", _shifted_vjp, "")
 
 _SOFTMAX_CENTRED = '''
 def softmax_centred(x, z, axis):

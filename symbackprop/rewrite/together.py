@@ -2,8 +2,8 @@
 
 The functions are kept whole by all passes before, whose rules know them; here those of one value that stand side by
 side are written in what they share: ``σ(x)``, ``σ(−x)``, ``σ′(x)``, ``softplus(x)`` in ``exp(−|x|)``, the normal
-distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail; softmax is the exponential of its
-logarithm, and the slope of tanh is made of its value.
+distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail; softmax and its logarithm in
+``exp(x − max(x))`` and the sum of that, and the slope of tanh in its value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.graph import attributed
@@ -19,6 +19,7 @@ from symbackprop.op import Op, apply
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     exp,
+    log,
     log1p,
     log_ndtr,
     maximum,
@@ -40,7 +41,7 @@ from symbackprop.ops.elementwise import (
     TANH_SLOPE,
     TANH_SLOPE_BESIDE,
 )
-from symbackprop.ops.reduce import LOG_SOFTMAX, SOFTMAX
+from symbackprop.ops.reduce import LOG_SOFTMAX, SHIFTED, SOFTMAX, SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 
@@ -65,8 +66,8 @@ def _sigmoid(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
 
 
 def _softplus(x: Expr, parts: Parts, *, mirrored: bool) -> Expr:
-    log = log1p(parts.first)
-    return log - minimum(x, 0) if mirrored else maximum(x, 0) + log
+    part = log1p(parts.first)
+    return part - minimum(x, 0) if mirrored else maximum(x, 0) + part
 
 
 def _entropy(x: Expr, parts: Parts, **_: bool) -> Expr:
@@ -119,8 +120,20 @@ def _side_by_side(outputs: Sequence[Expr]) -> dict[int, int]:
     }
 
 
-def _softmax(x: Expr, **params: Any) -> Expr:
-    return exp(apply(LOG_SOFTMAX, x, **params))
+def _total(e: Expr, axes: tuple[int, ...]) -> Expr:
+    return apply(SUM, e, axes=axes, keepdims=True)
+
+
+def _softmax(x: Expr, axes: tuple[int, ...]) -> Expr:
+    e = exp(apply(SHIFTED, x, axes=axes))
+    return e / _total(e, axes)
+
+
+def _log_softmax(x: Expr, axes: tuple[int, ...]) -> Expr:
+    shifted = apply(SHIFTED, x, axes=axes)
+    e = exp(shifted)
+    total, rest = _total(e, axes), _total(e * (e < 1), axes)
+    return shifted - where(total < 1.5, log1p(rest), log(maximum(total, 1)))  # of no elements there is no log(0)
 
 
 def _tanh_slope(x: Expr) -> Expr:
@@ -128,14 +141,15 @@ def _tanh_slope(x: Expr) -> Expr:
 
 
 _BESIDE: Mapping[Op, tuple[Op, Callable[..., Expr]]] = {
-    SOFTMAX: (LOG_SOFTMAX, _softmax),  # to x·eps for exp(−x)
+    SOFTMAX: (LOG_SOFTMAX, _softmax),
+    LOG_SOFTMAX: (SOFTMAX, _log_softmax),
     TANH_SLOPE: (tanh, _tanh_slope),
 }
-"""Functions that are made of another one of the same arrays, where that is there."""
+"""Functions that are written otherwise where another one of the same array is there, with which they share much."""
 
 
 def _beside_others(outputs: Sequence[Expr]) -> set[int]:
-    """Give what is made of another function of the same array that is there too."""
+    """Give what is written otherwise because another function of the same array is there too."""
     nodes = outputs[0].graph.nodes
     order = outputs[0].graph.reachable([output.number for output in outputs])
     found = [each for each in order if nodes[each].op in _BESIDE and nodes[each].shape]
