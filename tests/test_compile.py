@@ -271,15 +271,16 @@ def test_products_of_small_matrices_are_called_as_methods():
     f = sb.compile([X, w, v, T, k], outputs)
     written = f.source
     assert ".dot(" not in written
-    for n in (3, 40_000):
+    for n in (3, 300_000):
         rng = np.random.default_rng(n)
         arrays = [rng.normal(size=size) for size in ((n, 2), 2, n, (n, 2, 2))] + [rng.integers(9, size=n)]
         expected = [sb.evaluate(output, dict(zip((X, w, v, T, k), arrays, strict=True))) for output in outputs]
         assert_same(sb.compile([X, w, v, T, k], outputs)(*arrays), expected, rtol=1e-11)
         assert_same(f(*arrays), expected, rtol=1e-11)  # which was written for small ones
-    assert "X.dot(w)" in f.source
-    assert "T @ w" in f.source
-    assert "k @ k" in f.source
+        if n == 3:
+            assert "X.dot(w)" in f.source
+            assert "T @ w" in f.source
+            assert "k @ k" in f.source
     large = sb.compile([X, w, v, T, k], outputs)
     large(*arrays)
     assert ".dot(" not in large.source
@@ -742,10 +743,11 @@ HOSTILE = [
 
 
 KNOWN_CALLS = {
-    "ValueError", "abs", "array", "asarray", "broadcast_arrays", "copy", "count_nonzero", "dot", "exp", "float64",
-    "isinf", "largest", "map", "max", "maximum", "minimum", "nonzero", "ones", "put", "ravel", "reduce", "shape",
-    "shifted", "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "sum", "take", "tanh", "tanh_slope",
-    "tanh_slope_beside", "vdot", "where", "zeros_like",
+    "ValueError", "abs", "absolute", "add", "array", "asarray", "broadcast_arrays", "clear", "copy", "count_nonzero",
+    "divide", "dot", "empty", "exp", "float64", "greater_equal", "isinf", "largest", "len", "map", "max", "maximum",
+    "minimum", "multiply", "negative", "nonzero", "ones", "pop", "prepare", "put", "ravel", "reduce", "shape",
+    "shifted", "sigmoid", "sigmoid_slope", "softmax", "square", "squeeze", "subtract", "sum", "take", "tanh",
+    "tanh_slope", "tanh_slope_beside", "vdot", "where", "zeros_like",
 }  # fmt: skip
 
 
@@ -766,7 +768,10 @@ def test_the_name_of_a_symbol_cannot_reach_the_code_unless_it_is_plain(name):
             np.testing.assert_allclose(value, right, rtol=1e-13)
         np.testing.assert_array_equal(array, 2 * at[x])
     tree = ast.parse(step.source)
-    assert [type(node) for node in tree.body if not isinstance(node, ast.FunctionDef)] == [ast.Import]
+    others = [
+        ast.unparse(node).partition("numpy import")[0] for node in tree.body if not isinstance(node, ast.FunctionDef)
+    ]
+    assert others == ["import numpy as np", "from ", "kept = {}"]
     called = {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert called <= KNOWN_CALLS
 

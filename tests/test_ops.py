@@ -321,6 +321,14 @@ def differentiable(app: Application, xs: Sequence[Expr]) -> list[int]:
 # --- values, shapes, dtypes -----------------------------------------------------------------------------------
 
 
+@each_application
+def test_numpy_code_names_each_operand_once(app):
+    template = app.op.form(
+        app.op.numpy, app.params, app.shapes
+    ).template  # an operand is an expression, maybe a long one
+    assert all(template.count(f"${position}") <= 1 for position in range(len(app.shapes)))
+
+
 @each_op
 def test_the_table_says_where_an_op_can_be_tested(op):
     assert op.elementwise or op.cases, "an op that does not act on each element needs `cases`"

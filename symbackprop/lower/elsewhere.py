@@ -36,6 +36,12 @@ class LibraryFunction(Function):
     def _written(self) -> str:
         return library_source(self.program, self.backend)
 
+    def _planned(self) -> Program:
+        return self.program
+
+    def release(self) -> None:
+        """Do nothing: nothing is kept between calls."""
+
     def _loaded(self) -> Callable[..., Any]:
         """Wait for the first call, so that code can be generated where the library is not installed."""
         name, source = self.name, self.source

@@ -21,8 +21,9 @@ from symbackprop.errors import ArgumentError, BackendError, DtypeError, GraphErr
 from symbackprop.expr import Expr, common_graph
 from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
+from symbackprop.lower.buffers import RESERVED
 from symbackprop.lower.lifetimes import released
-from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, source
+from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, planned, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.recompute import lowered_in_order, lowered_within
 from symbackprop.lower.schedule import Request, blocks_of, lower
@@ -42,13 +43,13 @@ Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
 _HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE) + f"\n{IN_BLOCKS}\n{ON_THREADS}"
-_TAKEN = frozenset({"np", "math", "os", "ThreadPoolExecutor", "copy_context", *_HELPER.findall(_HELPERS)})
+_TAKEN = frozenset({"np", "math", "os", "ThreadPoolExecutor", "copy_context", *RESERVED, *_HELPER.findall(_HELPERS)})
 _BUILTINS = frozenset(dir(builtins))
 _RESERVED = _TAKEN | _BUILTINS
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
 _numbers = count(1)
-_BLOCKS = "blocks"  # what is left out by this name
-_SMALL = 2**16  # elements of the largest argument up to which single calls of NumPy count
+_BLOCKS, _BUFFERS = "blocks", "buffers"  # what is left out by these names, beside passes and rules
+_SMALL = 2**19  # elements of the largest argument up to which single calls of NumPy count, and new memory
 _GROWN = 4  # times as large as before: then it is looked at again whether to compute in blocks
 
 
@@ -99,9 +100,11 @@ class Function:
         skip: Collection[str],
         sizes: Mapping[str, int],
         memory_limit: int | None = None,
+        buffers: bool = True,
     ) -> None:
         """Generate and load the code; made by `compile`."""
         self._limit = memory_limit
+        self._buffers = buffers
         ordering = Ordering(sizes)
         request, structure = rewritten(ordering)
         self.name = request.name
@@ -114,7 +117,7 @@ class Function:
         self._ordering = ordering if ordering.guessed else None
         self._learning = threading.Lock()
         self._learnt_for: list[int] = []  # elements of the arguments
-        self._small = False
+        self._small: Mapping[str, int] | None = None
         program = self._load(request, structure)
         self._arguments = self._taking(program)
         checked = self._checked()
@@ -141,7 +144,10 @@ class Function:
         return Arguments(self.name, self.inputs, program.inputs)
 
     def _written(self) -> str:
-        return source(self.program, small=self._small)
+        return source(self.program, self._small, buffers=self._buffers)
+
+    def _planned(self) -> Program:
+        return planned(self.program, self._small, buffers=self._buffers)
 
     def _loaded(self) -> Callable[..., Any]:
         return loaded(self.name, self.source, self)
@@ -182,11 +188,11 @@ class Function:
             in_blocks = blocked is not None and blocks_of(blocked) is not None
             if blocked is not None and (in_blocks or self._limit is not None or released(self.program, sizes)):
                 request = blocked
-            self._small = max(counts, default=0) <= _SMALL
+            self._small = sizes if max(counts, default=0) <= _SMALL else None
             if request is not self._request:
                 self._load(request, structure)
                 checked = self._checked()
-            elif self._small and (text := self._written()) != self.source:
+            elif self._small is not None and (text := self._written()) != self.source:
                 self.source = text
                 self._kernel = self._loaded()
                 checked = self._checked()
@@ -223,7 +229,19 @@ class Function:
         """Tell what each pass made of the expressions, nodes, operations and bytes, and what the code holds at once."""
         from symbackprop.lower.report import Report  # noqa: PLC0415  (an import need not wait for it)
 
-        return Report.of(self._outputs, self.program, self._skip, self.sizes)
+        return Report.of(self._outputs, self._planned(), self._skip, self.sizes)
+
+    def release(self) -> None:
+        """Let go of the arrays that are kept between calls; the next call makes them anew.
+
+        They are kept for few sets of sizes, and a call has them for itself: calls on several threads do not wait for
+        each other, and all but one make arrays of their own, which are let go again.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x", "N")
+        >>> sb.compile([x], sb.exp(x)).release()
+        """
+        self._kernel.__globals__.get("kept", {}).clear()
 
     @DynamicClassAttribute
     def __signature__(self) -> Signature:
@@ -270,7 +288,7 @@ def compile(
             computed from the old values.
         name: the name of the generated function.
         skip: names of passes and rules to leave out: "share", "fold", "stable", "algebra", "order", "gather" …;
-            "blocks" leaves out computing in blocks.
+            "blocks" leaves out computing in blocks, "buffers" the arrays that are kept between calls.
         structured: give outputs that have a structure, as most Hessians, as the `Structured` sum of their parts.
         sizes: numbers for named sizes, by which the order of products is chosen; the arrays may have others. What is
             not told is learnt at the first call.
@@ -323,8 +341,8 @@ def compile(
     _check_sizes(inputs, sizes or {})
     _check_backend(library, inputs, new, structured=structured)
 
-    blocks = isinstance(skip, str) or _BLOCKS not in skip
-    passes = skip if blocks else [name for name in skip if name != _BLOCKS]
+    passes = skip if isinstance(skip, str) else [name for name in skip if name not in {_BLOCKS, _BUFFERS}]
+    blocks, buffers = (isinstance(skip, str) or name not in skip for name in (_BLOCKS, _BUFFERS))
     if memory_limit is not None:
         _check_limit(memory_limit, library, blocks=blocks)
         passes = [*passes, "join", "batch"]  # what is joined waits for all of its parts
@@ -356,7 +374,10 @@ def compile(
         return request, (form, layouts)
 
     if library is NUMPY:
-        return Function(rewritten, inputs, values, skip=passes, sizes=sizes or {}, memory_limit=memory_limit)
+        buffers = buffers and memory_limit is None  # what is kept would not be counted
+        return Function(
+            rewritten, inputs, values, skip=passes, sizes=sizes or {}, memory_limit=memory_limit, buffers=buffers
+        )
     from symbackprop.lower.elsewhere import LibraryFunction  # noqa: PLC0415  (most never need it)
 
     return LibraryFunction(library, rewritten, inputs, values, skip=passes, sizes=sizes or {})

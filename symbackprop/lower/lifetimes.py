@@ -18,6 +18,7 @@ from symbackprop.lower.program import (
     VIEWS,
     Assign,
     Blocked,
+    Call,
     Program,
     Ref,
     Term,
@@ -50,7 +51,9 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
     made = {
         statement.target: at
         for at, statement in enumerate(program.statements)
-        if isinstance(statement, Assign) and _is_large(statement.value.shape, statement.value.dtype, sizes)
+        if isinstance(statement, Assign)
+        and _is_large(statement.value.shape, statement.value.dtype, sizes)
+        and not (isinstance(statement.value, Call) and statement.value.out)
     }
     kept = {ref.name for output in program.outputs for ref in refs_in(output.value)}
     last: dict[str, int] = {}
@@ -74,6 +77,8 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
 def peak(program: Program, sizes: Mapping[str, int]) -> Size:
     """Give the most bytes of arrays that exist at once beside the arguments and the constants, on one thread.
 
+    What is kept between calls is among them.
+
     Where it is depends on the sizes; it is a formula for all that are like these.
 
     >>> import symbackprop as sb
@@ -89,7 +94,7 @@ def peak(program: Program, sizes: Mapping[str, int]) -> Size:
         return max(found, key=lambda size: dims.bind((size,), sizes)[0], default=0)
 
     live: dict[str, Size] = {}
-    held: Size = 0  # by all that is live
+    held: Size = kept(program)  # by all that is live
     at_once: list[Size] = []
     for at, statement in enumerate(program.statements):
         if isinstance(statement, Blocked):
@@ -113,6 +118,11 @@ def peak(program: Program, sizes: Mapping[str, int]) -> Size:
         at_once.append(held + results + most)
         results = results + new
     return largest(at_once)
+
+
+def kept(program: Program) -> Size:
+    """Give the bytes of the arrays that are kept between calls."""
+    return _total(_bytes(each.shape, each.dtype) for _, each in program.prepared if each.op not in VIEWS)
 
 
 def _in_block(statement: Blocked, largest: _Largest) -> tuple[Size, Mapping[str, Size]]:
@@ -146,7 +156,7 @@ def _evaluated(term: Term, largest: _Largest, bytes_of: Callable[[Shape, Dtype],
         held = held + new
     if term.op in VIEWS:
         return largest([*most, held]), held
-    own = bytes_of(term.shape, term.dtype)
+    own = 0 if term.out else bytes_of(term.shape, term.dtype)
     most.append(held + own * (_IN_HELPER if term.op.helper else 1))
     return largest(most), own
 

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape
+from symbackprop.lower.buffers import in_buffers
 from symbackprop.lower.lifetimes import released
-from symbackprop.lower.program import Accumulate, Assign, Blocked, Call, Nest, Output, Program, Ref, Simple, Store, Term
+from symbackprop.lower.program import (
+    Accumulate,
+    Assign,
+    Blocked,
+    Call,
+    Nest,
+    Output,
+    Program,
+    Ref,
+    Simple,
+    Store,
+    Term,
+    assigned_by,
+    calls_in,
+    refs_in,
+    terms_of,
+)
 from symbackprop.lower.scalars import with_python_floats
 from symbackprop.lower.small import for_small_arrays
 from symbackprop.op import ATOM, MULTIPLY, Form, Params
@@ -25,6 +42,8 @@ from symbackprop.spelling import Spelled, spelled
 SIGNS = {add: "+=", subtract: "-=", multiply: "*=", divide: "/="}
 _INDENT = "    "
 _WIDTH = 100
+_KEPT = 4  # sets of sizes
+_KEYWORD = {"maximum", "minimum"}  # of which NumPy 2.4 wants the array to write into by its name
 _MANY = 6  # operands, which may stand on lines of their own
 _FOR_THREADS = (
     "import os",
@@ -59,8 +78,16 @@ def in_blocks_on_threads(block, rows, *arrays):
 '''.strip()
 
 
-def source(program: Program, *, small: bool = False) -> str:
-    """Write the program as a Python module that imports NumPy alone, for small arrays or for any.
+def planned(program: Program, small: Mapping[str, int] | None = None, *, buffers: bool = True) -> Program:
+    """Give the program as it is written: for any arrays, or for small ones of these sizes, with what is kept."""
+    if small is not None:
+        program = for_small_arrays(program)
+        program = in_buffers(program, small) if buffers else program
+    return with_python_floats(program)
+
+
+def source(program: Program, small: Mapping[str, int] | None = None, *, buffers: bool = True) -> str:
+    """Write the program as a Python module that imports NumPy alone, planned for these sizes.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -71,20 +98,58 @@ def source(program: Program, *, small: bool = False) -> str:
     <BLANKLINE>
     """
     described = docstring(program, expression)
-    program = with_python_floats(for_small_arrays(program) if small else program)
+    program = planned(program, small, buffers=buffers)
     helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
     blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
     on_threads = any(statement.threads for statement in blocks)
     helpers.update(dict.fromkeys([IN_BLOCKS] * bool(blocks) + [ON_THREADS] * on_threads))
     modules = ["import math"] * any(call.op.needs_math() for call in program.calls()) + [*_FOR_THREADS] * on_threads
-    lines = [*modules, *[""] * bool(modules), "import numpy as np", "", ""]
+    lines = [*modules, *[""] * bool(modules), "import numpy as np"]
+    lines += (
+        [*_listed("from numpy import ", program.imports, "", brackets=len(program.imports) > 1), "", ""]
+        if program.imports
+        else ["", ""]
+    )
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
     for constant in program.constants:
         lines[-1:] = [f"{constant.name} = {expression(constant.value)}", ""]
     lines += [""] if program.constants else []
+    lines += _preparing(program)
     body = [*described, *checks(program, numbers=True), *_statements(program)]
     return "\n".join([*lines, *definition(program, [*body, *returned(program, expression, _copied)])]) + "\n"
+
+
+def _preparing(program: Program) -> Iterator[str]:
+    """Write the function that makes what is kept between calls."""
+    if not program.prepared:
+        return
+    yield from ("kept = {}", "", "")
+    yield from _listed("def prepare(", _sizes(program), "):")
+    text = "Make what depends on sizes alone, for the calls to come: arrays to compute in, views of them, numbers."
+    yield f'{_INDENT}"""{text}"""'
+    yield f"{_INDENT}if len(kept) >= {_KEPT}:"
+    yield f"{_INDENT * 2}kept.clear()"
+    for names, value in program.prepared:
+        lines = _listed("", names, f" = {expression(value)}", brackets=len(names) > 1)
+        yield from (_INDENT + line for line in lines)
+    yield from (_INDENT + line for line in _listed("return ", _used(program), "", brackets=True))
+    yield from ("", "")
+
+
+def _sizes(program: Program) -> list[str]:
+    return sorted({name for each in program.inputs for name in dims.names_of(each.shape)})
+
+
+def _used(program: Program) -> list[str]:
+    """Give the names of what is kept that the statements use."""
+    found: set[str] = set()
+    for statement in program.statements:
+        found.update(assigned_by(statement))
+        for term in terms_of(statement):
+            found.update(ref.name for ref in refs_in(term))
+            found.update(call.out.array.name for call in calls_in(term) if call.out)
+    return [name for each in program.prepared for name in each.names if name in found]
 
 
 def definition(program: Program, body: Sequence[str]) -> Iterator[str]:
@@ -93,11 +158,12 @@ def definition(program: Program, body: Sequence[str]) -> Iterator[str]:
     yield from (_INDENT + line if line else "" for line in body)
 
 
-def _listed(opening: str, parts: Sequence[str], closing: str) -> list[str]:
-    """Write a list on one line, or, where it is too long for that, on lines of its own."""
-    line = f"{opening}{', '.join(parts)}{closing}"
-    if len(line) <= _WIDTH:
+def _listed(opening: str, parts: Sequence[str], closing: str, *, brackets: bool = False) -> list[str]:
+    """Write a list on one line, or, where it is too long for that, on lines of its own, which may need brackets."""
+    line = f"{opening}{', '.join(parts)}{',' * (brackets and len(parts) == 1)}{closing}"
+    if len(line) <= _WIDTH or (len(parts) == 1 and not brackets):
         return [line]
+    opening, closing = (f"{opening}(", f"){closing}") if brackets else (opening, closing)
     lines = [opening]
     for part in parts:
         fits = len(lines) > 1 and len(lines[-1]) + len(part) + 2 <= _WIDTH
@@ -212,6 +278,11 @@ def _raised(message: str) -> Iterator[str]:
 
 def _statements(program: Program) -> Iterator[str]:
     gone = released(program, program.sizes)
+    sizes = _sizes(program)
+    key = ", ".join(sizes) or "()"
+    if program.prepared:
+        yield f"own = kept.pop({key if len(sizes) <= 1 else f'({key})'}, None) or prepare({', '.join(sizes)})"
+        yield from _listed("", _used(program), " = own", brackets=True)
     for at, statement in enumerate(program.statements):
         if isinstance(statement, Blocked):
             yield from _blocked(statement)
@@ -219,6 +290,8 @@ def _statements(program: Program) -> Iterator[str]:
             yield from _simple([statement])
         if at in gone:
             yield f"del {', '.join(gone[at])}"
+    if program.prepared:
+        yield f"kept[{key}] = own"
 
 
 def _blocked(statement: Blocked) -> Iterator[str]:
@@ -265,6 +338,8 @@ def _broken(statement: Assign, line: str) -> list[str]:
 def _into(statement: Store) -> str | None:
     """Let a ufunc write into the array, where the value is that of one."""
     value = statement.value
+    if isinstance(value, Call) and value.out:
+        return expression(value) if value.out.array.name == statement.target else None
     if not isinstance(value, Call) or value.params or not isinstance(getattr(np, value.op.name, None), np.ufunc):
         return None
     places = "".join(f"${position}, " for position in range(len(value.args)))
@@ -317,6 +392,11 @@ def _spelled(term: Term) -> Spelled:
     if isinstance(term, Ref):
         return Spelled(term.name, ATOM, term.shape, term.dtype)
     op, params, args = term.op, term.params, term.args
+    if term.out:
+        into = f"{'out=' * (term.out.function[-7:] in _KEYWORD)}{term.out.array.name}"
+        places = "".join(f"${position}, " for position in range(len(args)))
+        form = Form(f"{term.out.function}({places}{into})")
+        return spelled(op, params, term.shape, term.dtype, [_spelled(arg) for arg in args], form)
     if op is MEAN and args[0].dtype in _SUMMED_AS_THEY_ARE:
         op = _MEAN
     elif op is SQUEEZE and isinstance(args[0], Call) and args[0].op is SLICE:

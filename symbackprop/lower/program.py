@@ -30,14 +30,31 @@ class Ref(NamedTuple):
     dtype: np.dtype[Any]
 
 
+class Out(NamedTuple):
+    """An array that a value is written into, and how the target calls what does so."""
+
+    array: Ref
+    function: str
+
+
 class Call(NamedTuple):
-    """An operation on terms; nested calls are one expression of the target language."""
+    """An operation on terms; nested calls are one expression of the target language.
+
+    Attributes:
+        op: the operation.
+        params: its parameters.
+        args: its operands.
+        shape: the shape of the result.
+        dtype: its dtype.
+        out: the array that it is written into, if it is not to be a new one.
+    """
 
     op: Op
     params: Params
     args: tuple[Term, ...]
     shape: Shape
     dtype: np.dtype[Any]
+    out: Out | None = None
 
 
 Term: TypeAlias = Ref | Call
@@ -111,6 +128,13 @@ class Constant(NamedTuple):
     value: Call
 
 
+class Prepared(NamedTuple):
+    """What depends on sizes alone and is kept between calls; several names are the rows of an array."""
+
+    names: tuple[str, ...]
+    value: Call
+
+
 class Output(NamedTuple):
     """A result; one that shares memory with an input or another result is copied."""
 
@@ -142,6 +166,8 @@ class Program(NamedTuple):
         form: how the results are returned: lists, tuples and dicts with None in the place of each, in turn.
         notes: lines for people: the formulas of the results.
         recomputed: floating-point operations that are done twice, to save memory.
+        prepared: what is kept between calls.
+        imports: functions of the target that are called by their names alone.
         sizes: numbers for named sizes, where they are known, by which large arrays are let go early.
     """
 
@@ -155,9 +181,13 @@ class Program(NamedTuple):
     notes: tuple[str, ...] = ()
     sizes: Mapping[str, int] = MappingProxyType({})
     recomputed: Size = 0
+    prepared: tuple[Prepared, ...] = ()
+    imports: tuple[str, ...] = ()
 
     def calls(self) -> Iterator[Call]:
         """Give every operation, in the order of execution."""
+        for prepared in self.prepared:
+            yield from calls_in(prepared.value)
         for statement in self.statements:
             for term in terms_of(statement):
                 yield from calls_in(term)
@@ -181,6 +211,19 @@ def assigned_by(statement: Statement) -> Iterator[str]:
         yield from (each.target for each in statement.body)
     else:
         yield statement.target
+
+
+def names_in(program: Program) -> Iterator[str]:
+    """Give all names of the program, and those of the functions that its operations need."""
+    yield program.name
+    for each in program.inputs:
+        yield each.name
+        yield from map(str, each.shape)
+    yield from (each.name for each in program.constants)
+    for statement in program.statements:
+        yield from assigned_by(statement)
+    for op in {call.op for call in program.calls()}:
+        yield from (helper[len("def ") : helper.index("(")] for helper in op.helpers())
 
 
 def calls_in(term: Term) -> Iterator[Call]:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.expr import Expr
-from symbackprop.lower.lifetimes import peak
+from symbackprop.lower.lifetimes import kept, peak
 from symbackprop.lower.program import Program
 from symbackprop.rewrite.before import before
 from symbackprop.rewrite.pipeline import Stage, every_rule, pipeline, run
@@ -45,12 +45,14 @@ class Report:
         statements: how many statements the generated code has.
         recomputed: floating-point operations that it does twice, to save memory.
         peak: the most bytes of arrays that it has at once, beside its arguments, as a formula in the sizes.
+        kept: those of them that are kept between calls, as a formula in the sizes.
     """
 
     rows: tuple[Row, ...]
     statements: int
     recomputed: Size
     peak: Size
+    kept: Size = 0
 
     @staticmethod
     def of(
@@ -63,7 +65,7 @@ class Report:
         rows = [_row(Stage("as built", list(outputs), _before_grad(outputs)))]
         run(outputs, pipeline(Ordering(sizes)), skip=skip, observe=lambda stage: rows.append(_row(stage)))
         most = peak(program, {**sizes, **program.sizes})
-        return Report(tuple(rows), len(program.statements), program.recomputed, most)
+        return Report(tuple(rows), len(program.statements), program.recomputed, most, kept(program))
 
     def __str__(self) -> str:
         """Give the table; below each pass its rules, each with its equation and what the equation keeps."""
@@ -75,6 +77,7 @@ class Report:
             lines += [f"{'':<10}  {name} × {times}: {rules[name]}" for name, times in sorted(row.fired.items())]
         lines += [f"{self.recomputed} FLOPs are done twice, to save memory"] if self.recomputed else []
         lines.append(f"{self.statements} statements, which have at most {self.peak} bytes of arrays at once")
+        lines += [f"{self.kept} bytes of arrays to compute in are kept between calls"] if self.kept else []
         return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -21,7 +20,7 @@ from symbackprop.lower.program import (
     Statement,
     Store,
     Term,
-    assigned_by,
+    names_in,
     refs_in,
     terms_of,
 )
@@ -61,7 +60,7 @@ def for_small_arrays(program: Program) -> Program:
 class _Small:
     def __init__(self, given: Program) -> None:
         self.given = given
-        self.names = Names(_taken(given))
+        self.names = Names(names_in(given))
         self.made: dict[_Made, Ref] = {}
         self.statements: list[Statement] = []
         whole = tuple(each for each in given.statements if not isinstance(each, Blocked))
@@ -132,7 +131,7 @@ class _Small:
             factor = self._term(inner.args[0])
             factor = self._named(factor) if isinstance(factor, Call) else factor
             factors: tuple[Term, Term] = (factor, factor)
-        elif inner.op is multiply and all(arg[-2:] == (inner.shape, inner.dtype) for arg in inner.args):
+        elif inner.op is multiply and all((arg.shape, arg.dtype) == (inner.shape, inner.dtype) for arg in inner.args):
             factors = (self._term(inner.args[0]), self._term(inner.args[1]))
         else:
             return None
@@ -201,13 +200,3 @@ def _number(value: Size, dtype: Dtype) -> Call:
     if isinstance(value, Dim):
         return Call(SIZE, {"size": value, "dtype": dtype}, (), (), dtype)
     return Call(CONSTANT, {"value": Value(np.asarray(value, dtype))}, (), (), dtype)
-
-
-def _taken(program: Program) -> Iterator[str]:
-    yield program.name
-    for each in program.inputs:
-        yield each.name
-        yield from map(str, each.shape)
-    yield from (each.name for each in program.constants)
-    for statement in program.statements:
-        yield from assigned_by(statement)

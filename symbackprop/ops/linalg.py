@@ -576,7 +576,12 @@ HALVED: Op = Op(
     shape=_square,
     dtype=real,
     vjps=(lambda g, _y, _x: apply(HALVED, g),),
-    numpy=Form("0.5 * (np.tril($0) + np.tril($0, -1))", MULTIPLY),
+    numpy=Form("halved_tril($0)"),
+    helper='''
+def halved_tril(x):
+    """The lower triangle with half of the diagonal."""
+    return 0.5 * (np.tril(x) + np.tril(x, -1))
+''',
     text=Form("halved_tril($0)"),
     latex=Form(r"\operatorname{tril}_{1/2}\left($0\right)"),
     cases=_STACKS,
