@@ -7,7 +7,7 @@ recurses. Building appends and never merges; sharing is the work of a pass.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -206,6 +206,7 @@ class Graph:
         self.lock = threading.RLock()
         self.scratch = scratch
         self._next = 0
+        self._reached: tuple[set[int], list[int]] = (set(), [])  # what was asked for last, and what it is computed from
         self._sweep_at = _SWEEP_FLOOR
         self._symbols: dict[tuple[object, ...], int] = {}
         self._dag: Dag | None = None
@@ -232,12 +233,15 @@ class Graph:
         with self.lock:
             if not self.scratch and len(self.nodes) >= self._sweep_at:
                 self._sweep()
-            number = self._next
-            self._next = number + 1
-            self.nodes[number] = node
-            if self._dag is not None:
-                _draw_in(self._dag, number, node)
-            return number
+            return self._append(node)
+
+    def _append(self, node: Node) -> int:
+        number = self._next
+        self._next = number + 1
+        self.nodes[number] = node
+        if self._dag is not None:
+            _draw_in(self._dag, number, node)
+        return number
 
     def symbol_number(self, node: Node) -> int:
         """Give the symbol with this name, shape and dtype, appending it the first time."""
@@ -257,12 +261,23 @@ class Graph:
     def reachable(self, outputs: Iterable[int], *, known: Container[int] = ()) -> list[int]:
         """Give the numbers that the outputs are computed from, themselves included, in topological order.
 
-        Costs what the outputs reach, never what the graph holds.
+        Costs what the outputs reach, never what the graph holds. One pass after another asks the same of a scratch
+        graph, which remembers it.
 
         Args:
             outputs: the numbers to start from.
             known: numbers behind which not to look.
         """
+        wanted = set(outputs)
+        if not self.scratch or known:
+            return self._walked(wanted, known)
+        last, found = self._reached
+        if wanted != last:
+            found = self._walked(wanted, known)
+            self._reached = wanted, found
+        return [*found]
+
+    def _walked(self, outputs: Collection[int], known: Container[int]) -> list[int]:
         nodes = self.nodes
         found = set(outputs)
         stack = [number for number in found if number not in known]
@@ -274,8 +289,14 @@ class Graph:
                         stack.append(operand)
         return sorted(found)
 
-    def is_small(self, output: int, most: int) -> bool:
-        """Tell whether an output is computed from at most so many nodes, itself included; looks at no more of them."""
+    def small(self, outputs: Collection[int], most: int) -> set[int]:
+        """Give those outputs that are computed from at most so many nodes, themselves included."""
+        depth: dict[int, int] = {}
+        for number in self.reachable(outputs):
+            depth[number] = 1 + max([depth[operand] for operand in self.nodes[number].inputs], default=0)
+        return {output for output in outputs if depth[output] <= most and self._is_small(output, most)}
+
+    def _is_small(self, output: int, most: int) -> bool:
         found = {output}
         stack = [output]
         while stack:

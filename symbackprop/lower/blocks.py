@@ -29,6 +29,7 @@ _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
 _REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
 _SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
 _PIECES = frozenset({SLICE, CONCATENATE, STACK})
+_OUTSIDE = LEAVES | LIGHT  # what is not computed in blocks
 _BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED})
 
 _CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
@@ -203,23 +204,21 @@ class Blocks:
         self.sizes = sizes
         self.units: list[Unit] = []
         self.of: dict[int, int] = {}
-        self.shapes = {number: dims.bind(nodes[number].shape, sizes) for number in order}
-        if max(map(self.size, order), default=0) < _LARGE:
+        bound = {shape: dims.bind(shape, sizes) for shape in {nodes[number].shape for number in order}}
+        self.shapes = {number: bound[nodes[number].shape] for number in order}
+        self.bytes = {number: prod(self.shapes[number]) * nodes[number].dtype.itemsize for number in order}
+        outside = {*outside}
+        able = [number for number in order if nodes[number].op not in _OUTSIDE and number not in outside]
+        if not any(self.bytes[number] >= _LARGE for number in able):
             return
-        self.carries = {
-            each: list(carried(nodes[each], [nodes[at].shape for at in nodes[each].inputs])) for each in order
-        }
+        self.carries = self._carries()
         self.axes = self._axes()
-        self.label = self._chosen({*outside})
+        self.label = self._chosen(able)
         self._take_out_misplaced()
         self.levels = self._levels()
         self.users = self._users()
         for unit in self._gathered():
             self._finish(unit)
-
-    def size(self, number: int) -> int:
-        """Give the bytes of a value."""
-        return prod(self.shapes[number]) * self.nodes[number].dtype.itemsize
 
     def base(self, number: int) -> int:
         """Give the value of which a view is written where it is used."""
@@ -245,6 +244,19 @@ class Blocks:
         return users
 
     # --- which axis -------------------------------------------------------------------------------------------
+
+    def _carries(self) -> Mapping[int, Sequence[Carry]]:
+        """Give what `carried` says of each value; of operations that are like one another it is asked once."""
+        known: dict[object, Sequence[Carry]] = {}
+        found = {}
+        for number in self.order:
+            node = self.nodes[number]
+            shapes = [self.nodes[operand].shape for operand in node.inputs]
+            key = (node.op, node.shape, *shapes, *node.params.items())
+            if key not in known:
+                known[key] = [*carried(node, shapes)]
+            found[number] = known[key]
+        return found
 
     def _axes(self) -> dict[int, list[Hashable]]:
         """Give for each axis of each value a label: the same for axes that operations carry into each other."""
@@ -276,17 +288,16 @@ class Blocks:
                 place = (node.inputs[operand], axis)
                 classes.join(first.setdefault(terms[operand][axis], place), place)
 
-    def _chosen(self, outside: set[int]) -> dict[int, Hashable]:
-        """Give for each value that can be computed in blocks the axis along which it is."""
+    def _chosen(self, able: Sequence[int]) -> dict[int, Hashable]:
+        """Give for each of some values that can be computed in blocks the axis along which it is."""
         score: dict[Hashable, int] = defaultdict(int)
-        can: dict[int, list[Hashable]] = {}
         for number in self.order:
-            node, axes = self.nodes[number], self.axes[number]
-            if node.op not in _VIEWS:
-                for at, label in enumerate(axes):
-                    score[label] += self.size(number) * (1 if not at else -1)
-            if node.op in LEAVES or node.op in LIGHT or number in outside:
-                continue
+            if self.nodes[number].op not in _VIEWS:
+                for at, label in enumerate(self.axes[number]):
+                    score[label] += self.bytes[number] * (1 if not at else -1)
+        can: dict[int, list[Hashable]] = {}
+        for number in able:
+            axes = self.axes[number]
             rows = [
                 label
                 for label, extent in zip(axes, self.shapes[number], strict=True)
@@ -299,7 +310,7 @@ class Blocks:
             best = max(labels, key=lambda label: (score[label], -self.axes[number].index(label)))
             if all(score[best] > score[label] for label in self._summed(number)):
                 chosen[number] = best
-        large = {label for number, label in chosen.items() if self.size(number) >= _LARGE}
+        large = {label for number, label in chosen.items() if self.bytes[number] >= _LARGE}
         return {number: label for number, label in chosen.items() if label in large}
 
     def _summed(self, number: int) -> Iterator[Hashable]:
@@ -424,7 +435,7 @@ class Blocks:
             self.units.append(unit)
 
     def _bytes(self, numbers: Iterable[int]) -> int:
-        return sum(map(self.size, numbers))
+        return sum(map(self.bytes.__getitem__, numbers))
 
     def _multiplies(self, unit: Unit) -> bool:
         """Tell whether a unit has products of matrices, of which each block needs many rows."""
@@ -442,8 +453,8 @@ class Blocks:
                 continue
             while waiting and waiting[0][0] < number:
                 live -= heapq.heappop(waiting)[1]
-            heapq.heappush(waiting, (max(self.users[number], default=number), self.size(number)))
-            live += self.size(number)
+            heapq.heappush(waiting, (max(self.users[number], default=number), self.bytes[number]))
+            live += self.bytes[number]
             peak = max(peak, live)
         return peak
 

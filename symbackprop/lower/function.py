@@ -437,12 +437,13 @@ def _with_parts(form: Nest, counts: Iterator[int]) -> Nest:
 def _formulas(outputs: Sequence[Expr], keys: Sequence[str | None], results: Sequence[Expr]) -> list[str]:
     """Give the formulas of the outputs that have a name, as far as they are short enough to be read."""
     write = Expr.views.get("text")
-    if write is None:
+    if write is None or not results:
         return []
+    small = results[0].graph.small([result.number for result in results if result.node.inputs], _MOST_NODES)
     lines = []
     for output, key, result in zip(outputs, keys, results, strict=False):
         name = key or output.name or output.node.hint
-        if name and result.inputs and result.graph.is_small(result.number, _MOST_NODES):
+        if name and result.number in small:
             line = f"{name} = {write(result, simplify=False, where=False)}"
             if len(line) <= _LONGEST and line.isprintable() and not {'"', "\\"} & set(line):
                 lines.append(line)

@@ -13,7 +13,7 @@ from operator import add
 from typing import TypeAlias
 
 from symbackprop import dims
-from symbackprop.dims import Shape, Size
+from symbackprop.dims import Dim, Shape, Size
 from symbackprop.lower.program import (
     VIEWS,
     Assign,
@@ -48,24 +48,25 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
     >>> released(f.program, {"N": 100}), released(f.program, {"N": 10})
     ({1: ['t1']}, {})
     """
-    made = {
-        statement.target: at
-        for at, statement in enumerate(program.statements)
-        if isinstance(statement, Assign)
-        and _is_large(statement.value.shape, statement.value.dtype, sizes)
-        and not (isinstance(statement.value, Call) and statement.value.out)
-    }
+    is_large = _Large(sizes)
+    made = dict.fromkeys(
+        each.target
+        for each in program.statements
+        if isinstance(each, Assign) and is_large(each.value) and not (isinstance(each.value, Call) and each.value.out)
+    )
+    if not made:
+        return {}
     kept = {ref.name for output in program.outputs for ref in refs_in(output.value)}
     last: dict[str, int] = {}
     coming = -1
     for at, statement in enumerate(program.statements):
         for term in terms_of(statement):
-            last.update((ref.name, at) for ref in refs_in(term))
-            if any(_is_large(call.shape, call.dtype, sizes) for call in calls_in(term)):
+            last.update(dict.fromkeys([ref.name for ref in refs_in(term)], at))
+            if any(map(is_large, calls_in(term))):
                 coming = at
-        last.update((name, at) for name in assigned_by(statement))
+        last.update(dict.fromkeys(assigned_by(statement), at))
     for output in program.outputs:
-        if any(_is_large(call.shape, call.dtype, sizes) for call in calls_in(output.value)):
+        if any(map(is_large, calls_in(output.value))):
             coming = len(program.statements)
     found: dict[int, list[str]] = {}
     for name in made:
@@ -91,7 +92,7 @@ def peak(program: Program, sizes: Mapping[str, int]) -> Size:
     sizes = {name: sizes.get(name, UNTOLD) for each in program.inputs for name in dims.names_of(each.shape)}
 
     def largest(found: Iterable[Size]) -> Size:
-        return max(found, key=lambda size: dims.bind((size,), sizes)[0], default=0)
+        return max(found, key=lambda size: size.value(sizes) if isinstance(size, Dim) else size, default=0)
 
     live: dict[str, Size] = {}
     held: Size = kept(program)  # by all that is live
@@ -169,7 +170,16 @@ def _total(sizes: Iterable[Size]) -> Size:
     return reduce(add, sizes, 0)
 
 
-def _is_large(shape: Shape, dtype: Dtype, sizes: Mapping[str, int]) -> bool:
-    if not shape or not dims.names_of(shape) <= sizes.keys():
-        return False
-    return prod(dims.bind(shape, sizes)) * dtype.itemsize >= _LARGE
+class _Large:
+    """Tells whether the value of a term is a large array; of arrays of one shape it is asked once."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.elements: dict[Shape, int] = {}
+
+    def __call__(self, term: Term) -> bool:
+        shape = term.shape
+        if shape not in self.elements:
+            told = bool(shape) and dims.names_of(shape) <= self.sizes.keys()
+            self.elements[shape] = prod(dims.bind(shape, self.sizes)) if told else 0
+        return self.elements[shape] * term.dtype.itemsize >= _LARGE

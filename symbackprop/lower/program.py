@@ -230,7 +230,8 @@ def calls_in(term: Term) -> Iterator[Call]:
     """Give the operations of a term, operands first; terms are shallow."""
     if isinstance(term, Call):
         for arg in term.args:
-            yield from calls_in(arg)
+            if isinstance(arg, Call):
+                yield from calls_in(arg)
         yield term
 
 
@@ -238,8 +239,11 @@ def refs_in(term: Term) -> Iterator[Ref]:
     """Give the named values that a term uses; terms are shallow."""
     if isinstance(term, Ref):
         yield term
-    else:
-        for arg in term.args:
+        return
+    for arg in term.args:
+        if isinstance(arg, Ref):
+            yield arg
+        else:
             yield from refs_in(arg)
 
 

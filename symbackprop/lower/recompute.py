@@ -102,9 +102,11 @@ class _Way:
         self.nodes = self.graph.nodes
         self.results = {expr.number for expr in results}
         self.order = self.graph.reachable(self.results)
+        elements = {
+            shape: prod(dims.bind(shape, sizes)) for shape in {self.nodes[number].shape for number in self.order}
+        }
         self.bytes = {
-            number: prod(dims.bind(self.nodes[number].shape, sizes)) * self.nodes[number].dtype.itemsize
-            for number in self.order
+            number: elements[self.nodes[number].shape] * self.nodes[number].dtype.itemsize for number in self.order
         }
         self.forward: set[int] = set()
         for number in self.order:
@@ -113,7 +115,8 @@ class _Way:
                 self.forward.add(number)
         self.back = [number for number in self.order if number not in self.forward]
         needed = {operand for number in self.back for operand in self.nodes[number].inputs}
-        self.waiting = [number for number in self.order if number in self.forward & needed and self._is_large(number)]
+        needed &= self.forward
+        self.waiting = [number for number in self.order if number in needed and self._is_large(number)]
 
     def _is_large(self, number: int) -> bool:
         return bool(self.nodes[number].inputs) and self.bytes[number] >= _SMALL

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.dims import Dim, Size
+from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
@@ -116,8 +116,12 @@ class _Lowering:
         """Give the named sizes, each of which some input must tell."""
         told = {size.name for symbol in self.request.inputs for size in symbol.shape if isinstance(size, Dim)}
         found = {name for symbol in self.request.inputs for name in dims.names_of(symbol.shape)}
+        seen: set[Shape] = set()
         for number in self.order:
             node = self.nodes[number]
+            if node.op is not SIZE and node.shape in seen:
+                continue
+            seen.add(node.shape)
             sizes = node.params["size"].names if node.op is SIZE else dims.names_of(node.shape)
             untold = sizes - told
             if untold:

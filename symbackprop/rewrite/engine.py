@@ -89,8 +89,12 @@ class _Pattern:
     value: float | None = None
 
     def fits(self, ops: tuple[Op, ...]) -> bool:
-        """Tell whether operands made by these ops may match."""
-        return all(part.needed in {None, op} for part, op in zip(self.operands, ops, strict=True))
+        """Tell whether operands made by these ops may match; what matches one wildcard is one node, made by one op."""
+        found: dict[str, Op] = {}
+        return all(
+            part.needed in {None, op} and (not part.name or found.setdefault(part.name, op) is op)
+            for part, op in zip(self.operands, ops, strict=True)
+        )
 
     @property
     def needed(self) -> Op | None:
@@ -325,17 +329,19 @@ class RuleSet:
 
     def at(self, node: Node, nodes: Mapping[int, Node]) -> tuple[Rule, ...]:
         """Give the rules that may fit a node."""
-        rules = self.roots.get(node.op)
-        if rules is None:
+        if node.op not in self.roots:
             return ()
         key = (node.op, *[nodes[operand].op for operand in node.inputs])
         found = self._found.get(key)
-        if found is None:
-            ops = key[1:]
-            fitting = [rule for rule in rules if rule.fits(ops)]
-            found = self._found[key] = tuple(
-                replace(rule, rewrite=rule.narrowed(ops)) if rule.narrowed else rule for rule in fitting
-            )
+        return self._fitting(key) if found is None else found
+
+    def _fitting(self, key: tuple[Op, ...]) -> tuple[Rule, ...]:
+        op, *operands = key
+        ops = tuple(operands)
+        fitting = [rule for rule in self.roots[op] if rule.fits(ops)]
+        found = self._found[key] = tuple(
+            replace(rule, rewrite=rule.narrowed(ops)) if rule.narrowed else rule for rule in fitting
+        )
         return found
 
 
@@ -347,10 +353,10 @@ def rule_set(rules: tuple[Rule, ...]) -> RuleSet:
 
 def _key(node: Node) -> tuple[object, ...]:
     """What nodes of one value share: x + y and y + x are one, x @ y and y @ x for vectors; written as the first is."""
-    symmetric = node.op in _SYMMETRIC or (node.op is matmul and not node.shape)
-    if symmetric and node.inputs[0] > node.inputs[1]:
-        return (node.op, node.inputs[::-1], *node.key[2:])
-    return node.key
+    op, inputs = node.op, node.inputs
+    if (op in _SYMMETRIC or (op is matmul and not node.shape)) and inputs[0] > inputs[1]:
+        inputs = inputs[::-1]
+    return (op, inputs, *node.params.items()) if node.params else (op, inputs)
 
 
 class Task:
@@ -442,11 +448,11 @@ class Rewritten(Graph):
 
     def unimproved(self, order: Sequence[int]) -> int:
         """Count the nodes at the beginning of an order that the fresh rules of the task leave as they are."""
-        task, nodes = self.task, self.nodes
+        task, nodes, roots = self.task, self.nodes, self.task.fresh.roots
         for count, number in enumerate(order):
             task.left += _BUDGET_OF_COPY
             node = nodes[number]
-            if node.op not in task.fresh.roots:
+            if node.op not in roots:
                 continue
             fitting = task.fitting(node, nodes, task.fresh, summed=number in task.summed)
             if fitting:
@@ -460,22 +466,22 @@ class Rewritten(Graph):
         return len(order)
 
     def _added(self, node: Node, rules: RuleSet | None, *, summed: bool = False) -> int:
-        shared = self.share or node.op is SYMBOL
-        key = _key(node) if shared else None
-        number = self._known.get(key) if shared else None
+        key = _key(node) if self.share or node.op is SYMBOL else None
+        number = None if key is None else self._known.get(key)
         if number is None:
-            number = super().add(node)
+            number = self._append(node)
             if rules is not None and self._depth < _DEPTH:
                 fitting = self.task.fitting(node, self.nodes, rules, summed=summed)
                 if fitting:
                     number = self._improved(number, node, fitting)
-            if shared:
+            if key is not None:
                 self._known[key] = number
         kept = self.nodes[number]
-        if node.label and not kept.label and kept.op is not SYMBOL:
-            kept.label = node.label
-        if node.hint and not kept.hint:
-            kept.hint = node.hint
+        if kept is not node:
+            if node.label and not kept.label and kept.op is not SYMBOL:
+                kept.label = node.label
+            if node.hint and not kept.hint:
+                kept.hint = node.hint
         return number
 
     def _improved(self, number: int, node: Node, rules: Sequence[Rule]) -> int:
@@ -525,26 +531,32 @@ def rebuild(outputs: Sequence[Expr], target: Graph, order: Sequence[int] | None 
     if not outputs:
         return []
     graph = outputs[0].graph
-    placed: dict[int, int] = {}
-    settled: set[int] = set()
-    handles: list[Expr] = []  # lest a graph that sweeps drops what nothing else holds yet
     order = graph.reachable([expr.number for expr in outputs]) if order is None else order
     with target.lock:
+        if not isinstance(target, Rewritten):
+            return _copied(outputs, target, order)
         unimproved = _unimproved(order, graph, target)
         if unimproved == len(order):
             return list(outputs)
-        for at, number in enumerate(order):
-            node = graph.nodes[number]
+        nodes, placed = graph.nodes, dict[int, int]()
+        for number in order[:unimproved]:
+            node = nodes[number]
+            placed[number] = target.copy_as_it_is(node.copied(tuple([placed[operand] for operand in node.inputs])))
+        settled = set(placed)
+        for number in order[unimproved:]:
+            node = nodes[number]
             copy = node.copied(tuple([placed[operand] for operand in node.inputs]))
-            if not isinstance(target, Rewritten):
-                placed[number] = target.symbol_number(copy) if node.op is SYMBOL else target.add(copy)
-                handles.append(Expr(target, placed[number]))
-            elif at < unimproved:
-                placed[number] = target.copy_as_it_is(copy)
+            calm = settled.issuperset(node.inputs)
+            placed[number] = target.copy_in(copy, number, settled=calm)
+            if calm and target.nodes[placed[number]] is copy:
                 settled.add(number)
-            else:
-                calm = settled.issuperset(node.inputs)
-                placed[number] = target.copy_in(copy, number, settled=calm)
-                if calm and target.nodes[placed[number]] is copy:
-                    settled.add(number)
     return [Expr(target, placed[expr.number]) for expr in outputs]
+
+
+def _copied(outputs: Sequence[Expr], target: Graph, order: Sequence[int]) -> list[Expr]:
+    nodes, placed = outputs[0].graph.nodes, dict[int, Expr]()  # handles: a graph that sweeps drops what has none
+    for number in order:
+        node = nodes[number]
+        copy = node.copied(tuple([placed[operand].number for operand in node.inputs]))
+        placed[number] = Expr(target, target.symbol_number(copy) if node.op is SYMBOL else target.add(copy))
+    return [placed[expr.number] for expr in outputs]

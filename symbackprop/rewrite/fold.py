@@ -233,6 +233,7 @@ FOLD: tuple[Rule, ...] = (
             _x("N", "D").T.T,
             broadcast_to(broadcast_to(_x("D"), ("N", "D")), ("M", "N", "D")),
         ],
+        fits=lambda ops: ops[0] in {RESHAPE, TRANSPOSE, BROADCAST_TO},
     ),
     Rule(
         name="merge_reshape",

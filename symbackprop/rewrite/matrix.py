@@ -251,6 +251,8 @@ def _scalar_out_of_system(expr: Expr) -> Expr | None:
 
 def _symmetric_first(expr: Expr) -> Expr | None:
     """Let products with a symmetric matrix from either side be one."""
+    if expr.ndim != 1:
+        return None
     v, matrix = expr.inputs
     if v.ndim == 1 and matrix.ndim == 2 and "symmetric" in known(matrix):
         return matmul(matrix, v)

@@ -673,7 +673,11 @@ def _procedures() -> tuple[Rule, ...]:
                 erfc(-symbol("x", "N") / math.sqrt(2)),
                 erfc(-(symbol("x", "N") / math.sqrt(2))),
             ],
-            fits=lambda ops: CONSTANT in ops or ops[0] in {multiply, divide, negative},
+            fits=lambda ops: (
+                CONSTANT in ops and not {erf, multiply}.isdisjoint(ops)
+                if len(ops) > 1
+                else ops[0] in {multiply, divide, negative}
+            ),
         ),
         Rule(
             name="variance",
