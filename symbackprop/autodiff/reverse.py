@@ -21,7 +21,7 @@ from symbackprop.errors import (
     Where,
 )
 from symbackprop.expr import Expr, Operand, common_graph, user_line
-from symbackprop.graph import Graph, attributed
+from symbackprop.graph import Graph, attributed, growing
 from symbackprop.op import Op, Params
 from symbackprop.ops.elementwise import astype, where
 from symbackprop.ops.layout import full_like, ones_like
@@ -221,6 +221,7 @@ def check_target(target: object, position: int, what: str) -> Expr:
     return target
 
 
+@growing()
 def pulled_back(
     seeds: Sequence[tuple[Expr, Expr]],
     wrt: Sequence[Expr],

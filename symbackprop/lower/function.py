@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from symbackprop import dims
 from symbackprop.errors import ArgumentError, BackendError, DtypeError, GraphError, ShapeError, did_you_mean
 from symbackprop.expr import Expr, common_graph
+from symbackprop.graph import growing
 from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
 from symbackprop.lower.buffers import RESERVED
@@ -124,6 +125,7 @@ class Function:
         self._told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
         self.__call__ = self._first(checked) if inputs else checked
 
+    @growing()
     def _load(self, request: Request, structure: Structure) -> Program:
         self.program = self._lowered(request)
         self.source = self._written()
@@ -347,6 +349,7 @@ def compile(
         _check_limit(memory_limit, library, blocks=blocks)
         passes = [*passes, "join", "batch"]  # what is joined waits for all of its parts
 
+    @growing()
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
         known: list[Expr] = []  # the outputs while their functions have names
 
