@@ -331,7 +331,7 @@ class _Buffers:
         if term.op.elementwise and _function(term):
             args = self._with_arrays_for_numbers(term, args)
         new_term = term._replace(args=tuple(args))
-        dying = {name for name in held if self._is_last(name)}
+        dying = dict.fromkeys(name for name in held if self._is_last(name))
         if function is None:
             self._release(dying)
             return new_term, through if owned else []
