@@ -65,7 +65,8 @@ def test_random_graphs(seed):
         arrays = [np.asarray(value, symbol.dtype) for symbol, value in given.items()]
         assert_same(kept(*arrays), plain(*arrays), rtol=1e-12)
         first = [np.copy(each) for each in kept(*arrays)]
-        kept(*[array + 1 if array.dtype.kind == "f" else array for array in arrays])
+        with np.errstate(all="ignore"):
+            kept(*[array + 1 if array.dtype.kind == "f" else array for array in arrays])
         assert_same(kept(*arrays), first, rtol=0)
 
 

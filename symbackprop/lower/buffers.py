@@ -38,11 +38,13 @@ from symbackprop.lower.program import (
     refs_in,
     terms_of,
 )
+from symbackprop.lower.small import DOT, VDOT
 from symbackprop.op import CONSTANT, SIZE, Dtype, Form, Params
 from symbackprop.ops import matmul, power
 from symbackprop.ops.index import CONCATENATE, SLICE, Run
 from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, shape_text
 from symbackprop.ops.reduce import SUM
+from symbackprop.rewrite.order import UNTOLD
 from symbackprop.spelling import Names
 
 _MOST = 2**25  # bytes that are worth being kept
@@ -137,7 +139,8 @@ class _Buffers:
     def bytes(self, sizes: Mapping[str, int]) -> int:
         """Give the bytes that are kept."""
         arrays = [value for value in self.kept.values() if value.op not in VIEWS]
-        return sum(prod(dims.bind(value.shape, sizes)) * value.dtype.itemsize for value in arrays)
+        told = {name: sizes.get(name, UNTOLD) for value in arrays for name in dims.names_of(value.shape)}
+        return sum(prod(dims.bind(value.shape, told)) * value.dtype.itemsize for value in arrays)
 
     # --- what is a part of what -------------------------------------------------------------------------------
 
@@ -330,6 +333,8 @@ class _Buffers:
             args.append(new)
         if term.op.elementwise and _function(term):
             args = self._with_arrays_for_numbers(term, args)
+        elif term.op.name == VDOT:
+            term, args = self._flat(term, args)
         new_term = term._replace(args=tuple(args))
         dying = dict.fromkeys(name for name in held if self._is_last(name))
         if function is None:
@@ -399,6 +404,15 @@ class _Buffers:
             self.known[key] = self._keep(self.names.take(name), value)
             self.saved += _NUMBER
         return self.known[key]
+
+    def _flat(self, call: Call, args: Sequence[Term]) -> tuple[Call, list[Term]]:
+        """Give the sum of a product over all elements as that of vectors, which NumPy calls twice as fast."""
+        places = [self.place.get(arg.name) if isinstance(arg, Ref) else None for arg in args]
+        if not all(place and place.name in self.contiguous for place in places):
+            return call, list(args)
+        shape = (dims.product(args[0].shape),)
+        flat = [Call(RESHAPE, {"shape": shape}, (arg,), shape, arg.dtype) for arg in args]
+        return call._replace(op=DOT), [self._view(each, None, fresh=False)[0] for each in flat]
 
     def _text_of(self, function: str) -> str:
         """Give the name of NumPy's function in the module: by itself, where nothing else has it."""

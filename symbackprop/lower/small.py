@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -24,19 +25,35 @@ from symbackprop.lower.program import (
     refs_in,
     terms_of,
 )
-from symbackprop.op import ATOM, CONSTANT, SIZE, Dtype, Form, Value
-from symbackprop.ops import divide, matmul, maximum, multiply, square
-from symbackprop.ops.elementwise import RELU
+from symbackprop.op import ATOM, CONSTANT, SIZE, Dtype, Form, Op, Value
+from symbackprop.ops import abs as abs_
+from symbackprop.ops import (
+    add,
+    divide,
+    exp,
+    log1p,
+    matmul,
+    maximum,
+    minimum,
+    multiply,
+    sigmoid,
+    softplus,
+    square,
+    subtract,
+)
+from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE
 from symbackprop.ops.layout import shape_text
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Names
 
-_DOT = replace(matmul, numpy=Form("$0.dot($1)", ATOM, (ATOM,)))  # the same product, with less to do before it
-_VDOT = replace(matmul, name="vdot", numpy=Form("np.vdot($0, $1)"))  # of all elements
+VDOT = "vdot"
+DOT = replace(matmul, numpy=Form("$0.dot($1)", ATOM, (ATOM,)))  # the same product, with less to do before it
+_VDOT = replace(matmul, name=VDOT, numpy=Form("np.vdot($0, $1)"))  # of all elements
 _MULTIPLIED_BY_BLAS = {np.dtype("float32"), np.dtype("float64")}
 _OFTEN = 2  # sums over rows that are worth a vector of ones
 
 _Made: TypeAlias = tuple[str, Shape, Dtype]
+_Naming: TypeAlias = "Callable[[Term], Ref]"
 
 
 def for_small_arrays(program: Program) -> Program:
@@ -55,6 +72,34 @@ def for_small_arrays(program: Program) -> Program:
         result_1 = np.vdot(X, X)
     """
     return _Small(program).program()
+
+
+def _on_elements(op: Op, *args: Term) -> Call:
+    """Give an operation on an array, and maybe a number, of one dtype."""
+    like = next(arg for arg in args if arg.shape)
+    return Call(op, {}, args, like.shape, like.dtype)
+
+
+def _sigmoid(named: _Naming, x: Term) -> Term:
+    e = named(_on_elements(exp, _on_elements(minimum, x, _number(40.0, x.dtype))))
+    return _on_elements(divide, e, _on_elements(add, _number(1.0, x.dtype), e))
+
+
+def _sigmoid_slope(named: _Naming, x: Term) -> Term:
+    e = named(_on_elements(exp, _on_elements(subtract, _number(0.0, x.dtype), _on_elements(abs_, x))))
+    return _on_elements(divide, e, _on_elements(square, _on_elements(add, _number(1.0, x.dtype), e)))
+
+
+def _softplus(named: _Naming, x: Term) -> Term:
+    x, zero = named(x), _number(0.0, x.dtype)
+    e = _on_elements(exp, _on_elements(subtract, zero, _on_elements(abs_, x)))
+    return _on_elements(add, _on_elements(maximum, x, zero), _on_elements(log1p, e))
+
+
+# What their helpers do, in operations that each can write into an array that is there.
+_STEPS: Mapping[Op, Callable[[_Naming, Term], Term]] = {
+    sigmoid: _sigmoid, SIGMOID_SLOPE: _sigmoid_slope, softplus: _softplus,
+}  # fmt: skip
 
 
 class _Small:
@@ -89,16 +134,24 @@ class _Small:
             return term
         if term.op in {SUM, MEAN} and not term.shape and (product := self._total(term)) is not None:
             return product
-        args = tuple(self._term(arg) for arg in term.args)
+        args = tuple([self._term(arg) for arg in term.args])
+        return self._instead(term, args) or term._replace(args=args)
+
+    def _instead(self, term: Call, args: tuple[Term, ...]) -> Term | None:
+        """Give what takes fewer or cheaper calls than an operation on these operands."""
+        found: Term | None = None
         if _sums_columns(term):
-            return Call(_DOT, {}, (args[0], self._filled(_ones(term))), term.shape, term.dtype)
-        if _sums_rows(term) and _ones(term) in self.often:
-            return Call(_DOT, {}, (self._filled(_ones(term)), args[0]), term.shape, term.dtype)
-        if _is_positive_part(term):
+            found = Call(DOT, {}, (args[0], self._filled(_ones(term))), term.shape, term.dtype)
+        elif _sums_rows(term) and _ones(term) in self.often:
+            found = Call(DOT, {}, (self._filled(_ones(term)), args[0]), term.shape, term.dtype)
+        elif _is_positive_part(term):
             zeros = self._filled(("zeros", term.shape, term.dtype))
-            return Call(maximum, {}, (args[0], zeros), term.shape, term.dtype)
-        plain = all(len(arg.shape) <= 2 and arg.dtype in _MULTIPLIED_BY_BLAS for arg in term.args)
-        return term._replace(op=_DOT if term.op is matmul and plain else term.op, args=args)
+            found = Call(maximum, {}, (args[0], zeros), term.shape, term.dtype)
+        elif term.op in _STEPS and term.shape and term.dtype in _MULTIPLIED_BY_BLAS:
+            found = _STEPS[term.op](self._named, args[0])
+        elif term.op is matmul and all(len(arg.shape) <= 2 and arg.dtype in _MULTIPLIED_BY_BLAS for arg in term.args):
+            found = term._replace(op=DOT, args=args)
+        return found
 
     def _filled(self, key: _Made) -> Ref:
         """Give an array of one number, which is made once."""
@@ -128,16 +181,17 @@ class _Small:
     def _product(self, inner: Call) -> Call | None:
         """Give the sum of all elements of a product."""
         if inner.op is square:
-            factor = self._term(inner.args[0])
-            factor = self._named(factor) if isinstance(factor, Call) else factor
+            factor = self._named(self._term(inner.args[0]))
             factors: tuple[Term, Term] = (factor, factor)
         elif inner.op is multiply and all((arg.shape, arg.dtype) == (inner.shape, inner.dtype) for arg in inner.args):
             factors = (self._term(inner.args[0]), self._term(inner.args[1]))
         else:
             return None
-        return Call(_DOT if len(inner.shape) == 1 else _VDOT, {}, factors, (), inner.dtype)
+        return Call(DOT if len(inner.shape) == 1 else _VDOT, {}, factors, (), inner.dtype)
 
-    def _named(self, value: Call) -> Ref:
+    def _named(self, value: Term) -> Ref:
+        if isinstance(value, Ref):
+            return value
         name = self.names.take(None)
         self.statements.append(Assign(name, value))
         return Ref(name, value.shape, value.dtype)
@@ -196,7 +250,7 @@ def _full(key: _Made) -> Call:
     return Call(op, {}, (), shape, dtype)
 
 
-def _number(value: Size, dtype: Dtype) -> Call:
+def _number(value: Size | float, dtype: Dtype) -> Call:
     if isinstance(value, Dim):
         return Call(SIZE, {"size": value, "dtype": dtype}, (), (), dtype)
     return Call(CONSTANT, {"value": Value(np.asarray(value, dtype))}, (), (), dtype)
