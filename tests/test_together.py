@@ -105,3 +105,16 @@ def test_the_slope_of_tanh_alone_is_made_of_one_exponential():
     x = sb.symbol("x", "N")
     source = sb.compile([x], sb.grad(sb.sum(sb.tanh(x)), x)).source
     assert "dx = tanh_slope(x)" in source
+
+
+def test_the_operand_of_relu_is_not_kept_for_its_slope():
+    X, W, V = sb.symbols("X[N,D] W[D,H] V[H,K]")
+    a = X @ W
+    loss = sb.sum((sb.relu(a) @ V) ** 2)
+    f = sb.compile([X, W, V], [loss, *sb.grad(loss, [W, V])])
+    assert " t1 > 0.0" not in f.source
+    arrays = [np.array([[1.0, 2.0], [-1.0, 1.0], [np.nan, 0.0]]), np.array([[1.0, -1.0, 0.0], [0.5, 0.5, 0.0]])]
+    arrays.append(np.ones((3, 2)))
+    expected = sb.compile([X, W, V], [loss, *sb.grad(loss, [W, V])], skip=["together"])(*arrays)
+    for found, right in zip(f(*arrays), expected, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-14)

@@ -3,7 +3,7 @@
 The functions are kept whole by all passes before, whose rules know them; here those of one value that stand side by
 side are written in what they share: ``σ(x)``, ``σ(−x)``, ``σ′(x)``, ``softplus(x)`` in ``exp(−|x|)``, the normal
 distribution function, its logarithm, its density in ``exp(−x²/2)`` and its tail; softmax and its logarithm in
-``exp(x − max(x))`` and the sum of that, and the slope of tanh in its value.
+``exp(x − max(x))`` and the sum of that, the slope of tanh in its value, and where x is positive as where relu(x) is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.graph import attributed
-from symbackprop.op import Op, apply
+from symbackprop.op import Op, apply, scalar_of
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
     exp,
+    greater,
     log,
     log1p,
     log_ndtr,
@@ -36,6 +37,7 @@ from symbackprop.ops.elementwise import (
     GAUSS,
     NORMAL_HAZARD,
     NORMAL_TAIL,
+    RELU,
     SIGMOID_ENTROPY,
     SIGMOID_SLOPE,
     TANH_SLOPE,
@@ -158,22 +160,35 @@ def _beside_others(outputs: Sequence[Expr]) -> set[int]:
     return {each for each in found if (_BESIDE[nodes[each].op][0], *nodes[each].key[1:]) in there}
 
 
+def _masks(outputs: Sequence[Expr]) -> dict[int, int]:
+    """Give each ``x > 0`` with the relu(x) that is there, which is positive where x is: x need not be kept for it."""
+    nodes = outputs[0].graph.nodes
+    order = outputs[0].graph.reachable([output.number for output in outputs])
+    relus = {nodes[each].inputs[0]: each for each in order if nodes[each].op is RELU}
+    masks = [each for each in order if relus and nodes[each].op is greater and nodes[each].inputs[0] in relus]
+    found = {each: relus[nodes[each].inputs[0]] for each in masks if scalar_of(nodes[nodes[each].inputs[1]]) == 0}
+    return {each: there for each, there in found.items() if there < each}
+
+
 def rebuild_together(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     """Copy expressions into another graph, with functions of one value written in what they share."""
     found = _side_by_side(outputs) if outputs else {}
     beside = _beside_others(outputs) if outputs else set()
-    if not found and not beside:
+    masks = _masks(outputs) if outputs else {}
+    if not found and not beside and not masks:
         return rebuild(outputs, target)
     graph = outputs[0].graph
     placed: dict[int, Expr] = {}
     for number in graph.reachable([output.number for output in outputs]):
         node = graph.nodes[number]
-        if number not in found and number not in beside:
+        if number not in found and number not in beside and number not in masks:
             placed[number] = Expr(target, target.add(node.copied(tuple(placed[x].number for x in node.inputs))))
             continue
         with attributed(node.origin):
             if number in beside:
                 placed[number] = _BESIDE[node.op][1](placed[node.inputs[0]], **node.params)
+            elif number in masks:
+                placed[number] = placed[masks[number]] > 0
             else:
                 made_of, function = _FUNCTIONS[node.op]
                 x = placed[found[number]]
