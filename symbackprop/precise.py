@@ -453,6 +453,11 @@ class _Library:
         return np.sum(x * y, axis=-1)  # type: ignore[no-any-return]
 
     @staticmethod
+    def vdot(x: Array, y: Array) -> Any:
+        """Sum products over all axes."""
+        return np.sum(x * y)
+
+    @staticmethod
     def array(numbers: Sequence[Array]) -> Array:
         """Put numbers into an array, each of which is one of Numbers itself."""
         return np.stack(numbers)

@@ -806,9 +806,9 @@ TANH_SLOPE: Op = _function(
 _TANH_SLOPE_BESIDE = '''
 def tanh_slope_beside(t, x):
     """1 - t**2 for t = tanh(x), from x where too many digits cancel."""
-    s = 1.0 - t * t
-    if np.shape(s) != np.shape(x):
-        s, x = map(np.array, np.broadcast_arrays(s, x))
+    s = np.subtract(1.0, t * t)
+    if s.shape != np.shape(x):
+        s, x = [each.copy() for each in np.broadcast_arrays(s, x)]
     if np.count_nonzero(s < 0.5**s.itemsize):
         s, x = np.asarray(s), np.asarray(x)
         near = (s < 0.5**s.itemsize).ravel().nonzero()[0]

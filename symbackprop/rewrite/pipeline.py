@@ -19,6 +19,7 @@ from symbackprop.rewrite.batched import rebuild_batched
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
+from symbackprop.rewrite.exponents import rebuild_exponents
 from symbackprop.rewrite.factors import rebuild_shared
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
@@ -66,6 +67,7 @@ _FIRST: tuple[Pass, ...] = (
     Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *SAME)),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
+_EXPONENTS = "equal products of exponentials become one, and sums of them that are zero go"
 _ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *DIAGONALS, *SPECTRAL))
 
 
@@ -92,6 +94,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         REROLL,
         *_FIRST[1:],
         Pass("accurate", "differences that cancel get a form that does not", lambda: (*closed(), *computed())),
+        Pass("exponents", _EXPONENTS, rebuild=rebuild_exponents),
         Pass(
             "tensor",
             "identities cancel: Jacobians and Hessians get their closed form",
@@ -145,6 +148,7 @@ _MATRIX = Pass(
 _COMMON: tuple[Pass, ...] = (
     *_FIRST,
     Pass("textbook", "functions that were brought in for accuracy are written in the common ones", textbook),
+    Pass("exponents", _EXPONENTS, rebuild=partial(rebuild_exponents, positive=True)),
     _ALGEBRA,
 )
 _TENSOR = Pass("tensor", "identities cancel: Jacobians and Hessians are written with δ", rebuild=rebuild_spelled)
