@@ -46,7 +46,7 @@ Exponent: TypeAlias = "tuple[tuple[Powers, float], ...]"
 Terms: TypeAlias = "dict[tuple[Exponent, Powers], float]"
 """Numbers by what they are multiplied with: the exponential of an exponent, and powers."""
 
-_MOST = 48  # terms of a sum that is expanded
+_MOST = 16  # terms of a sum that is expanded
 _HIGHEST = 8  # exponent of a power that is expanded
 _ROUNDING = 4e-15  # of numbers that cancel
 _EXPONENTIALS = {exp, GAUSS}
