@@ -19,7 +19,7 @@ HIDDEN = {  # what derivatives, functions of other names and rewritten formulas 
     "spread", "unit", "unslice",
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
     "bose", "centred", "damped", "gauss", "hypot1", "isru", "log1mexp", "logcosh", "normal_hazard", "normal_tail",
-    "shifted", "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "tanh_slope_beside",
+    "largest", "shifted", "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "tanh_slope_beside",
     "xlog1py", "xlogx", "xlogy",
 }  # fmt: skip
 RETURNED = {

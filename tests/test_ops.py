@@ -191,6 +191,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "softmax_centred": lambda x, z, axes: (
         x - (x * (np.exp(z) / np.exp(z).sum(axes, keepdims=True))).sum(axes, keepdims=True)
     ),
+    "largest": lambda x, axes: x.max(axes, keepdims=True),
     "shifted": lambda x, axes: x - x.max(axes, keepdims=True) if x.size else x,
     "signdet": lambda x: np.linalg.slogdet(x)[0],
     "softplus": _in_double(lambda x: -scipy.special.log_expit(-x)),
@@ -237,6 +238,7 @@ EMPTY = {
     "max": [Case(((2, 0),), {"axes": (-2,)})],
     "softmax": [Case(((0, 3),), {"axes": (-1,)}), Case(((2, 0),), {"axes": (-1,)})],
     "log_softmax": [Case(((2, 0),), {"axes": (-1,)})],
+    "largest": [Case(((0, 3),), {"axes": (-1,)})],
     "shifted": [Case(((2, 0),), {"axes": (-1,)}), Case(((0, 3),), {"axes": (-1,)})],
     "softmax_centred": [Case(((0, 3), (0, 3)), {"axes": (-1,)}), Case(((2, 0), (2, 0)), {"axes": (-1,)})],
     "logsumexp": [Case(((0, 3),), {"axes": (-1,)})],
@@ -421,7 +423,7 @@ def test_dtype_rule_is_numpys(op):
         try:
             y, _ = build(app, arrays)
         except DtypeError:
-            assert op.name in {"softmax", "log_softmax", "logsumexp", "softmax_centred", "shifted"}, (
+            assert op.name in {"softmax", "log_softmax", "logsumexp", "softmax_centred", "shifted", "largest"}, (
                 dtypes
             )  # their functions convert first
             continue

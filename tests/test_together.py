@@ -118,3 +118,20 @@ def test_the_operand_of_relu_is_not_kept_for_its_slope():
     expected = sb.compile([X, W, V], [loss, *sb.grad(loss, [W, V])], skip=["together"])(*arrays)
     for found, right in zip(f(*arrays), expected, strict=True):
         np.testing.assert_allclose(found, right, rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_logsumexp_and_its_derivative_take_one_exponential(axis, keepdims):
+    z = sb.symbol("z", ("N", "K"))
+    value = sb.logsumexp(z, axis=axis, keepdims=keepdims)
+    f = sb.compile([z], [value, sb.grad(sb.sum(value), z)])
+    assert f.source.count("np.exp(") == 1
+    large = np.array([[0.0, 1.0, -3.0], [1e3, 1e3, -1e3], [-np.inf, 2.0, np.inf], [-np.inf, -np.inf, 1.0]])
+    with np.errstate(invalid="ignore", over="ignore"):
+        for values in (large[:2], large[:3], large[3:], large[:2].astype("float32"), np.full((2, 2), -np.inf)):
+            expected = [sb.evaluate(each, {z: values}) for each in (value, sb.softmax(z, axis=axis))]
+            for found, known in zip(f(values), expected, strict=True):
+                np.testing.assert_allclose(found, known, rtol=1e-15)
+    for shape in ((0, 2), (2, 0)):
+        np.testing.assert_array_equal(f(np.empty(shape))[0], sb.evaluate(value, {z: np.empty(shape)}))

@@ -12,25 +12,17 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TypeAlias
 
 from symbackprop import dims
-from symbackprop.dims import Shape
 from symbackprop.graph import Node
 from symbackprop.lower.program import LEAVES, LIGHT
 from symbackprop.ops import matmul
 from symbackprop.ops.contract import EINSUM
-from symbackprop.ops.index import CONCATENATE, SLICE, STACK
-from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE
-from symbackprop.ops.linalg import NORM
-from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, SHIFTED, SOFTMAX, SOFTMAX_CENTRED, SUM
+from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.rewrite.carried import SUMS, Carry, carried
 
-_VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE})
-_REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LOGSUMEXP, NORM})
-_SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
-_PIECES = frozenset({SLICE, CONCATENATE, STACK})
+_VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE})
 _OUTSIDE = LEAVES | LIGHT  # what is not computed in blocks
-_BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED})
 
 _CACHE = 2**19  # bytes that the arrays of a block may take: half of a usual second-level cache
 _CALL = 2 * 10**5  # bytes that NumPy moves in twenty times what the call of a function takes,
@@ -51,108 +43,18 @@ class Unit:
         sums: the values that are sums over all rows.
         stored: the members that are needed whole.
         cut: the whole arrays of which rows are read.
+        axes: for each member the axis along which it is computed.
         rows: how many rows a block has.
+        saved: the bytes that need not be written or read.
     """
 
     members: list[int] = field(default_factory=list)
     sums: list[int] = field(default_factory=list)
     stored: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
+    axes: dict[int, int] = field(default_factory=dict)
     rows: int = 0
-
-
-Carry: TypeAlias = "tuple[int, int, int | None]"
-
-
-def carried(node: Node, shapes: Sequence[Shape]) -> Iterable[Carry]:
-    """Give the axes that an operation goes along row by row, or sums over.
-
-    Args:
-        node: the operation.
-        shapes: of its operands.
-
-    Returns:
-        The operand, its axis, and the axis of the result, all counted from the left; None where it is summed over.
-    """
-    if node.op.elementwise or node.op in _BY_ROWS:
-        return _on_elements(node, shapes)
-    if node.op in _REDUCTIONS:
-        return _in_reduction(node, len(shapes[0]))
-    if node.op in _VIEWS:
-        return _in_view(node, len(shapes[0]))
-    if node.op in _PIECES:
-        return _in_pieces(node, shapes)
-    if node.op is EINSUM:
-        return _in_einsum(node)
-    return _in_product(node, *shapes) if node.op is matmul else ()
-
-
-def _on_elements(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
-    rank = len(node.shape)
-    without = {axis + rank for axis in node.params["axes"]} if node.op in _BY_ROWS else ()
-    for operand, shape in enumerate(shapes):
-        for axis, at in enumerate(range(rank - len(shape), rank)):
-            if shape[axis] == node.shape[at] and at not in without:
-                yield operand, axis, at
-
-
-def _in_reduction(node: Node, rank: int) -> Iterator[Carry]:
-    gone = {axis + rank for axis in node.params["axes"]}
-    at = 0
-    for axis in range(rank):
-        if axis not in gone:
-            yield 0, axis, at
-        elif node.op in _SUMS:
-            yield 0, axis, None
-        at += axis not in gone or node.params["keepdims"]
-
-
-def _in_view(node: Node, rank: int) -> Iterator[Carry]:
-    axes = node.params["axes"]
-    if node.op is TRANSPOSE:
-        lead = rank - len(axes)
-        yield from ((0, axis, axis) for axis in range(lead))
-        yield from ((0, axis + rank, lead + at) for at, axis in enumerate(axes))
-        return
-    larger = max(rank, len(node.shape))
-    kept = [axis for axis in range(larger) if axis - larger not in axes]
-    yield from ((0, axis, at) if node.op is EXPAND_DIMS else (0, at, axis) for axis, at in enumerate(kept))
-
-
-def _in_pieces(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
-    rank = len(node.shape)
-    if node.op is SLICE:
-        yield from ((0, axis, axis) for axis in range(rank - len(node.params["runs"])))
-        return
-    place = node.params["axis"] + rank
-    for operand in range(len(shapes)):
-        for axis in range(rank - (node.op is STACK)):
-            at = axis + (node.op is STACK and axis >= place)
-            if at != place:
-                yield operand, axis, at
-
-
-def _in_einsum(node: Node) -> Iterator[Carry]:
-    given, _, result = node.params["subscripts"].partition("->")
-    for operand, labels in enumerate(given.split(",")):
-        for axis, label in enumerate(labels):
-            if labels.count(label) == 1:
-                yield operand, axis, result.index(label) if label in result else None
-
-
-def _in_product(node: Node, left: Shape, right: Shape) -> Iterator[Carry]:
-    rank = len(node.shape)
-    batch = rank - (len(left) > 1) - (len(right) > 1)
-    for operand, shape in enumerate((left, right)):
-        for axis, at in enumerate(range(batch - len(shape) + 2, batch)):
-            if shape[axis] == node.shape[at]:
-                yield operand, axis, at
-    if len(left) > 1:
-        yield 0, len(left) - 2, batch
-    if len(right) > 1:
-        yield 1, len(right) - 1, rank - 1
-    yield 0, len(left) - 1, None
-    yield 1, max(len(right) - 2, 0), None
+    saved: int = 0
 
 
 class _Classes:
@@ -213,12 +115,23 @@ class Blocks:
             return
         self.carries = self._carries()
         self.axes = self._axes()
-        self.label = self._chosen(able)
-        self._take_out_misplaced()
-        self.levels = self._levels()
         self.users = self._users()
-        for unit in self._gathered():
-            self._finish(unit)
+        can = self._rows(able)
+        self.label: dict[int, Hashable] = {}
+        tried: list[dict[int, Hashable]] = []
+        best = -1
+        for score in (self._by_place(), self._by_reach(can)):
+            self.label = self._chosen(can, score)
+            if self.label in tried:
+                continue
+            tried.append(dict(self.label))
+            self._take_out_misplaced()
+            self.levels = self._levels()
+            units = [unit for unit in self._gathered() if self._finish(unit)]
+            saved = sum(unit.saved for unit in units)
+            if saved > best:
+                best, self.units = saved, units
+        self.of = {number: at for at, unit in enumerate(self.units) for number in (*unit.members, *unit.sums)}
 
     def base(self, number: int) -> int:
         """Give the value of which a view is written where it is used."""
@@ -288,13 +201,8 @@ class Blocks:
                 place = (node.inputs[operand], axis)
                 classes.join(first.setdefault(terms[operand][axis], place), place)
 
-    def _chosen(self, able: Sequence[int]) -> dict[int, Hashable]:
-        """Give for each of some values that can be computed in blocks the axis along which it is."""
-        score: dict[Hashable, int] = defaultdict(int)
-        for number in self.order:
-            if self.nodes[number].op not in _VIEWS:
-                for at, label in enumerate(self.axes[number]):
-                    score[label] += self.bytes[number] * (1 if not at else -1)
+    def _rows(self, able: Sequence[int]) -> dict[int, list[Hashable]]:
+        """Give for each of some values that can be computed in blocks the axes along which it can."""
         can: dict[int, list[Hashable]] = {}
         for number in able:
             axes = self.axes[number]
@@ -305,6 +213,27 @@ class Blocks:
             ]
             if rows:
                 can[number] = rows
+        return can
+
+    def _by_place(self) -> Mapping[Hashable, int]:
+        """Rate axes by the bytes of the values in which they are the first one."""
+        score: dict[Hashable, int] = defaultdict(int)
+        for number in self.order:
+            if self.nodes[number].op not in _VIEWS:
+                for at, label in enumerate(self.axes[number]):
+                    score[label] += self.bytes[number] * (1 if not at else -1)
+        return score
+
+    def _by_reach(self, can: Mapping[int, Sequence[Hashable]]) -> Mapping[Hashable, int]:
+        """Rate axes by the bytes of the values that can be computed in blocks along them."""
+        score: dict[Hashable, int] = defaultdict(int)
+        for number, labels in can.items():
+            for label in labels:
+                score[label] += self.bytes[number]
+        return score
+
+    def _chosen(self, can: Mapping[int, Sequence[Hashable]], score: Mapping[Hashable, int]) -> dict[int, Hashable]:
+        """Give for each value that can be computed in blocks the axis along which it is."""
         chosen = {}
         for number, labels in can.items():
             best = max(labels, key=lambda label: (score[label], -self.axes[number].index(label)))
@@ -335,7 +264,7 @@ class Blocks:
     def _sums(self, number: int, label: Hashable) -> bool:
         """Tell whether a value is a sum over the rows of its operands."""
         node = self.nodes[number]
-        if node.op not in _SUMS or label in self.axes[number] or number in self.label:
+        if node.op not in SUMS or label in self.axes[number] or number in self.label:
             return False
         summed = {(operand, axis) for operand, axis, to in self.carries[number] if to is None}
         found = [
@@ -399,10 +328,11 @@ class Blocks:
                     unit.sums.append(number)
         return units.values()
 
-    def _finish(self, unit: Unit) -> None:
-        """Say what is stored and how many rows a block has; keep the unit where it is worth it."""
+    def _finish(self, unit: Unit) -> bool:
+        """Say what is stored and how many rows a block has; tell whether the unit is worth it."""
         inside = {*unit.members, *unit.sums}
         label = self.label[unit.members[0]]
+        unit.axes = {number: self.axes[number].index(label) for number in unit.members}
         unit.stored = [
             number
             for number in unit.members
@@ -417,9 +347,15 @@ class Blocks:
         unit.cut = sorted({*read})
         arrays = [number for number in unit.members if self.nodes[number].op not in _VIEWS]
         if not arrays or any(self.axes[number].index(label) for number in (*unit.stored, *unit.cut)):
-            return
+            return False
         kept = self._bytes((*unit.cut, *unit.stored))
-        again = (each for number in arrays for each in [number] * sum(user in inside for user in self.users[number]))
+        again = (
+            number
+            for number in unit.members
+            if self.nodes[number].op not in _VIEWS - {RESHAPE}
+            for user in self.users[number]
+            if user in inside and self.nodes[user].op is not RESHAPE
+        )
         moved = self._bytes((*read, *arrays, *again))
         extent = max(self.shapes[arrays[0]][self.axes[arrays[0]].index(label)], 1)
         row = (kept + self._peak(unit)) / extent
@@ -430,9 +366,8 @@ class Blocks:
             _PRODUCT * self._multiplies(unit),
         )
         unit.rows = 1 << max(int(max(wanted)).bit_length() - 1, 0)
-        if moved - kept >= max(_WORTH, _SHARE * moved) and extent >= 2 * unit.rows:
-            self.of.update(dict.fromkeys(inside, len(self.units)))
-            self.units.append(unit)
+        unit.saved = moved - kept
+        return unit.saved >= max(_WORTH, _SHARE * moved) and extent >= 2 * unit.rows
 
     def _bytes(self, numbers: Iterable[int]) -> int:
         return sum(map(self.bytes.__getitem__, numbers))
@@ -444,6 +379,12 @@ class Blocks:
             for number in (*unit.members, *unit.sums)
         )
 
+    def _last_use(self, number: int) -> int:
+        """Give the last value that is computed from a value, or from it in another shape."""
+        users = self.users[number]
+        shaped = (self._last_use(user) for user in users if self.nodes[user].op is RESHAPE)
+        return max((number, *users, *shaped))
+
     def _peak(self, unit: Unit) -> int:
         """Give the bytes of the members that are needed at the same time."""
         waiting: list[tuple[int, int]] = []  # the last use of each that is needed now, and its bytes
@@ -453,7 +394,7 @@ class Blocks:
                 continue
             while waiting and waiting[0][0] < number:
                 live -= heapq.heappop(waiting)[1]
-            heapq.heappush(waiting, (max(self.users[number], default=number), self.bytes[number]))
+            heapq.heappush(waiting, (self._last_use(number), self.bytes[number]))
             live += self.bytes[number]
             peak = max(peak, live)
         return peak

@@ -297,7 +297,8 @@ def _statements(program: Program) -> Iterator[str]:
 def _blocked(statement: Blocked) -> Iterator[str]:
     names = [ref.name for ref in (*statement.arrays, *statement.results)]
     comma = "," * (len(statement.sums) == 1)
-    lines = [*_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
+    length = [f"{statement.length} = len({names[0]})"] * bool(statement.length)
+    lines = [*length, *_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
     yield ""
     yield f"# in blocks of {statement.rows:,} rows, which stay in the cache"
     yield from _listed(f"def {statement.block}(", names, "):")

@@ -97,6 +97,7 @@ class Blocked(NamedTuple):
         body: the statements; the names of arrays and results stand for their rows.
         sums: the values of the body that are added up over all blocks.
         threads: whether blocks may run on several threads.
+        length: the name by which shapes in the body call the number of rows at hand, if one does.
     """
 
     block: str
@@ -106,6 +107,7 @@ class Blocked(NamedTuple):
     body: tuple[Simple, ...]
     sums: tuple[str, ...]
     threads: bool
+    length: str | None = None
 
 
 Statement: TypeAlias = Simple | Blocked
@@ -204,9 +206,9 @@ def terms_of(statement: Statement) -> Iterator[Term]:
 
 
 def assigned_by(statement: Statement) -> Iterator[str]:
-    """Give the names that a statement gives a value to, and that of a block."""
+    """Give the names that a statement gives a value to, and those of a block and of the number of its rows."""
     if isinstance(statement, Blocked):
-        yield statement.block
+        yield from filter(None, (statement.block, statement.length))
         yield from (ref.name for ref in statement.results)
         yield from (each.target for each in statement.body)
     else:
@@ -220,6 +222,8 @@ def names_in(program: Program) -> Iterator[str]:
         yield each.name
         yield from map(str, each.shape)
     yield from (each.name for each in program.constants)
+    for prepared in program.prepared:
+        yield from prepared.names
     for statement in program.statements:
         yield from assigned_by(statement)
     for op in {call.op for call in program.calls()}:

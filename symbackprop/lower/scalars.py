@@ -22,7 +22,7 @@ from symbackprop.lower.program import (
     Ref,
     Statement,
     Term,
-    assigned_by,
+    names_in,
     refs_in,
     terms_of,
 )
@@ -194,11 +194,7 @@ class _Scalars:
 
     def _named(self, value: Call) -> Ref:
         if self.names is None:
-            program = self.given
-            sizes = [str(size) for each in program.inputs for size in each.shape]
-            given = [each.name for each in program.inputs]
-            assigned = [name for each in program.statements for name in assigned_by(each)]
-            self.names = Names([program.name, *given, *sizes, *assigned, *(each.name for each in program.constants)])
+            self.names = Names(names_in(self.given))
         name = self.names.take(None)
         self._define(name, value)
         return Ref(name, (), value.dtype)

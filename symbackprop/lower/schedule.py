@@ -111,6 +111,7 @@ class _Lowering:
         self.renamed = safe_sizes(self._sizes(), self.names)
         self.refs: dict[int, Ref] = {}
         self.kept: dict[int, Ref] = {}
+        self.cut_shapes: dict[int, Shape] = {}
 
     def _sizes(self) -> set[str]:
         """Give the named sizes, each of which some input must tell."""
@@ -245,6 +246,8 @@ class _Lowering:
         if node.op is negative and (signed := self._sign_inside(number)):
             return signed
         params = {name: renamed(param, self.renamed) for name, param in node.params.items()}
+        if number in self.cut_shapes:
+            params["shape"] = renamed(self.cut_shapes[number], self.renamed)
         if "owned" in params:
             params["owned"] = self._dies(node.inputs[0])
         shape = renamed(node.shape, self.renamed)
@@ -310,6 +313,7 @@ class _Lowering:
         """Compute the values of a unit."""
         block = self.names.take("block")
         arrays = tuple(self.refs[number] for number in unit.cut)
+        length = self._cut_shapes(unit)
         results: list[Ref] = []
         body: list[Simple] = []
         sums: list[str] = []
@@ -329,7 +333,18 @@ class _Lowering:
             if number in unit.sums:
                 sums.append(name)
         threads = not uses_products(self.nodes, unit)
-        return [Blocked(block, unit.rows, arrays, tuple(results), tuple(body), tuple(sums), threads), *means]
+        return [Blocked(block, unit.rows, arrays, tuple(results), tuple(body), tuple(sums), threads, length), *means]
+
+    def _cut_shapes(self, unit: Unit) -> str | None:
+        """Let arrays be given new shapes for the rows at hand; give the name for how many there are."""
+        reshaped = [number for number in unit.members if self.nodes[number].op is RESHAPE]
+        if not reshaped:
+            return None
+        name = self.names.take("rows")
+        for number in reshaped:
+            shape, axis = self.nodes[number].shape, unit.axes[number]
+            self.cut_shapes[number] = (*shape[:axis], Dim.named(name), *shape[axis + 1 :])
+        return name
 
     def _count(self, number: int) -> Call:
         """Give the number of elements that a mean is of."""

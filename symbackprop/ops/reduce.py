@@ -417,6 +417,13 @@ def logsumexp(z, axis=None, keepdims=False):
         s = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
     return s if keepdims else s.squeeze(axis=axis)[()]
 '''
+_PORTABLE_LARGEST = '''
+def largest(z, axis):
+    """The largest elements along an axis, which is kept; of none -inf."""
+    if 0 in z.shape:
+        return z.sum(axis=axis, keepdims=True) - np.inf
+    return z.max(axis=axis, keepdims=True)
+'''
 _PORTABLE_SHIFTED = '''
 def shifted(z, axis):
     """z less its largest element; beside an infinite one every other is -inf."""
@@ -482,6 +489,21 @@ def _shifted_vjp(g: Expr, y: Expr, x: Expr, *, axes: tuple[int, ...]) -> Expr:
 SOFTMAX = _normalised("softmax", "Give exp(x)/sum(exp(x)).", _softmax_vjp, _SOFTMAX)
 LOG_SOFTMAX = _normalised("log_softmax", "Give x - logsumexp(x).", _log_softmax_vjp, _LOG_SOFTMAX)
 SHIFTED = _normalised("shifted", "Give x - max(x), the operand of the exponentials in softmax(x).", _shifted_vjp, "")
+LARGEST = Op(
+    name="largest",
+    doc="Give the largest element over axes, which are kept with size 1; of no elements it is -inf.",
+    shape=lambda x, *, axes: reduced(x, axes=axes, keepdims=True),
+    dtype=_only_floats,
+    vjps=(lambda g, y, x, *, axes: _extreme_vjp(g, y, x, axes=axes, keepdims=True),),
+    numpy=_called("largest"),
+    text=_function("largest", last_is_default=True),
+    latex=_latex(r"\operatorname{largest}", last_is_default=True),
+    helper=_LARGEST,
+    portable_helper=_PORTABLE_LARGEST,
+    cost=lambda xs, _y, _params: dims.product(xs[0]),
+    cases=SHIFTED.cases,
+    options={"axes": (-1,)},
+)
 
 _SOFTMAX_CENTRED = '''
 def softmax_centred(x, z, axis):

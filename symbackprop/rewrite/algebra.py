@@ -36,11 +36,12 @@ from symbackprop.ops import (
     where,
 )
 from symbackprop.ops.contract import EINSUM
-from symbackprop.ops.layout import EXPAND_DIMS, expand_dims
+from symbackprop.ops.layout import EXPAND_DIMS, SQUEEZE, TRANSPOSE, expand_dims
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Rule, Strength, equation, one_arithmetic, stated
 
 EXACT, REAL, FINITE = Strength
+_VIEWS = frozenset({EXPAND_DIMS, SQUEEZE, TRANSPOSE})
 
 
 def _is_number(found: Mapping[str, Node], name: str) -> bool:
@@ -298,6 +299,18 @@ def _gather() -> tuple[Rule, ...]:
             ],
             fits=lambda ops: multiply in ops,
         ),
+        Rule(
+            name="number_below_view",
+            equation="c * x[:, None] = (c * x)[:, None] where x is scaled or negated already, and so for other views",
+            strength=EXACT,
+            roots=(multiply,),
+            rewrite=_scaled_below_view,
+            examples=lambda: [
+                2 * expand_dims(-symbol("x", "N"), -1),
+                3 * (symbol("X", ("N", "D")) / symbol("c")).T,
+            ],
+            fits=lambda ops: CONSTANT in ops and not _VIEWS.isdisjoint(ops),
+        ),
         common("common_array_sum", s * x + s * y, s * (x + y)),
         common("common_array_difference", s * x - s * y, s * (x - y)),
         Rule(
@@ -337,6 +350,18 @@ def _scaled_before_product(expr: Expr) -> Expr | None:
             continue
         if one_arithmetic(each.dtype for each in (expr, small, other)):
             return multiply(multiply(scalar, small) if expr.op is multiply else divide(small, scalar), other)
+    return None
+
+
+def _scaled_below_view(expr: Expr) -> Expr | None:
+    """Multiply with a number where it meets another one."""
+    for scale, view in (expr.inputs, expr.inputs[::-1]):
+        if scalar_of(scale.node) is None or view.op not in _VIEWS:
+            continue
+        (x,) = view.inputs
+        is_scaled = x.op is negative or (x.op in {multiply, divide} and any(not each.shape for each in x.inputs))
+        if is_scaled and x.dtype == expr.dtype:
+            return apply(view.op, multiply(scale, x), **view.params)
     return None
 
 

@@ -16,14 +16,17 @@ from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, cheap, gather, outward
 from symbackprop.rewrite.batched import rebuild_batched
+from symbackprop.rewrite.bordered import rebuild_bordered
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
+from symbackprop.rewrite.distribute import rebuild_distributed
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.exponents import rebuild_exponents
 from symbackprop.rewrite.factors import rebuild_shared
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.joined import rebuild_joined
+from symbackprop.rewrite.long_axis import rebuild_with_long_axis_last
 from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.reroll import rebuild_rolled
@@ -75,6 +78,18 @@ def _ordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return Ordering({}).rebuild(outputs, target)
 
 
+def _distributed(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_distributed(outputs, target, Ordering({}))
+
+
+def _long_last(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_with_long_axis_last(outputs, target, Ordering({}))
+
+
+def _bordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_bordered(outputs, target, Ordering({}))
+
+
 def _laid_out(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return rebuild_rows(outputs, target, Ordering({}))
 
@@ -102,6 +117,11 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         ),
         _ALGEBRA,
         Pass(
+            "distribute",
+            "products with a broadcast sum are multiplied out where that makes products of matrices of them",
+            rebuild=_distributed if ordering is None else partial(rebuild_distributed, ordering=ordering),
+        ),
+        Pass(
             "order",
             "products are computed in the order that takes fewest operations",
             rebuild=_ordered if ordering is None else ordering.rebuild,
@@ -119,6 +139,16 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "rows",
             "products that are summed over a short last axis are laid out in long rows",
             rebuild=_laid_out if ordering is None else partial(rebuild_rows, ordering=ordering),
+        ),
+        Pass(
+            "long_axis",
+            "what is summed or repeated along a short last axis is laid out with the longest one last",
+            rebuild=_long_last if ordering is None else partial(rebuild_with_long_axis_last, ordering=ordering),
+        ),
+        Pass(
+            "border",
+            "shifts of products of matrices, and sums beside them, are columns more of the products",
+            rebuild=_bordered if ordering is None else partial(rebuild_bordered, ordering=ordering),
         ),
         Pass(
             "batch",

@@ -8,7 +8,7 @@ unless all of them together are cheaper without it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -17,7 +17,7 @@ from symbackprop import dims
 from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
-from symbackprop.op import literal
+from symbackprop.op import Dtype, literal
 from symbackprop.ops import broadcast_to, expand_dims, matmul, multiply
 from symbackprop.ops.contract import DIAGONAL, EINSUM, TRACE
 from symbackprop.ops.layout import TRANSPOSE
@@ -63,29 +63,41 @@ class Ordering:
         """Take the sizes."""
         self.sizes = dict(sizes)
         self.guessed = False
-        self._trees: _Trees | None = None
+        self._trees: Trees | None = None
         self._choice: Choice | None = None
-        self._small: dict[tuple[Size, int], bool] = {}
+        self._decisions: list[tuple[Callable[[Mapping[str, int]], bool], bool]] = []
 
     def rebuild(self, outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
         """Copy what the outputs are computed from into another graph, with its products in the cheapest order."""
-        trees = _Trees(outputs)
+        trees = Trees(outputs)
         choice = trees.choice(self.sizes)
         told = {name for tree in trees.open_to_choice() for name in dims.names_of(tree.extents.values())}
         if told - self.sizes.keys():
             self.guessed, self._trees, self._choice = True, trees, choice
         return trees.built(choice, target, self.sizes) if choice.steps else list(outputs)
 
+    def told(self, names: Collection[str], holds: Callable[[Mapping[str, int]], bool]) -> bool:
+        """Tell whether something holds for the sizes, which it does not until all of these names are told."""
+        return self._decided(names, holds, untold=False)
+
+    def granted(self, names: Collection[str], holds: Callable[[Mapping[str, int]], bool]) -> bool:
+        """Tell whether something holds for the sizes, which is taken for granted until all of these names are told."""
+        return self._decided(names, holds, untold=True)
+
     def is_small(self, size: Size, most: int) -> bool:
         """Tell whether a size is no larger than that, which is taken for granted until it is told."""
-        untold = dims.names_of((size,)) - self.sizes.keys()
-        self.guessed = self.guessed or bool(untold)
-        chosen = self._small[size, most] = bool(untold) or number(size, self.sizes) <= most
+        return self.granted(dims.names_of((size,)), lambda sizes: number(size, sizes) <= most)
+
+    def _decided(self, names: Collection[str], holds: Callable[[Mapping[str, int]], bool], *, untold: bool) -> bool:
+        is_told = self.sizes.keys() >= {*names}
+        self.guessed = self.guessed or not is_told
+        chosen = holds(self.sizes) if is_told else untold
+        self._decisions.append((holds, chosen))
         return chosen
 
     def is_worse(self, sizes: Mapping[str, int]) -> bool:
         """Tell whether for other sizes another choice saves so much that it is worth compiling once more."""
-        if any((number(size, sizes) <= most) != chosen for (size, most), chosen in self._small.items()):
+        if any(holds(sizes) != chosen for holds, chosen in self._decisions):
             return True
         if self._trees is None or self._choice is None:
             return False
@@ -94,12 +106,17 @@ class Ordering:
         return found - best > min(_SAVED, _SHARE * found)
 
 
-class _Trees:
+class Trees:
     """The trees of products in a graph.
 
     Attributes:
         outputs: the expressions.
+        graph: where they live.
+        nodes: its nodes.
+        order: the numbers of those that the outputs are computed from, operands first.
+        uses: how often each is used, looking through views.
         trees: the trees by their roots.
+        plain: the operands of single products and sums, for which there is nothing to choose.
         shared: the products that only trees use, and more than one of them or twice, inner ones first.
     """
 
@@ -110,12 +127,12 @@ class _Trees:
         self.bare = {output.number for output in outputs}
         self.order = self.graph.reachable(self.bare)
         self.uses = self._counted()
-        self.trees, plain = self._read()
-        self.shared = self._candidates(plain)
+        self.trees, self.plain = self._read()
+        self.shared = self._candidates(self.plain)
         if self.shared:
             shared = {*self.shared}
-            used = {at for at, operands in plain.items() if not shared.isdisjoint(operands)}
-            self.trees.update({at: self._tree(at) for at in sorted((used | shared) - self.trees.keys())})
+            used = {at for at, operands in self.plain.items() if not shared.isdisjoint(operands)}
+            self.trees.update({at: self.tree(at) for at in sorted((used | shared) - self.trees.keys())})
 
     def _counted(self) -> Counter[int]:
         """Count the uses of each node, looking through views."""
@@ -140,7 +157,8 @@ class _Trees:
         # a product with an inverse is a system to be solved, and a trace or a sum of it is no product with an inverse
         return node.op is not matmul or root.op is matmul or all(self.nodes[each].op is not inv for each in node.inputs)
 
-    def _tree(self, root: int) -> Tree:
+    def tree(self, root: int) -> Tree:
+        """Read the tree at a root."""
         return read(self.graph, root, lambda at: self._opens(at, self.nodes[root]))
 
     def _read(self) -> tuple[dict[int, Tree], dict[int, list[int]]]:
@@ -157,7 +175,7 @@ class _Trees:
                 continue
             operands = [self._below_turns(operand) for operand in node.inputs]
             if node.op is EINSUM or any(self._opens(operand, node) for operand in operands):
-                trees[at] = self._tree(at)
+                trees[at] = self.tree(at)
                 inside.update(trees[at].opened)
             else:
                 plain[at] = operands
@@ -214,7 +232,7 @@ class _Trees:
         for root, tree in trees.items():
             if root in forced or not self._is_choice(tree):
                 continue
-            steps[root] = _planned(tree, sizes)
+            steps[root] = planned(tree, sizes)
             is_einsum = any(self.nodes[at].op is EINSUM for at in tree.opened)
             if not is_einsum and self._work(tree, steps[root], sizes) >= self._written(tree, sizes):
                 del steps[root]
@@ -233,7 +251,7 @@ class _Trees:
         opened = {root: trees[root].with_opened(inner) for root in roots}
         if any(len(tree.factors) > _MOST or at in tree.divisors for tree in opened.values()):
             return False
-        plans = {root: _planned(tree, sizes) for root, tree in opened.items()}
+        plans = {root: planned(tree, sizes) for root, tree in opened.items()}
         cost = sum(self._work(tree, plans[root], sizes) for root, tree in opened.items())
         if cost >= sum(self._least(trees[root], sizes) for root in (*roots, at)):
             return False
@@ -250,7 +268,7 @@ class _Trees:
         return sum(self._work(tree, choice.steps.get(root), sizes) for root, tree in choice.trees.items())
 
     def _least(self, tree: Tree, sizes: Mapping[str, int]) -> int:
-        return min(self._written(tree, sizes), self._work(tree, _planned(tree, sizes), sizes))
+        return min(self._written(tree, sizes), self._work(tree, planned(tree, sizes), sizes))
 
     def _work(self, tree: Tree, steps: Sequence[Step] | None, sizes: Mapping[str, int]) -> int:
         """Count the operations of a tree that is put together by steps, or as it was written."""
@@ -327,18 +345,8 @@ class _Trees:
     def _put_together(self, tree: Tree, placed: Mapping[int, int], target: Rewritten, sizes: Mapping[str, int]) -> int:
         node = self.nodes[tree.root]
         with attributed(node.origin):
-            terms = [(labels, Expr(target, placed[at])) for at, labels in tree.factors]
-            divisors = [Expr(target, placed[at]) for at in tree.divisors]
-            if tree.negatives % 2 or not terms:
-                terms.insert(0, ("", literal(-1 if tree.negatives % 2 else 1, node.dtype, graph=target)))
-            copies, count = dims.product(tree.copies), dims.product(tree.counts)
-            if copies not in {1, count}:
-                terms.append(("", size_of(copies, node.dtype, graph=target)))
-            if count not in {1, copies}:
-                divisors.append(size_of(count, node.dtype, graph=target))
-            kept = tree.kept
-            found = contracted(terms, kept, sizes, divisor=reduce(multiply, divisors) if divisors else None)
-            missing = [axis for axis, label in enumerate(tree.out) if label not in kept]
+            found = put_together(tree, node.dtype, placed, target, sizes)
+            missing = [axis for axis, label in enumerate(tree.out) if label not in tree.kept]
             if missing:
                 found = broadcast_to(expand_dims(found, missing), node.shape)
         result = target.nodes[found.number]
@@ -347,7 +355,32 @@ class _Trees:
         return found.number
 
 
-def _planned(tree: Tree, sizes: Mapping[str, int]) -> list[Step]:
+def put_together(
+    tree: Tree, dtype: Dtype, placed: Mapping[int, int], target: Rewritten, sizes: Mapping[str, int]
+) -> Expr:
+    """Give the product that a tree stands for, with the axes of the tree's result that a factor has.
+
+    Args:
+        tree: the tree.
+        dtype: the dtype of the product.
+        placed: the numbers of its leaves in another graph.
+        target: that graph.
+        sizes: numbers for named sizes.
+    """
+    terms = [(labels, Expr(target, placed[at])) for at, labels in tree.factors]
+    divisors = [Expr(target, placed[at]) for at in tree.divisors]
+    if tree.negatives % 2 or not terms:
+        terms.insert(0, ("", literal(-1 if tree.negatives % 2 else 1, dtype, graph=target)))
+    copies, count = dims.product(tree.copies), dims.product(tree.counts)
+    if copies not in {1, count}:
+        terms.append(("", size_of(copies, dtype, graph=target)))
+    if count not in {1, copies}:
+        divisors.append(size_of(count, dtype, graph=target))
+    return contracted(terms, tree.kept, sizes, divisor=reduce(multiply, divisors) if divisors else None)
+
+
+def planned(tree: Tree, sizes: Mapping[str, int]) -> list[Step]:
+    """Give the steps by which the factors of a tree become its product."""
     size = {label: number(extent, sizes) for label, extent in tree.extents.items()}
     return plan([frozenset(labels) for _, labels in tree.factors], frozenset(tree.kept), size)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from symbackprop.expr import Expr
-from symbackprop.graph import attributed
+from symbackprop.graph import Node, attributed
 from symbackprop.op import Op, apply, scalar_of
 from symbackprop.ops import abs as abs_
 from symbackprop.ops import (
@@ -43,7 +43,8 @@ from symbackprop.ops.elementwise import (
     TANH_SLOPE,
     TANH_SLOPE_BESIDE,
 )
-from symbackprop.ops.reduce import LOG_SOFTMAX, SHIFTED, SOFTMAX, SUM
+from symbackprop.ops.layout import squeeze
+from symbackprop.ops.reduce import LARGEST, LOG_SOFTMAX, LOGSUMEXP, SHIFTED, SOFTMAX, SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 
@@ -126,6 +127,12 @@ def _total(e: Expr, axes: tuple[int, ...]) -> Expr:
     return apply(SUM, e, axes=axes, keepdims=True)
 
 
+def _logsumexp(x: Expr, axes: tuple[int, ...], *, keepdims: bool) -> Expr:
+    total = _total(exp(apply(SHIFTED, x, axes=axes)), axes)
+    found = apply(LARGEST, x, axes=axes) + log(where(total > 1, total, 1))  # it is 0 or NaN where all are -inf
+    return found if keepdims else squeeze(found, axes)
+
+
 def _softmax(x: Expr, axes: tuple[int, ...]) -> Expr:
     e = exp(apply(SHIFTED, x, axes=axes))
     return e / _total(e, axes)
@@ -142,10 +149,11 @@ def _tanh_slope(x: Expr) -> Expr:
     return TANH_SLOPE_BESIDE(tanh(x), x)
 
 
-_BESIDE: Mapping[Op, tuple[Op, Callable[..., Expr]]] = {
-    SOFTMAX: (LOG_SOFTMAX, _softmax),
-    LOG_SOFTMAX: (SOFTMAX, _log_softmax),
-    TANH_SLOPE: (tanh, _tanh_slope),
+_BESIDE: Mapping[Op, tuple[frozenset[Op], Callable[..., Expr]]] = {
+    SOFTMAX: (frozenset({LOG_SOFTMAX, LOGSUMEXP}), _softmax),
+    LOG_SOFTMAX: (frozenset({SOFTMAX}), _log_softmax),
+    LOGSUMEXP: (frozenset({SOFTMAX}), _logsumexp),
+    TANH_SLOPE: (frozenset({tanh}), _tanh_slope),
 }
 """Functions that are written otherwise where another one of the same array is there, with which they share much."""
 
@@ -154,10 +162,18 @@ def _beside_others(outputs: Sequence[Expr]) -> set[int]:
     """Give what is written otherwise because another function of the same array is there too."""
     nodes = outputs[0].graph.nodes
     order = outputs[0].graph.reachable([output.number for output in outputs])
-    found = [each for each in order if nodes[each].op in _BESIDE and nodes[each].shape]
-    wanted = {_BESIDE[nodes[each].op][0] for each in found}
-    there = {nodes[each].key for each in order if nodes[each].op in wanted}
-    return {each for each in found if (_BESIDE[nodes[each].op][0], *nodes[each].key[1:]) in there}
+    found = [each for each in order if nodes[each].op in _BESIDE and nodes[nodes[each].inputs[0]].shape]
+    wanted = frozenset[Op]().union(*(_BESIDE[nodes[each].op][0] for each in found))
+    there: dict[object, set[Op]] = defaultdict(set)
+    for each in order if found else ():
+        if nodes[each].op in wanted:
+            there[_arguments(nodes[each])].add(nodes[each].op)
+    return {each for each in found if _BESIDE[nodes[each].op][0] & there[_arguments(nodes[each])]}
+
+
+def _arguments(node: Node) -> tuple[object, ...]:
+    """Give what functions of the same array along the same axes have in common."""
+    return (node.inputs, node.params.get("axes"))
 
 
 def _masks(outputs: Sequence[Expr]) -> dict[int, int]:
