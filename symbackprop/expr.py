@@ -73,7 +73,8 @@ class Expr:
     ((N,), dtype('float64'), 'matmul')
     """
 
-    __slots__ = ("__weakref__", "graph", "node", "number")
+    __slots__ = ("__weakref__", "_inputs", "graph", "node", "number")
+    _inputs: tuple[Expr, ...] | None
     graph: Graph
     number: int
     node: Node
@@ -88,7 +89,8 @@ class Expr:
             with graph.lock:  # or two threads would make two
                 handle = graph.handles.get(number, NoneType)()
                 if handle is None:
-                    handle = super().__new__(cls)
+                    handle = object.__new__(cls)
+                    handle._inputs = None
                     handle.graph = graph
                     handle.number = number
                     handle.node = graph.nodes[number]
@@ -103,7 +105,9 @@ class Expr:
     @property
     def inputs(self) -> tuple[Expr, ...]:
         """The operands."""
-        return tuple(Expr(self.graph, number) for number in self.node.inputs)
+        if self._inputs is None:
+            self._inputs = tuple([Expr(self.graph, number) for number in self.node.inputs])
+        return self._inputs
 
     @property
     def params(self) -> Mapping[str, Any]:

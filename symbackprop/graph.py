@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -45,7 +46,12 @@ class Origin(NamedTuple):
 
     def pulled_back(self) -> Origin:
         """Give what the nodes are written down to that differentiation makes for one of this origin."""
-        return self if self.backward else self._replace(backward=True)
+        return self if self.backward else _pulled_back(self)
+
+
+@lru_cache(maxsize=1024)
+def _pulled_back(origin: Origin) -> Origin:
+    return origin._replace(backward=True)
 
 
 _NOWHERE = Origin(None, backward=False)

@@ -226,6 +226,8 @@ def unbroadcast(contribution: Expr, V: Expr, extra: int) -> Expr:
         V: the operand.
         extra: how many leading axes the gradient has before those of the shape.
     """
+    if contribution.shape == V.shape:
+        return contribution
     stretched = tuple(axis for axis in range(-V.ndim, 0) if V.shape[axis] == 1 and contribution.shape[axis] != 1)
     if stretched:
         contribution = apply(SUM, contribution, axes=stretched, keepdims=True)
