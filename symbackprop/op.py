@@ -236,9 +236,12 @@ def apply(op: Op, *operands: Operand, **params: Any) -> Expr:
     exprs = [operand for operand in operands if isinstance(operand, Expr)]
     graph = common_graph(exprs, op.name) if exprs else current_graph()
     try:
-        kinds = [_kind(operand) for operand in operands]
-        shape, dtype = op.infer([_shape(operand) for operand in operands], kinds, params)
-        if len(exprs) < len(operands):
+        if len(exprs) == len(operands):
+            nodes = [expr.node for expr in exprs]
+            shape, dtype = op.infer([node.shape for node in nodes], [node.dtype for node in nodes], params)
+        else:
+            kinds = [_kind(operand) for operand in operands]
+            shape, dtype = op.infer([_shape(operand) for operand in operands], kinds, params)
             weak = dtype if dtype.kind != "b" else np.result_type(*kinds)
             exprs = [
                 _as_operand(operand, kind if isinstance(kind, np.dtype) else weak, graph)
@@ -410,11 +413,18 @@ SIZE = Op(
 
 def literal(value: object, dtype: Any = None, *, graph: Graph | None = None) -> Expr:
     """Append a constant to a graph, the current one unless told."""
-    array = np.asarray(value, dtype=dtype)
-    array = array.astype(check_dtype(array.dtype, "constant"), copy=False)
-    params = {"value": Value(array)}
+    known = type(value) in {int, float} and value  # of zeros equality does not tell the sign
+    closed = _number(value, dtype) if known else _closed(value, dtype)
     graph = current_graph() if graph is None else graph
-    return new_expr(graph, CONSTANT, (), params, tuple(array.shape), array.dtype)
+    return new_expr(graph, CONSTANT, (), {"value": closed}, closed.array.shape, closed.array.dtype)
+
+
+def _closed(value: object, dtype: Any) -> Value:
+    array = np.asarray(value, dtype=dtype)
+    return Value(array.astype(check_dtype(array.dtype, "constant"), copy=False))
+
+
+_number = lru_cache(maxsize=1024, typed=True)(_closed)  # rules and derivatives make the same ones again and again
 
 
 def scalar_value(expr: Expr) -> float | None:

@@ -112,7 +112,7 @@ def spelled(  # noqa: PLR0917  (the fields of a call, in its order)
             return found._replace(text=text, precedence=precedence, number=None)
         return found._replace(text=f"np.{dtype.name}({text})")
     form = form or op.form(op.numpy, params, tuple(operand.shape for operand in operands))
-    weak = weak_ops(op, params, dtype, operands)
+    weak = weak_ops(op, params, dtype, operands) if any(operand.number for operand in operands) else ()
     parts = []
     for position, operand in enumerate(operands):
         is_weak = operand.number is not None and operand.number[0] in weak

@@ -99,11 +99,12 @@ def source(program: Program, small: Mapping[str, int] | None = None, *, buffers:
     """
     described = docstring(program, expression)
     program = planned(program, small, buffers=buffers)
-    helpers = dict.fromkeys(helper for call in program.calls() for helper in call.op.helpers())
+    ops = dict.fromkeys(call.op for call in program.calls())
+    helpers = dict.fromkeys(helper for op in ops for helper in op.helpers())
     blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
     on_threads = any(statement.threads for statement in blocks)
     helpers.update(dict.fromkeys([IN_BLOCKS] * bool(blocks) + [ON_THREADS] * on_threads))
-    modules = ["import math"] * any(call.op.needs_math() for call in program.calls()) + [*_FOR_THREADS] * on_threads
+    modules = ["import math"] * any(op.needs_math() for op in ops) + [*_FOR_THREADS] * on_threads
     lines = [*modules, *[""] * bool(modules), "import numpy as np"]
     lines += (
         [*_listed("from numpy import ", program.imports, "", brackets=len(program.imports) > 1), "", ""]

@@ -35,6 +35,7 @@ from symbackprop.rewrite.engine import Rule, Strength
 
 _LOG = 1 / 1024  # the order of a logarithm: less than that of any power in use
 _DEEPEST = 6  # sums in a sum, and products in a product, that are looked into
+_GLANCE = 12  # operations that a short look takes in
 _MOST = 4  # numbers that a value is seen as a function of
 
 
@@ -268,10 +269,35 @@ def _may_fade(nodes: Mapping[int, Node], factors: Collection[int]) -> bool:
     return False
 
 
+def _have_nothing_in_common(nodes: Mapping[int, Node], factors: Sequence[int]) -> bool:
+    """Tell whether two values are functions of other numbers, as far as a short look tells."""
+    found = [_functions_of(nodes, number) for number in factors]
+    return None not in found and set.isdisjoint(*found)  # type: ignore[arg-type]
+
+
+def _functions_of(nodes: Mapping[int, Node], number: int) -> set[int] | None:
+    """Give what a value is seen as a function of; None if it is made of many."""
+    leaves: set[int] = set()
+    stack = [number]
+    for _ in range(_GLANCE):
+        at = stack.pop()
+        op = nodes[at].op
+        if op in _FOLLOWED:
+            stack += nodes[at].inputs
+        elif op is not CONSTANT and op is not SIZE:
+            leaves.add(at)
+        if not stack:
+            return leaves
+    return None
+
+
 def _damped(expr: Expr) -> Expr | None:
     """Let what vanishes win, term by term where the other factor is a difference of infinities."""
+    nodes, factors = expr.graph.nodes, expr.node.inputs
+    if not _may_fade(nodes, factors) or _have_nothing_in_common(nodes, factors):
+        return None
     left, right = expr.inputs
-    if not left.dtype.kind == right.dtype.kind == "f" or not _may_fade(expr.graph.nodes, expr.node.inputs):
+    if not left.dtype.kind == right.dtype.kind == "f":
         return None
     if not _vanishes_faster(orders(left), orders(right)):
         return None
