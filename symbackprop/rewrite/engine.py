@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache, lru_cache, partial, wraps
+from functools import cache, cached_property, lru_cache, partial, wraps
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -234,6 +234,62 @@ def _replacement(expr: Expr, pattern: _Pattern, right: Expr, bindings: Bindings)
     return better if same and not _spoilt(bindings.values(), made) else None
 
 
+class _Equation:
+    """A rule by two expressions over wildcards; of most rules nobody asks in a process what they match."""
+
+    def __init__(
+        self,
+        left: Expr,
+        right: Expr,
+        *,
+        when: Callable[[Mapping[str, Node]], bool] | None,
+        where: str,
+        commute: bool,
+        arrays: str,
+    ) -> None:
+        self.left, self.right = left, right
+        self.when, self.where = when, where
+        self.commute, self.arrays = commute, arrays
+
+    @cached_property
+    def patterns(self) -> Sequence[_Pattern]:
+        return _variants(self.left)[: None if self.commute else 1]
+
+    def fits(self, ops: tuple[Op, ...]) -> bool:
+        return any(pattern.fits(ops) for pattern in self.patterns)
+
+    def narrowed(self, ops: tuple[Op, ...]) -> Callable[[Expr], Expr | None]:
+        variants = [(pattern, _matcher(pattern)) for pattern in self.patterns if pattern.fits(ops)]
+        return partial(self._replaced, variants=variants)
+
+    def rewrite(self, expr: Expr) -> Expr | None:
+        return self.narrowed(tuple([operand.op for operand in expr.inputs]))(expr)
+
+    def _replaced(self, expr: Expr, variants: Sequence[tuple[_Pattern, _Matcher]]) -> Expr | None:
+        if self.arrays and not expr.shape:
+            return None
+        graph, number, nodes = expr.graph, expr.number, expr.graph.nodes
+        for pattern, matches in variants:
+            found: dict[str, int] = {}
+            if not matches(nodes, number, found):
+                continue
+            if self.when is not None and not self.when({name: nodes[number] for name, number in found.items()}):
+                continue
+            bindings = {name: Expr(graph, number) for name, number in found.items()}
+            return _replacement(expr, pattern, self.right, bindings)
+        return None
+
+    def examples(self) -> Sequence[Expr]:
+        if not self.arrays:
+            return [self.left]
+        names = {node.params["name"] for node in self.left.graph.nodes.values() if node.op is SYMBOL}
+        shapes = {name: "N" if name in self.arrays else () for name in names}
+        return [instantiate(self.left, {name: symbol(name, shape) for name, shape in shapes.items()})]
+
+    def written(self) -> str:
+        return f"{_spelled(self.left)} = {_spelled(self.right)}" + (f" where {self.where}" if self.where else "")
+
+
 def equation(
     name: str,
     left: Expr,
@@ -261,42 +317,16 @@ def equation(
         arrays: the wildcards that must be arrays.
         where_summed: as in `Rule`.
     """
-    variants = [(pattern, _matcher(pattern)) for pattern in _variants(left)[: None if commute else 1]]
-
-    def rewrite(expr: Expr, variants: Sequence[tuple[_Pattern, _Matcher]] = variants) -> Expr | None:
-        if arrays and not expr.shape:
-            return None
-        graph, number, nodes = expr.graph, expr.number, expr.graph.nodes
-        for pattern, matches in variants:
-            found: dict[str, int] = {}
-            if not matches(nodes, number, found):
-                continue
-            if when is not None and not when({name: nodes[number] for name, number in found.items()}):
-                continue
-            return _replacement(expr, pattern, right, {name: Expr(graph, number) for name, number in found.items()})
-        return None
-
-    def narrowed(ops: tuple[Op, ...]) -> Callable[[Expr], Expr | None]:
-        return partial(rewrite, variants=[variant for variant in variants if variant[0].fits(ops)])
-
-    def examples() -> Sequence[Expr]:
-        if not arrays:
-            return [left]
-        names = {node.params["name"] for node in left.graph.nodes.values() if node.op is SYMBOL}
-        return [instantiate(left, {name: symbol(name, "N" if name in arrays else ()) for name in names})]
-
-    def written() -> str:
-        return f"{_spelled(left)} = {_spelled(right)}" + (f" where {where}" if where else "")
-
+    stated = _Equation(left, right, when=when, where=where, commute=commute, arrays=arrays)
     return Rule(
         name=name,
-        equation=written,
+        equation=stated.written,
         strength=strength,
         roots=(left.op,),
-        rewrite=rewrite,
-        examples=examples,
-        fits=lambda ops: any(pattern.fits(ops) for pattern, _ in variants),
-        narrowed=narrowed,
+        rewrite=stated.rewrite,
+        examples=stated.examples,
+        fits=stated.fits,
+        narrowed=stated.narrowed,
         where_summed=where_summed,
     )
 
