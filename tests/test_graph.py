@@ -13,7 +13,7 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.errors import GraphError
-from symbackprop.graph import Node
+from symbackprop.graph import Node, growing
 from symbackprop.op import substituted
 
 
@@ -386,3 +386,33 @@ def test_what_is_put_in_the_place_of_others_is_not_swept_on_the_way(monkeypatch)
         (found,) = substituted([z], {x: 2 * y})
         del z
         assert sb.evaluate(found, {y: 0.0}) == 0
+
+
+def test_full_collections_wait_while_a_graph_grows_and_come_back():
+    before = gc.get_threshold()
+    seen = []
+    with pytest.raises(ZeroDivisionError), growing(), growing():
+        seen.append(gc.get_threshold())
+        raise ZeroDivisionError
+    assert seen[0][:2] == before[:2]
+    assert seen[0][2] > 10**6
+    assert gc.get_threshold() == before
+    try:
+        with growing():
+            gc.set_threshold(600, 9, 8)  # whoever sets them meanwhile is heeded
+        assert gc.get_threshold() == (600, 9, 8)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_a_scratch_graph_tells_what_is_reachable_after_more_was_asked_for():
+    with sb.Graph(scratch=True) as graph:
+        x = sb.symbol("x")
+        y = sb.sin(x)
+        first = graph.reachable([y.number])
+        first.append(-1)  # a list of the caller's own
+        z = sb.cos(y)
+        assert graph.reachable([y.number]) == [x.number, y.number]
+        assert graph.reachable([z.number]) == [x.number, y.number, z.number]
+        assert graph.reachable([z.number], known={y.number}) == [y.number, z.number]
+        assert graph.reachable([y.number]) == [x.number, y.number]

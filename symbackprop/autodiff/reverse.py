@@ -221,7 +221,6 @@ def check_target(target: object, position: int, what: str) -> Expr:
     return target
 
 
-@growing()
 def pulled_back(
     seeds: Sequence[tuple[Expr, Expr]],
     wrt: Sequence[Expr],
@@ -248,12 +247,14 @@ def pulled_back(
     outputs = [output for output, _ in seeds]
     targets = [check_target(target, position, what) for position, target in enumerate(wrt)]
     common_graph([*outputs, *targets], what)
-    stable, applied = stabilised(outputs, targets, skip=skip)
+    with growing():
+        stable, applied = stabilised(outputs, targets, skip=skip)
     totals: dict[Expr, Expr] = {}
     for output, (_, seed) in zip(stable, seeds, strict=True):
         with attributed(output.node.origin.pulled_back()):
             totals[output] = totals[output] + seed if output in totals else seed
-    grad_table = backpropagate(totals, targets)
+    with growing():
+        grad_table = backpropagate(totals, targets)
     output, seed = seeds[0]
     extra = seed.shape[: seed.ndim - output.ndim]
     gradients = []

@@ -125,10 +125,10 @@ class Function:
         self._told = {name for each in inputs for name in dims.names_of(each.shape)} <= sizes.keys()
         self.__call__ = self._first(checked) if inputs else checked
 
-    @growing()
     def _load(self, request: Request, structure: Structure) -> Program:
-        self.program = self._lowered(request)
-        self.source = self._written()
+        with growing():
+            self.program = self._lowered(request)
+            self.source = self._written()
         self._request, self._structure = request, structure
         self._kernel = self._loaded()
         return self.program
@@ -349,7 +349,6 @@ def compile(
         _check_limit(memory_limit, library, blocks=blocks)
         passes = [*passes, "join", "batch"]  # what is joined waits for all of its parts
 
-    @growing()
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
         known: list[Expr] = []  # the outputs while their functions have names
 
@@ -357,7 +356,8 @@ def compile(
             if stage.name != TOGETHER:
                 known[:] = stage.outputs[len(inputs) + len(new) :]
 
-        found = run([*inputs, *new, *values], pipeline(ordering), skip=passes, observe=observe)
+        with growing():
+            found = run([*inputs, *new, *values], pipeline(ordering), skip=passes, observe=observe)
         symbols, targets = found[: len(inputs)], found[len(inputs) : len(inputs) + len(new)]
         results = found[len(inputs) + len(new) :]
         parts = [taken_apart(result) if structured else (None, [result]) for result in results[: len(flat)]]
