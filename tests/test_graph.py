@@ -390,12 +390,16 @@ def test_what_is_put_in_the_place_of_others_is_not_swept_on_the_way(monkeypatch)
 
 def test_full_collections_wait_while_a_graph_grows_and_come_back():
     before = gc.get_threshold()
-    seen = []
-    with pytest.raises(ZeroDivisionError), growing(), growing():
-        seen.append(gc.get_threshold())
-        raise ZeroDivisionError
-    assert seen[0][:2] == before[:2]
-    assert seen[0][2] > 10**6
+
+    def thresholds():
+        with growing(), growing():
+            raise ZeroDivisionError(gc.get_threshold())
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        thresholds()
+    (inside,) = caught.value.args
+    assert inside[:2] == before[:2]
+    assert inside[2] > 10**6
     assert gc.get_threshold() == before
     try:
         with growing():
