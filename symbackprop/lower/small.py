@@ -43,14 +43,13 @@ from symbackprop.ops import (
 )
 from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE
 from symbackprop.ops.layout import shape_text
-from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.ops.reduce import MEAN, SHIFTED, SOFTMAX, SUM, reduced
 from symbackprop.spelling import Names
 
 VDOT = "vdot"
 DOT = replace(matmul, numpy=Form("$0.dot($1)", ATOM, (ATOM,)))  # the same product, with less to do before it
 _VDOT = replace(matmul, name=VDOT, numpy=Form("np.vdot($0, $1)"))  # of all elements
 _MULTIPLIED_BY_BLAS = {np.dtype("float32"), np.dtype("float64")}
-_OFTEN = 2  # sums over rows that are worth a vector of ones
 
 _Made: TypeAlias = tuple[str, Shape, Dtype]
 _Naming: TypeAlias = "Callable[[Term], Ref]"
@@ -59,9 +58,9 @@ _Naming: TypeAlias = "Callable[[Term], Ref]"
 def for_small_arrays(program: Program) -> Program:
     r"""Give the program with products of vectors and matrices as methods, which NumPy calls twice as fast.
 
-    Sums over an axis of a matrix are products with a vector of ones, too, and sums of products over all elements are
-    one product: three times as fast, and as accurate as BLAS is, which adds some lanes up side by side. In single
-    precision the greater of an array and zero is that of two arrays, for which NumPy has a faster loop.
+    Sums over an axis of a matrix, or over a vector, are products with a vector of ones, too, and sums of products over
+    all elements are one product: three times as fast, and as accurate as BLAS, which adds some lanes up side by side.
+    In single precision the greater of an array and zero is that of two arrays, for which NumPy has a faster loop.
 
     >>> import symbackprop as sb
     >>> X, w = sb.symbols("X[N,D] w[D]")
@@ -108,9 +107,6 @@ class _Small:
         self.names = Names(names_in(given))
         self.made: dict[_Made, Ref] = {}
         self.statements: list[Statement] = []
-        whole = tuple(each for each in given.statements if not isinstance(each, Blocked))
-        counts = Counter(_ones(call) for call in given._replace(statements=whole).calls() if _sums_rows(call))
-        self.often = {ones for ones, count in counts.items() if count >= _OFTEN}
         self.totals = _summed_alone(given)
 
     def program(self) -> Program:
@@ -121,8 +117,7 @@ class _Small:
                 continue
             value = statement.value
             if isinstance(value, Call) and statement.target in self.totals:
-                axes = tuple(range(-len(value.args[0].shape), 0))
-                value = value._replace(params={"axes": axes, "keepdims": False}, shape=())
+                value = _sum_of_all(value.args[0])
             value = self._term(value)  # which may need a statement before
             self.statements.append(statement._replace(value=value))
         outputs = tuple(output._replace(value=self._term(output.value)) for output in self.given.outputs)
@@ -140,10 +135,13 @@ class _Small:
     def _instead(self, term: Call, args: tuple[Term, ...]) -> Term | None:
         """Give what takes fewer or cheaper calls than an operation on these operands."""
         found: Term | None = None
-        if _sums_columns(term):
-            found = Call(DOT, {}, (args[0], self._filled(_ones(term))), term.shape, term.dtype)
-        elif _sums_rows(term) and _ones(term) in self.often:
-            found = Call(DOT, {}, (self._filled(_ones(term)), args[0]), term.shape, term.dtype)
+        if term.op is SUM:
+            found = self._sum(term._replace(args=args))
+        elif term.op is SOFTMAX and term.shape and term.dtype in _MULTIPLIED_BY_BLAS:
+            e = self._named(_on_elements(exp, term._replace(op=SHIFTED, args=args)))
+            params = {"axes": term.params["axes"], "keepdims": True}
+            total = Call(SUM, params, (e,), reduced(term.shape, **params), term.dtype)
+            found = Call(divide, {}, (e, self._sum(total)), term.shape, term.dtype)
         elif _is_positive_part(term):
             zeros = self._filled(("zeros", term.shape, term.dtype))
             found = Call(maximum, {}, (args[0], zeros), term.shape, term.dtype)
@@ -153,6 +151,16 @@ class _Small:
             found = term._replace(op=DOT, args=args)
         return found
 
+    def _sum(self, term: Call) -> Call:
+        """Give the sum over an axis of a matrix, or over a vector, as a product with ones."""
+        (x,), axes, keepdims = term.args, term.params["axes"], term.params["keepdims"]
+        if len(axes) != 1 or len(x.shape) > 2 or len(x.shape) == keepdims or term.dtype not in _MULTIPLIED_BY_BLAS:
+            return term
+        (axis,), count = axes, (x.shape[axes[0]],)
+        one = (1,) if keepdims else ()
+        ones = self._filled(("ones", (*count, *one) if axis == -1 else (*one, *count), term.dtype))
+        return Call(DOT, {}, (x, ones) if axis == -1 else (ones, x), term.shape, term.dtype)
+
     def _filled(self, key: _Made) -> Ref:
         """Give an array of one number, which is made once."""
         if key not in self.made:
@@ -160,26 +168,25 @@ class _Small:
         return self.made[key]
 
     def _total(self, term: Call) -> Term | None:
-        """Give the sum of a product over all elements, or the mean, as one product."""
+        """Give the sum over all elements, or the mean, in one step: that of a product is a product of two arrays."""
         inner: Term = term
         count: Size = 1
         while isinstance(inner, Call) and inner.op in {SUM, MEAN} and inner.dtype == inner.args[0].dtype:
             (whole,) = inner.args
             count *= dims.product(whole.shape[axis] for axis in inner.params["axes"]) if inner.op is MEAN else 1
             inner = whole
+        if term.dtype not in _MULTIPLIED_BY_BLAS or not inner.shape:
+            return None
         if isinstance(inner, Ref) and inner.name in self.totals:
             total: Term = inner._replace(shape=())
-        elif isinstance(inner, Call) and inner.shape and term.dtype in _MULTIPLIED_BY_BLAS:
-            product = self._product(inner)
-            if product is None:
-                return None
-            total = product
         else:
-            return None
+            total = self._product(inner) or self._sum(_sum_of_all(self._term(inner)))
         return total if count == 1 else Call(divide, {}, (total, _number(count, term.dtype)), (), term.dtype)
 
-    def _product(self, inner: Call) -> Call | None:
+    def _product(self, inner: Term) -> Call | None:
         """Give the sum of all elements of a product."""
+        if isinstance(inner, Ref):
+            return None
         if inner.op is square:
             factor = self._named(self._term(inner.args[0]))
             factors: tuple[Term, Term] = (factor, factor)
@@ -197,6 +204,10 @@ class _Small:
         return Ref(name, value.shape, value.dtype)
 
 
+def _sum_of_all(x: Term) -> Call:
+    return Call(SUM, {"axes": tuple(range(-len(x.shape), 0)), "keepdims": False}, (x,), (), x.dtype)
+
+
 def _summed_alone(program: Program) -> set[str]:
     """Give the names of sums over axes that are only summed over all others: all of it can be done at once."""
     terms = [term for each in program.statements for term in terms_of(each)]
@@ -211,25 +222,6 @@ def _summed_alone(program: Program) -> set[str]:
     summed = (call.args[0] for call in program.calls() if call.op in {SUM, MEAN} and not call.shape)
     whole = {ref.name for ref in summed if isinstance(ref, Ref) and ref.dtype in _MULTIPLIED_BY_BLAS}
     return {name for name in whole & sums if uses[name] == 1} - changed
-
-
-def _sums_columns(call: Call) -> bool:
-    """Tell whether the columns of a matrix are added to each other."""
-    return _sums_axis(call) and call.params["axes"] == (-1,)
-
-
-def _sums_rows(call: Call) -> bool:
-    return _sums_axis(call) and call.params["axes"] == (-2,) and not call.params["keepdims"]
-
-
-def _sums_axis(call: Call) -> bool:
-    return call.op is SUM and len(call.args[0].shape) == 2 and call.dtype in _MULTIPLIED_BY_BLAS
-
-
-def _ones(call: Call) -> _Made:
-    """Tell by which array of ones the sum over an axis of a matrix is a product."""
-    (axis,) = call.params["axes"]
-    return "ones", (call.args[0].shape[axis], *((1,) if call.params["keepdims"] else ())), call.dtype
 
 
 def _is_positive_part(call: Call) -> bool:
