@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
+from symbackprop.errors import ShapeError
 from symbackprop.lower import scalars
 from symbackprop.op import substituted
 from symbackprop.ops import TABLE
@@ -100,13 +101,34 @@ def test_few_operations_stay_as_numpy_writes_them():
     assert "float(" not in sb.compile([x], 0.5 * sb.sum(x * x) + 1.0).source
 
 
+KINDS = {
+    "floats": (3.0, 0.4), "NumPy's": (np.float64(3.0), np.float64(0.4)), "one of each": (3.0, np.float64(0.4)),
+    "an integer": (3, 0.4), "arrays without axes": (np.array(3.0), np.array(0.4)), "single": (np.float32(3.0), 0.4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_every_kind_are_taken(kind):
+    r, x0 = sb.symbols("r x0")
+    x = x0
+    for _ in range(5):
+        x = r * x * (1 - x)
+    f = sb.compile([r, x0], [x, *sb.grad(x, [r, x0])])
+    right = f(3.0, 0.4)
+    for found in (f(*KINDS[kind]), f(x0=KINDS[kind][1], r=KINDS[kind][0])):
+        assert found == right
+        assert [type(value) for value in found] == [np.float64] * 3
+    with pytest.raises(ShapeError, match=r"x0: the array has 1 axes, not 0: shape \(2,\)"):
+        f(3.0, [0.4, 0.5])
+
+
 def test_many_operations_are_python_s():
     r, x0 = sb.symbols("r x0")
     x = x0
     for _ in range(5):
         x = r * x * (1 - x)
     f = sb.compile([r, x0], [x, *sb.grad(x, [r, x0])])
-    assert "r = float(r)" in f.source
+    assert "    r, x0 = float(r), float(x0)\n" in f.source
     values, step = f(3.0, 0.4), 1e-6
     assert [type(value) for value in values] == [np.float64] * 3
     by_r = (f(3.0 + step, 0.4)[0] - f(3.0 - step, 0.4)[0]) / (2 * step)

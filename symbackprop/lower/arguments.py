@@ -48,6 +48,8 @@ class Arguments:
         structure: Structure,
         limits: Mapping[int, int] = _NO_LIMITS,
         grown: Callable[..., Any] | None = None,
+        *,
+        plain: Collection[int] = (),
     ) -> Callable[..., Any]:
         """Give the function that checks its arguments, calls the generated one, and puts results with parts together.
 
@@ -60,6 +62,7 @@ class Arguments:
             structure: how outputs with parts are put together.
             limits: for arguments so many elements; where one has more,
             grown: is called in place of the generated function.
+            plain: the arguments that may stay Python's floats.
         """
         form, layouts = structure
         namespace: dict[str, Any] = {
@@ -85,13 +88,15 @@ class Arguments:
             namespace[f"put{position}"] = Layout.filled if layout.is_whole else Structured
             telling.append("".join(f", a{source}.shape" for source in sources))
         assembled = _assembled(form, "found", iter(enumerate(telling))) if layouts else ""
-        text = "\n".join(self._lines(dtypes, assembled, limits))
+        text = "\n".join(self._lines(dtypes, assembled, limits, plain))
         exec(_code(text), namespace)  # noqa: S102  (the text is of this module; keys of dicts are literals in it)
         found: Callable[..., Any] = namespace["call"]
         found.__name__ = found.__qualname__ = self.name
         return found
 
-    def _lines(self, dtypes: Mapping[np.dtype[Any], str], assembled: str, limits: Collection[int]) -> Iterator[str]:
+    def _lines(
+        self, dtypes: Mapping[np.dtype[Any], str], assembled: str, limits: Collection[int], plain: Collection[int]
+    ) -> Iterator[str]:
         names = [f"a{position}" for position in range(len(self._wanted))]
         arrays = ", ".join(names) + "," * (len(names) == 1)
         yield "def call(*args, **named):"
@@ -111,9 +116,10 @@ class Arguments:
             yield f"        {arrays} = converted(args)"
         for position, (name, (kind, dtype, _)) in enumerate(zip(names, self._wanted, strict=True)):
             if kind is not np.ndarray:
-                plain = f"{dtypes[dtype]}_type({name}) if type({name}) is float else " if dtype.kind == "f" else ""
-                yield f"    if type({name}) is not {dtypes[dtype]}_type:"
-                yield f"        {name} = {plain}converted_one({position}, {name})"
+                stays = f"type({name}) is not float and " if position in plain else ""
+                made = f"{dtypes[dtype]}_type({name}) if type({name}) is float else " if dtype.kind == "f" else ""
+                yield f"    if {stays}type({name}) is not {dtypes[dtype]}_type:"
+                yield f"        {name} = {'' if stays else made}converted_one({position}, {name})"
         if self._updates:
             yield f"    if len({{{', '.join(f'id({name})' for name in names)}}}) < {len(names)}:"
             yield f"        check_apart(({arrays}))"

@@ -61,7 +61,9 @@ class _LibraryArguments(Arguments):
         self.backend = backend
         self.inputs = program.inputs
 
-    def checked(self, kernel: Callable[..., Any], program: Program, *_structure: Any) -> Callable[..., Any]:
+    def checked(
+        self, kernel: Callable[..., Any], program: Program, *_structure: Any, **_plain: Any
+    ) -> Callable[..., Any]:
         """Give the function that checks its arguments and calls the generated one."""
 
         def call(*args: Any, **named: Any) -> Any:

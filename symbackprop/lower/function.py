@@ -24,7 +24,7 @@ from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
 from symbackprop.lower.buffers import RESERVED
 from symbackprop.lower.lifetimes import released
-from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, planned, source
+from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, docstring, expression, planned, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.recompute import lowered_in_order, lowered_within
 from symbackprop.lower.schedule import Request, blocks_of, lower
@@ -89,6 +89,7 @@ class Function:
 
     __call__: Callable[..., Any]
     backend: Backend = NUMPY
+    _plain: Collection[int] = frozenset()
     program: Program
     source: str
 
@@ -146,7 +147,9 @@ class Function:
         return Arguments(self.name, self.inputs, program.inputs)
 
     def _written(self) -> str:
-        return source(self.program, self._small, buffers=self._buffers)
+        plan = self._planned()
+        self._plain = frozenset(position for position, each in enumerate(plan.inputs) if each.plain)
+        return source(plan, docstring(self.program, expression))
 
     def _planned(self) -> Program:
         return planned(self.program, self._small, buffers=self._buffers)
@@ -155,7 +158,7 @@ class Function:
         return loaded(self.name, self.source, self)
 
     def _checked(self, *watched: Any) -> Callable[..., Any]:
-        return self._arguments.checked(self._kernel, self.program, self._structure, *watched)
+        return self._arguments.checked(self._kernel, self.program, self._structure, *watched, plain=self._plain)
 
     def _first(self, checked: Callable[..., Any]) -> Callable[..., Any]:
         """Give the function of a call that learns the sizes of the arrays."""

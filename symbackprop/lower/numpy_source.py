@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -86,8 +86,12 @@ def planned(program: Program, small: Mapping[str, int] | None = None, *, buffers
     return with_python_floats(program)
 
 
-def source(program: Program, small: Mapping[str, int] | None = None, *, buffers: bool = True) -> str:
-    """Write the program as a Python module that imports NumPy alone, planned for these sizes.
+def source(program: Program, described: Iterable[str]) -> str:
+    """Write the program, as it was planned, as a Python module that imports NumPy alone.
+
+    Args:
+        program: what is to be done.
+        described: the lines that say so.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -97,8 +101,6 @@ def source(program: Program, small: Mapping[str, int] | None = None, *, buffers:
         return {"norm": norm}
     <BLANKLINE>
     """
-    described = docstring(program, expression)
-    program = planned(program, small, buffers=buffers)
     ops = dict.fromkeys(call.op for call in program.calls())
     helpers = dict.fromkeys(helper for op in ops for helper in op.helpers())
     blocks = [statement for statement in program.statements if isinstance(statement, Blocked)]
@@ -229,11 +231,20 @@ def checks(program: Program, *, numbers: bool) -> Iterator[str]:
             array = f"np.{parameter.dtype.name}({parameter.name})" if is_number else parameter.name
             compared.append((f"{array}.shape", shape_text(parameter.shape)))
         known.update(new)
-    if compared:
+    shapes = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
+    wrong = [*_raised(f"the shapes must be {shapes}")]
+    plain = [parameter.name for parameter in program.inputs if parameter.plain]
+    others = f"if {' or '.join(f'type({name}) is not float' for name in plain)}:"
+    if plain and len(plain) == len(program.inputs) and len(others) <= _WIDTH:
+        yield others
+        yield f"{_INDENT}if {' or '.join(f'np.shape({name})' for name in plain)}:"
+        yield from (_INDENT + line for line in wrong)
+        yield f"{_INDENT}{', '.join(plain)} = {', '.join(f'float({name})' for name in plain)}"
+    elif compared:
         numbers = numbers and all(not each.shape and each.dtype == np.float64 for each in program.inputs)
         yield from _numbers([each.name for each in program.inputs]) if numbers else _compared(compared)
-        shapes = ", ".join(_described(parameter.name, parameter.shape) for parameter in program.inputs)
-        yield from _raised(f"the shapes must be {shapes}")
+        yield from wrong
+        yield from (f"{name} = float({name})" for name in plain)
     for requirement in program.requirements:
         yield f"if {requirement.size} < 0:"
         yield from _raised(f"{requirement.reason} needs {requirement.size} >= 0")

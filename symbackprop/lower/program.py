@@ -114,13 +114,23 @@ Statement: TypeAlias = Simple | Blocked
 
 
 class Input(NamedTuple):
-    """A parameter of the function: the user's name, the name in the program, and what the array must be."""
+    """A parameter of the function: the user's name, the name in the program, and what the array must be.
+
+    Attributes:
+        symbol: the user's name.
+        name: the name in the program.
+        shape: the shape that the array must have.
+        dtype: its dtype.
+        updated: whether it is written to.
+        plain: whether a float of Python does as well, because the program makes it one.
+    """
 
     symbol: str
     name: str
     shape: Shape
     dtype: np.dtype[Any]
     updated: bool
+    plain: bool = False
 
 
 class Constant(NamedTuple):

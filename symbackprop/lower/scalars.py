@@ -36,6 +36,7 @@ _SIGN, _CALL = 50, 250  # ns that an operation between floats saves, and a funct
 _IN, _OUT = 50, 60  # ns that a conversion to Python's float takes, and one to NumPy's
 _WORTH = 300  # ns: what saves less is not worth the conversions that a reader sees
 _SPARE = 100  # floats that Python keeps to make new ones of; beyond them it asks for memory
+_SEVERAL = 2  # results that are converted, from which on the name of that is worth being imported
 _UNNAMED = re.compile(r"t\d+")  # what `Names` calls a value of which the user has said nothing
 _PLAIN = Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1))
 
@@ -94,9 +95,9 @@ class _Scalars:
         self._choose()
         if not self.chosen:
             return self.given
-        for each in self.given.inputs:
-            if each.name in self.wanted and each.dtype == _DOUBLE:
-                self._define(each.name, Call(_FLOAT, {}, (Ref(each.name, (), _DOUBLE),), (), _DOUBLE))
+        wanted = {each.name for each in self.given.inputs if each.name in self.wanted and each.dtype == _DOUBLE}
+        inputs = tuple([each._replace(plain=each.name in wanted) for each in self.given.inputs])
+        self.floats |= wanted
         for at, statement in enumerate(self.given.statements):
             inside = self._root(at) in self.chosen
             if isinstance(statement, Blocked):
@@ -111,7 +112,8 @@ class _Scalars:
                 self.statements.append(statement._replace(value=value))
         outputs = [self._returned(output) for output in self.given.outputs]
         self._use_names_again({ref.name for output in outputs for ref in refs_in(output.value)})
-        return self.given._replace(statements=tuple(self.statements), outputs=tuple(outputs))
+        done = self.given._replace(inputs=inputs, statements=tuple(self.statements), outputs=tuple(outputs))
+        return _with_short_conversions(done)
 
     def _define(self, name: str, value: Term) -> None:
         self.statements.append(Assign(name, value))
@@ -267,6 +269,22 @@ class _Scalars:
     def _returned(self, output: Output) -> Output:
         value = self._array(output.value, inside=False)
         return output._replace(value=value, copy=output.copy and _unconverted(value) is value)
+
+
+def _with_short_conversions(program: Program) -> Program:
+    """Give the program with the conversion of several results called by its name alone, which saves looking it up."""
+    results = [isinstance(each.value, Call) and each.value.op is _NUMPY[_DOUBLE] for each in program.outputs]
+    name = _DOUBLE.name
+    if sum(results) < _SEVERAL or name in {*names_in(program)}:
+        return program
+    short = replace(_NUMPY[_DOUBLE], numpy=Form(f"{name}($0)", ATOM))
+    outputs = tuple(
+        [
+            each._replace(value=each.value._replace(op=short)) if converted and isinstance(each.value, Call) else each
+            for each, converted in zip(program.outputs, results, strict=True)
+        ]
+    )
+    return program._replace(outputs=outputs, imports=tuple(sorted({*program.imports, name})))
 
 
 def _refs(statement: Statement) -> Iterator[Ref]:
