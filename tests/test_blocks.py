@@ -154,13 +154,13 @@ def test_the_code_can_be_read():
         source.partition('y[N]")\n')[2]
         == """
     # in blocks of 512 rows, which stay in the cache
-    def block(X, y):
-        t1 = X @ w - y
+    def block(X, y, s1):
+        t1 = subtract(dot(X, w, s1), y, s1)
         result = np.hypot(1.0, t1).sum()
         t2 = isru(t1) @ X
         return (result, t2)
 
-    result, t2 = in_blocks(block, 512, X, y)
+    result, t2 = in_blocks(block, 512, lambda rows: (np.empty(rows),), X, y)
     result /= N
     dw = t2 / N
     return [result, dw]

@@ -34,6 +34,7 @@ from symbackprop.lower.program import (
     Statement,
     Store,
     Term,
+    calls_in,
     names_in,
     refs_in,
     terms_of,
@@ -53,6 +54,7 @@ _WORTH = 600  # ns: what saves less is not worth what a reader sees
 _FLOATS = {np.dtype("float32"), np.dtype("float64")}
 RESERVED = ("kept", "prepare", "own")
 """Names in the module that what is kept needs."""
+_LONGEST = 3  # values that are written into arrays in the operands of one: what a reader takes in
 _NAMES = {"0.0": "zero", "0.5": "half", "1.0": "one", "2.0": "two"}
 
 _Kind: TypeAlias = tuple[Shape, Dtype]
@@ -104,16 +106,49 @@ def in_buffers(program: Program, sizes: Mapping[str, int]) -> Program:
     return found if buffers.saved >= _WORTH and buffers.bytes(sizes) <= _MOST else program
 
 
+def blocks_in_buffers(program: Program) -> Program:
+    """Give the program with the values of a block computed into each other's arrays, which fewer of fit the cache."""
+    if not any(isinstance(each, Blocked) for each in program.statements):
+        return program
+    names, functions = Names(names_in(program)), {name: name for name in program.imports}
+    statements = [
+        _with_scratch(each, names, functions) if isinstance(each, Blocked) else each for each in program.statements
+    ]
+    return program._replace(statements=tuple(statements), imports=_imported(functions))
+
+
+def _with_scratch(block: Blocked, names: Names, functions: dict[str, str]) -> Blocked:
+    rows = next((ref.shape[0] for ref in (*block.arrays, *block.results)), None)
+    values = {each.target: each.value for each in block.body}
+    sums = tuple(Output(Ref(name, values[name].shape, values[name].dtype), copy=False) for name in block.sums)
+    body = Program(block.block, (), (), (), block.body, sums, None)
+    buffers = _Buffers(body, names, rows)
+    buffers.functions = functions
+    buffers.by_rows = {each.name for each in (*block.arrays, *block.results)} | buffers.values.keys()
+    buffers.program()
+    kinds: dict[_Kind, list[Ref]] = defaultdict(list)
+    for name in buffers.kept:
+        kinds[buffers.place[name][1:]].append(buffers.place[name])
+    scratch = tuple(ref for refs in kinds.values() for ref in refs)
+    body_of = tuple(each for each in buffers.statements if not isinstance(each, Blocked))
+    return block._replace(body=body_of, scratch=scratch)
+
+
+def _imported(functions: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name, text in functions.items() if name == text))
+
+
 class _Buffers:
-    """The values of a program, and where they lie.
+    """The values of a program, or of a block of rows, and where they lie.
 
     Attributes:
         saved: ns that a call saves.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.names = Names([*RESERVED, *names_in(program)])
-        self.given = _Flattening(self.names).program(program)
+    def __init__(self, program: Program, names: Names | None = None, rows: Size | None = None) -> None:
+        self.names = names or Names([*RESERVED, *names_in(program)])
+        self.in_block, self.rows = names is not None, rows
+        self.given = _Flattening(self.names, joins=not self.in_block).program(program)
         self.saved = 0
         self.values = {
             each.target: each.value
@@ -133,6 +168,7 @@ class _Buffers:
         self.known: dict[_Key, Ref] = {}
         self.free: dict[_Kind, list[Ref]] = defaultdict(list)
         self.unnamed = count()
+        self.by_rows: set[str] = set()  # values that have the rows of the block
         self.functions: dict[str, str] = {}
         self.statements: list[Statement] = []
 
@@ -150,7 +186,7 @@ class _Buffers:
             if isinstance(statement, Assign) and not statement.copy and (seen := _seen(statement.value)):
                 self.root[statement.target] = seen
         shared = {self._root(name) for name in self._returned()}
-        for target, value in self.values.items():
+        for target, value in self.values.items() if not self.in_block else ():
             if value.op is CONCATENATE and target not in shared and value.dtype in _FLOATS:
                 start: Size = 0
                 for part in value.args:
@@ -198,11 +234,13 @@ class _Buffers:
                 self._used(self._root(ref.name) for each in statement.body for ref in refs_in(each.value))
                 self._used(self._root(ref.name) for ref in statement.arrays)
             else:
-                value, held = self._term(statement.value, fresh=True)
+                result = Ref(statement.target, statement.value.shape, statement.value.dtype)  # of a block is new
+                want = result if self.in_block and isinstance(statement, Store) else None
+                value, held = self._term(statement.value, want, fresh=want is None)
                 self._used(held)
                 self.statements.append(statement._replace(value=value))
-        imports = tuple(sorted(name for name, text in self.functions.items() if name == text))
-        return self.given._replace(prepared=self._prepared(), statements=tuple(self.statements), imports=imports)
+        prepared, statements = self._prepared(), tuple(self.statements)
+        return self.given._replace(prepared=prepared, statements=statements, imports=_imported(self.functions))
 
     def _prepared(self) -> tuple[Prepared, ...]:
         arrays: dict[_Kind, list[str]] = defaultdict(list)
@@ -219,7 +257,7 @@ class _Buffers:
     def _assign(self, statement: Assign) -> None:
         target, value = statement.target, statement.value
         fresh = self._root(target) in self.escaping
-        own = fresh or target in self.parts or target in self.changed
+        own = self.in_block or fresh or target in self.parts or target in self.changed
         if isinstance(value, Call) and value.shape and not own and not any(refs_in(value)):
             self._keep(target, value)
             self.saved += _CALLED
@@ -317,13 +355,14 @@ class _Buffers:
             return term, []
         if term.op in VIEWS:
             return self._view(term, target, fresh=fresh)
-        function = None if fresh else _function(term)
+        function = _function(term) if not fresh and self._has_place(term) else None
         hand_on = want if function and term.op.elementwise else None
         args: list[Term] = []
         held: list[str] = []
         owned = bool(term.params.get("owned"))
         for position, arg in enumerate(term.args):
-            inner = hand_on if isinstance(arg, Call) and _function(arg) and _same_kind(arg, hand_on) else None
+            fits = isinstance(arg, Call) and _function(arg) and _same_kind(arg, hand_on)
+            inner = hand_on if fits else None
             hand_on = None if inner else hand_on
             new, needed = self._term(arg, inner, fresh=owned and not position)
             if owned and not position:
@@ -331,7 +370,9 @@ class _Buffers:
             else:
                 held += needed
             args.append(new)
-        if term.op.elementwise and _function(term):
+        if self.in_block:
+            pass
+        elif term.op.elementwise and _function(term):
             args = self._with_arrays_for_numbers(term, args)
         elif term.op.name == VDOT:
             term, args = self._flat(term, args)
@@ -346,6 +387,13 @@ class _Buffers:
         self.place[name], self.left[name] = out, 1
         self.saved += _SAVED
         return new_term._replace(out=Out(out, self._text_of(function))), [name]
+
+    def _has_place(self, call: Call) -> bool:
+        """Tell whether there are arrays for a value: in a block, for one that has its rows first."""
+        if not self.in_block:
+            return True
+        like_rows = call.shape[:1] == (self.rows,) and self.rows not in call.shape[1:]
+        return like_rows and any(ref.name in self.by_rows for ref in refs_in(call))
 
     def _out(self, call: Call, want: Ref | None, dying: Collection[str]) -> Ref:
         """Choose the array that a value is computed into."""
@@ -369,7 +417,7 @@ class _Buffers:
         """Give a view, which is made once if it is one of a kept array."""
         arg, held = self._term(term.args[0], fresh=fresh)
         base = self.place.get(arg.name) if isinstance(arg, Ref) else None
-        if base is None or (term.op is RESHAPE and base.name not in self.contiguous):
+        if base is None or self.in_block or (term.op is RESHAPE and base.name not in self.contiguous):
             return term._replace(args=(arg,)), held
         key = (base.name, term.op.name, *term.params.items())
         if key not in self.known:
@@ -449,6 +497,11 @@ def _function(call: Call) -> str | None:
     return None
 
 
+def _written_into(term: Term) -> int:
+    """Give how many values of a term are written into arrays."""
+    return sum(1 for call in calls_in(term) if _function(call))
+
+
 def _same_kind(call: Call, array: Ref | None) -> bool:
     return array is not None and call.shape == array.shape and call.dtype == array.dtype
 
@@ -484,8 +537,8 @@ def _key(term: Term) -> _Key:
 class _Flattening:
     """Statements of their own for what is joined, viewed and returned."""
 
-    def __init__(self, names: Names) -> None:
-        self.names = names
+    def __init__(self, names: Names, *, joins: bool) -> None:
+        self.names, self.joins = names, joins
         self.statements: list[Statement] = []
 
     def program(self, given: Program) -> Program:
@@ -498,7 +551,12 @@ class _Flattening:
         outputs = tuple([self._returned(output) for output in given.outputs])
         return given._replace(statements=tuple(self.statements), outputs=outputs)
 
-    def _named(self, term: Term) -> Ref:
+    def _named(self, term: Term) -> Term:
+        """Give a value a name; a view is written on."""
+        if isinstance(term, Ref) or term.op in LEAVES:
+            return term
+        if term.op in VIEWS:
+            return term._replace(args=tuple([self._named(arg) for arg in term.args]))
         name = self.names.take(None)
         self.statements.append(Assign(name, term))
         return Ref(name, term.shape, term.dtype)
@@ -507,10 +565,14 @@ class _Flattening:
         if isinstance(term, Ref) or term.op in LEAVES:
             return term
         args = [self._inside(arg, top=top and term.op in VIEWS) for arg in term.args]
+        if sum(map(_written_into, args)) >= _LONGEST:
+            args = [self._named(arg) if _written_into(arg) else arg for arg in args]
+        if not self.joins:
+            return term._replace(args=tuple(args))
         if term.op is CONCATENATE:
             args = [self._part(arg) for arg in args]
         elif top and term.op in VIEWS:
-            args = [self._named(arg) if isinstance(arg, Call) and arg.op not in VIEWS else arg for arg in args]
+            args = [self._named(arg) for arg in args]
         new = term._replace(args=tuple(args))
         return self._named(new) if term.op is CONCATENATE and not top else new
 
@@ -522,6 +584,8 @@ class _Flattening:
     def _returned(self, output: Output) -> Output:
         """Let nothing but names be returned, as what is kept is put back before."""
         value = output.value
+        if not self.joins:
+            return output
         if not output.copy and (isinstance(value, Ref) or _seen(value) or not any(refs_in(value))):
             return output
         name = self.names.take(output.key or "result")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape
-from symbackprop.lower.buffers import in_buffers
+from symbackprop.lower.buffers import blocks_in_buffers, in_buffers
 from symbackprop.lower.lifetimes import released
 from symbackprop.lower.program import (
     Accumulate,
@@ -52,28 +53,33 @@ _FOR_THREADS = (
 )
 
 IN_BLOCKS = '''
-def in_blocks(block, rows, *arrays):
-    """Call block for some rows of the arrays at a time, and add up what it returns."""
-    sums = list(block(*[array[:rows] for array in arrays]))
-    for start in range(rows, len(arrays[0]), rows):
-        for place, part in enumerate(block(*[array[start : start + rows] for array in arrays])):
+def in_blocks(block, rows, scratch, *arrays):
+    """Call block for some rows of the arrays at a time, with arrays to compute in, and add up what it returns."""
+    size = len(arrays[0])
+    own = scratch(min(rows, size))
+    sums = list(block(*[array[:rows] for array in arrays], *own))
+    for start in range(rows, size, rows):
+        own = [array[: size - start] for array in own]
+        for place, part in enumerate(block(*[array[start : start + rows] for array in arrays], *own)):
             sums[place] += part
     return sums
 '''.strip()
 
 ON_THREADS = '''
-def in_blocks_on_threads(block, rows, *arrays):
+def in_blocks_on_threads(block, rows, scratch, *arrays):
     """Do that for each eighth of the arrays on several threads; the sums do not depend on how many there are."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     size = len(arrays[0])
     part = max(-(-size // 8), rows)
     parts = [[array[at : at + part] for array in arrays] for at in range(0, size, part)] or [arrays]
     if threads == 1 or len(parts) == 1:
-        sums = [in_blocks(block, rows, *part) for part in parts]
+        sums = [in_blocks(block, rows, scratch, *part) for part in parts]
     else:  # larger blocks, or the threads wait for each other between two operations
         contexts = [copy_context() for _ in parts]  # what np.errstate says holds on the threads too
         with ThreadPoolExecutor(threads) as pool:
-            sums = list(pool.map(lambda own, part: own.run(in_blocks, block, 4 * rows, *part), contexts, parts))
+            sums = list(
+                pool.map(lambda own, part: own.run(in_blocks, block, 4 * rows, scratch, *part), contexts, parts)
+            )
     return [sum(each) for each in zip(*sums)]
 '''.strip()
 
@@ -83,6 +89,7 @@ def planned(program: Program, small: Mapping[str, int] | None = None, *, buffers
     if small is not None:
         program = for_small_arrays(program)
         program = in_buffers(program, small) if buffers else program
+    program = blocks_in_buffers(program) if buffers else program
     return with_python_floats(program)
 
 
@@ -313,16 +320,27 @@ def _blocked(statement: Blocked) -> Iterator[str]:
     lines = [*length, *_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
     yield ""
     yield f"# in blocks of {statement.rows:,} rows, which stay in the cache"
-    yield from _listed(f"def {statement.block}(", names, "):")
+    yield from _listed(f"def {statement.block}(", [*names, *(ref.name for ref in statement.scratch)], "):")
     yield from (_INDENT + line for line in lines)
     yield ""
     for ref in statement.results:
         kind = "" if ref.dtype == np.float64 else f", dtype=np.{ref.dtype.name}"
         yield f"{ref.name} = np.empty({shape_text(ref.shape)}{kind})"
     helper = "in_blocks_on_threads" if statement.threads else "in_blocks"
-    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", *names], ")")
+    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", _scratch(statement), *names], ")")
     call[0] = f"{', '.join(statement.sums)}{comma} = {call[0]}" if statement.sums else call[0]
     yield from call
+
+
+def _scratch(statement: Blocked) -> str:
+    """Write the function that gives the arrays that a block computes in, for a number of rows."""
+    found = []
+    for (shape, dtype), count in Counter((ref.shape, ref.dtype) for ref in statement.scratch).items():
+        rest = "".join(f", {size}" for size in shape[1:])
+        kind = "" if dtype == np.float64 else f", dtype=np.{dtype.name}"
+        one = f"(rows{rest})" if rest else "rows"
+        found.append(f"*np.empty(({count}, rows{rest}){kind})" if count > 1 else f"np.empty({one}{kind})")
+    return f"lambda rows: ({', '.join(found)}{',' * (len(found) == 1)})"
 
 
 def _simple(statements: Sequence[Simple]) -> Iterator[str]:

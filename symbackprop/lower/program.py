@@ -98,6 +98,7 @@ class Blocked(NamedTuple):
         sums: the values of the body that are added up over all blocks.
         threads: whether blocks may run on several threads.
         length: the name by which shapes in the body call the number of rows at hand, if one does.
+        scratch: arrays of as many rows that it computes in.
     """
 
     block: str
@@ -108,6 +109,7 @@ class Blocked(NamedTuple):
     sums: tuple[str, ...]
     threads: bool
     length: str | None = None
+    scratch: tuple[Ref, ...] = ()
 
 
 Statement: TypeAlias = Simple | Blocked
@@ -221,6 +223,7 @@ def assigned_by(statement: Statement) -> Iterator[str]:
         yield from filter(None, (statement.block, statement.length))
         yield from (ref.name for ref in statement.results)
         yield from (each.target for each in statement.body)
+        yield from (ref.name for ref in statement.scratch)
     else:
         yield statement.target
 
@@ -232,8 +235,8 @@ def names_in(program: Program) -> Iterator[str]:
         yield each.name
         yield from map(str, each.shape)
     yield from (each.name for each in program.constants)
-    for prepared in program.prepared:
-        yield from prepared.names
+    yield from (name for each in program.prepared for name in each.names)
+    yield from program.imports
     for statement in program.statements:
         yield from assigned_by(statement)
     for op in {call.op for call in program.calls()}:
