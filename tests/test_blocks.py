@@ -143,6 +143,19 @@ def test_updates_read_the_old_values():
     assert_same([step(Xv, wv, yv), wv, yv], right, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("tiny")
+def test_rows_may_lie_along_any_axis():
+    C, T, w = sb.symbols("C[4,N] T[2,N,3] w[N]")
+    value = sb.sin(C[0] * w) * sb.exp(C[2]) + sb.sum(sb.sum(sb.cos(T * w[:, None]), axis=-1), axis=0) * C[3]
+    outputs = [value, sb.grad(sb.sum(sb.tanh(value) * w), C), sb.grad(sb.sum(sb.tanh(value) * w), T)]
+    for n in (6, 7, 1):
+        f = sb.compile([C, T, w], outputs, sizes={"N": n})
+        rng = np.random.default_rng(n)
+        arrays = [rng.normal(size=size) for size in ((4, n), (2, n, 3), n)]
+        assert_same(f(*arrays), sb.compile([C, T, w], outputs, skip=["blocks"])(*arrays), rtol=1e-13)
+        assert n == 1 or any(each.axes for each in blocked(f))
+
+
 # --- the code -------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +173,7 @@ def test_the_code_can_be_read():
         t2 = isru(t1) @ X
         return (result, t2)
 
-    result, t2 = in_blocks(block, 512, lambda rows: (np.empty(rows),), X, y)
+    result, t2 = in_blocks(block, 512, (np.empty(512),), X, y)
     result /= N
     dw = t2 / N
     return [result, dw]

@@ -134,3 +134,17 @@ def test_long_sums_take_linear_time():
         report = sb.compile(symbols, total).report()
         visits.append(report.rows[-1].nodes)
     assert visits[1] < 2.1 * visits[0]
+
+
+def test_gradients_of_slices_with_gaps_between_are_one_array():
+    C, w = sb.symbols("C[11,N] w[N]")
+    loss = sb.sum(sb.sin(C[1] * w) * sb.cos(C[2]) * sb.tanh(C[4]) + sb.exp(C[5] * C[6]) * C[9] * w + C[7] * w)
+    f = sb.compile([C, w], sb.grad(loss, C))
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(11, 6)), rng.normal(size=6)]
+    found = f(*arrays)
+    right = sb.compile([C, w], sb.grad(loss, C), skip=["join"])(*arrays)
+    np.testing.assert_allclose(found, right, rtol=1e-14)
+    assert f.source.count("concatenate(") == 1
+    assert not re.search(r"(?<!\.)\bput\(", f.source)
+    assert not found[[0, 3, 8, 10]].any()

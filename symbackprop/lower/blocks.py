@@ -125,7 +125,6 @@ class Blocks:
             if self.label in tried:
                 continue
             tried.append(dict(self.label))
-            self._take_out_misplaced()
             self.levels = self._levels()
             units = [unit for unit in self._gathered() if self._finish(unit)]
             saved = sum(unit.saved for unit in units)
@@ -239,7 +238,8 @@ class Blocks:
             best = max(labels, key=lambda label: (score[label], -self.axes[number].index(label)))
             if all(score[best] > score[label] for label in self._summed(number)):
                 chosen[number] = best
-        large = {label for number, label in chosen.items() if self.bytes[number] >= _LARGE}
+        between = {number: label for number, label in chosen.items() if number not in self.whole}
+        large = {label for number, label in between.items() if self.bytes[number] >= _LARGE}
         return {number: label for number, label in chosen.items() if label in large}
 
     def _summed(self, number: int) -> Iterator[Hashable]:
@@ -274,15 +274,6 @@ class Blocks:
             if other == label
         ]
         return bool(found) and all(each in summed for each in found)
-
-    def _take_out_misplaced(self) -> None:
-        """Let values that read rows of a whole array along another axis than its first be whole themselves."""
-        for number, label in list(self.label.items()):  # operands first
-            if any(
-                self.label.get(operand) != label and label in self.axes[operand] and self.axes[operand].index(label)
-                for operand in self.operands(number)
-            ):
-                del self.label[number]
 
     # --- which values together --------------------------------------------------------------------------------
 
@@ -346,8 +337,9 @@ class Blocks:
         ]
         unit.cut = sorted({*read})
         arrays = [number for number in unit.members if self.nodes[number].op not in _VIEWS]
-        if not arrays or any(self.axes[number].index(label) for number in (*unit.stored, *unit.cut)):
+        if not arrays:
             return False
+        unit.axes.update((number, self.axes[number].index(label)) for number in unit.cut)
         kept = self._bytes((*unit.cut, *unit.stored))
         again = (
             number

@@ -118,11 +118,10 @@ def blocks_in_buffers(program: Program) -> Program:
 
 
 def _with_scratch(block: Blocked, names: Names, functions: dict[str, str]) -> Blocked:
-    rows = next((ref.shape[0] for ref in (*block.arrays, *block.results)), None)
     values = {each.target: each.value for each in block.body}
     sums = tuple(Output(Ref(name, values[name].shape, values[name].dtype), copy=False) for name in block.sums)
     body = Program(block.block, (), (), (), block.body, sums, None)
-    buffers = _Buffers(body, names, rows)
+    buffers = _Buffers(body, names, block.extent)
     buffers.functions = functions
     buffers.by_rows = {each.name for each in (*block.arrays, *block.results)} | buffers.values.keys()
     buffers.program()

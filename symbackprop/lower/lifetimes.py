@@ -128,7 +128,7 @@ def kept(program: Program) -> Size:
 
 def _in_block(statement: Blocked, largest: _Largest) -> tuple[Size, Mapping[str, Size]]:
     """Give the most bytes that a block has at once, and the bytes of its values."""
-    rows = next((ref.shape[0] for ref in (*statement.arrays, *statement.results)), None)
+    rows = statement.extent
 
     def bytes_of(shape: Shape, dtype: Dtype) -> Size:
         return _bytes(tuple(statement.rows if size == rows else size for size in shape), dtype)

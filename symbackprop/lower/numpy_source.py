@@ -35,7 +35,7 @@ from symbackprop.lower.scalars import with_python_floats
 from symbackprop.lower.small import for_small_arrays
 from symbackprop.op import ATOM, MULTIPLY, Form, Params
 from symbackprop.ops import add, divide, multiply, subtract
-from symbackprop.ops.index import SLICE, runs_text
+from symbackprop.ops.index import CONCATENATE, SLICE, runs_text
 from symbackprop.ops.layout import SQUEEZE, shape_text
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.spelling import Spelled, spelled
@@ -56,12 +56,13 @@ IN_BLOCKS = '''
 def in_blocks(block, rows, scratch, *arrays):
     """Call block for some rows of the arrays at a time, with arrays to compute in, and add up what it returns."""
     size = len(arrays[0])
-    own = scratch(min(rows, size))
-    sums = list(block(*[array[:rows] for array in arrays], *own))
-    for start in range(rows, size, rows):
-        own = [array[: size - start] for array in own]
-        for place, part in enumerate(block(*[array[start : start + rows] for array in arrays], *own)):
+    sums = []
+    for start in range(0, max(size, 1), rows):
+        own = [array[: size - start] for array in scratch]
+        parts = block(*[array[start : start + rows] for array in arrays], *own)
+        for place, part in enumerate(parts if start else ()):
             sums[place] += part
+        sums = sums or list(parts)
     return sums
 '''.strip()
 
@@ -73,13 +74,20 @@ def in_blocks_on_threads(block, rows, scratch, *arrays):
     part = max(-(-size // 8), rows)
     parts = [[array[at : at + part] for array in arrays] for at in range(0, size, part)] or [arrays]
     if threads == 1 or len(parts) == 1:
-        sums = [in_blocks(block, rows, scratch, *part) for part in parts]
+        own = scratch(rows)
+        sums = [in_blocks(block, rows, own, *part) for part in parts]
     else:  # larger blocks, or the threads wait for each other between two operations
+        free = [scratch(4 * rows) for _ in range(threads)]
+
+        def run(context, part):
+            own = free.pop()
+            found = context.run(in_blocks, block, 4 * rows, own, *part)
+            free.append(own)
+            return found
+
         contexts = [copy_context() for _ in parts]  # what np.errstate says holds on the threads too
         with ThreadPoolExecutor(threads) as pool:
-            sums = list(
-                pool.map(lambda own, part: own.run(in_blocks, block, 4 * rows, scratch, *part), contexts, parts)
-            )
+            sums = list(pool.map(run, contexts, parts))
     return [sum(each) for each in zip(*sums)]
 '''.strip()
 
@@ -317,7 +325,9 @@ def _blocked(statement: Blocked) -> Iterator[str]:
     names = [ref.name for ref in (*statement.arrays, *statement.results)]
     comma = "," * (len(statement.sums) == 1)
     length = [f"{statement.length} = len({names[0]})"] * bool(statement.length)
-    lines = [*length, *_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
+    refs = {ref.name: ref for ref in (*statement.arrays, *statement.results)}
+    turned = [f"{name} = {_turned(refs[name], axis, back=True)}" for name, axis in statement.axes.items()]
+    lines = [*length, *turned, *_simple(statement.body), *_listed("return (", statement.sums, f"{comma})")]
     yield ""
     yield f"# in blocks of {statement.rows:,} rows, which stay in the cache"
     yield from _listed(f"def {statement.block}(", [*names, *(ref.name for ref in statement.scratch)], "):")
@@ -326,21 +336,33 @@ def _blocked(statement: Blocked) -> Iterator[str]:
     for ref in statement.results:
         kind = "" if ref.dtype == np.float64 else f", dtype=np.{ref.dtype.name}"
         yield f"{ref.name} = np.empty({shape_text(ref.shape)}{kind})"
+    given = [_turned(ref, statement.axes.get(ref.name, 0)) for ref in refs.values()]
     helper = "in_blocks_on_threads" if statement.threads else "in_blocks"
-    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", _scratch(statement), *names], ")")
+    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", _scratch(statement), *given], ")")
     call[0] = f"{', '.join(statement.sums)}{comma} = {call[0]}" if statement.sums else call[0]
     yield from call
 
 
+def _turned(array: Ref, axis: int, *, back: bool = False) -> str:
+    """Write an array with an axis first, or with its first axis where that one was."""
+    rank = len(array.shape)
+    if not axis or rank <= 2:
+        return f"{array.name}.T" if axis else array.name
+    axes = [*range(1, axis + 1), 0, *range(axis + 1, rank)] if back else [axis, *range(axis), *range(axis + 1, rank)]
+    return f"{array.name}.transpose({', '.join(map(str, axes))})"
+
+
 def _scratch(statement: Blocked) -> str:
-    """Write the function that gives the arrays that a block computes in, for a number of rows."""
+    """Write the arrays that a block computes in, or the function that gives them for a number of rows."""
     found = []
     for (shape, dtype), count in Counter((ref.shape, ref.dtype) for ref in statement.scratch).items():
         rest = "".join(f", {size}" for size in shape[1:])
+        rows = "rows" if statement.threads else str(statement.rows)
         kind = "" if dtype == np.float64 else f", dtype=np.{dtype.name}"
-        one = f"(rows{rest})" if rest else "rows"
-        found.append(f"*np.empty(({count}, rows{rest}){kind})" if count > 1 else f"np.empty({one}{kind})")
-    return f"lambda rows: ({', '.join(found)}{',' * (len(found) == 1)})"
+        one = f"({rows}{rest})" if rest else rows
+        found.append(f"*np.empty(({count}, {rows}{rest}){kind})" if count > 1 else f"np.empty({one}{kind})")
+    arrays = f"({', '.join(found)}{',' * (len(found) == 1)})"
+    return f"lambda rows: {arrays}" if statement.threads else arrays
 
 
 def _simple(statements: Sequence[Simple]) -> Iterator[str]:
@@ -371,6 +393,8 @@ def _into(statement: Store) -> str | None:
     value = statement.value
     if isinstance(value, Call) and value.out:
         return expression(value) if value.out.array.name == statement.target else None
+    if isinstance(value, Call) and value.op is CONCATENATE:
+        return f"{expression(value).removesuffix(')')}, out={statement.target})"
     if not isinstance(value, Call) or value.params or not isinstance(getattr(np, value.op.name, None), np.ufunc):
         return None
     places = "".join(f"${position}, " for position in range(len(value.args)))

@@ -99,6 +99,7 @@ class Blocked(NamedTuple):
         threads: whether blocks may run on several threads.
         length: the name by which shapes in the body call the number of rows at hand, if one does.
         scratch: arrays of as many rows that it computes in.
+        axes: for arrays and results of which another axis than the first has the rows, that axis.
     """
 
     block: str
@@ -110,6 +111,12 @@ class Blocked(NamedTuple):
     threads: bool
     length: str | None = None
     scratch: tuple[Ref, ...] = ()
+    axes: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def extent(self) -> Size | None:
+        """The number of all rows, if it is known."""
+        return next((ref.shape[self.axes.get(ref.name, 0)] for ref in (*self.arrays, *self.results)), None)
 
 
 Statement: TypeAlias = Simple | Blocked

@@ -333,7 +333,12 @@ class _Lowering:
             if number in unit.sums:
                 sums.append(name)
         threads = not uses_products(self.nodes, unit)
-        return [Blocked(block, unit.rows, arrays, tuple(results), tuple(body), tuple(sums), threads, length), *means]
+        whole = {self.refs[number].name: unit.axes[number] for number in (*unit.cut, *unit.stored)}
+        axes = {name: axis for name, axis in whole.items() if axis}
+        return [
+            Blocked(block, unit.rows, arrays, tuple(results), tuple(body), tuple(sums), threads, length, axes=axes),
+            *means,
+        ]
 
     def _cut_shapes(self, unit: Unit) -> str | None:
         """Let arrays be given new shapes for the rows at hand; give the name for how many there are."""

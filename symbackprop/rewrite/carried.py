@@ -111,7 +111,9 @@ def _in_reshape(node: Node, shape: Shape) -> Iterator[Carry]:
 def _in_pieces(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
     rank = len(node.shape)
     if node.op is SLICE:
-        yield from ((0, axis, axis) for axis in range(rank - len(node.params["runs"])))
+        runs, first = node.params["runs"], rank - len(node.params["runs"])
+        whole = (axis < first or runs[axis - first] == (0, size, 1) for axis, size in enumerate(shapes[0]))
+        yield from ((0, axis, axis) for axis, each in enumerate(whole) if each)
         return
     place = node.params["axis"] + rank
     for operand in range(len(shapes)):

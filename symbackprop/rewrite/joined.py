@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import NamedTuple
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
-from symbackprop.op import apply
-from symbackprop.ops import add, concatenate, matmul, reshape
-from symbackprop.ops.index import SLICE, UNSLICE, Run
+from symbackprop.op import apply, literal
+from symbackprop.ops import add, broadcast_to, concatenate, matmul, reshape
+from symbackprop.ops.index import CONCATENATE, SLICE, UNSLICE, Run
 from symbackprop.ops.layout import SQUEEZE, TRANSPOSE, matrix_transpose
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
@@ -45,6 +46,14 @@ def rebuild_joined(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     for number in order:
         joining.place(number)
     return [joining.placed[number] for number in results]
+
+
+class _Piece(NamedTuple):
+    """An array, and the elements of an axis that it is to be."""
+
+    start: Size
+    end: Size
+    array: Expr
 
 
 class _Joining:
@@ -223,18 +232,54 @@ class _Joining:
         for (axis, into), line in lines.items():
             ends = {run.start + run.length for run, _ in line.values()}
             starts = [start for start in line if start not in ends]
-            alone += [self._in_line(start, line, axis, into) for start in starts]
+            alone += _among_zeros([self._in_line(start, line, axis, into) for start in starts], axis, into)
         return alone
 
-    def _in_line(self, start: Size, line: dict[Size, tuple[Run, Expr]], axis: int, into: Shape) -> Expr:
+    def _in_line(self, start: Size, line: dict[Size, tuple[Run, Expr]], axis: int, into: Shape) -> _Piece:
         pieces = []
         end = start
         while end in line:
             run, piece = line.pop(end)
             pieces.append(piece)
             end = run.start + run.length
-        whole = pieces[0] if len(pieces) == 1 else concatenate(pieces, axis=pieces[0].ndim - len(into) + axis)
-        if start == 0 and end == into[axis]:
-            return whole
-        runs = tuple(Run(start, end - start, 1) if at == axis else Run(0, size, 1) for at, size in enumerate(into))
-        return apply(UNSLICE, whole, runs=runs, into=into)
+        return _Piece(start, end, _side_by_side(pieces, axis, into))
+
+
+def _among_zeros(pieces: Sequence[_Piece], axis: int, into: Shape) -> list[Expr]:
+    """Give arrays of the whole shape that the pieces are put into: one for all, where it is known that they fit."""
+    size, places = into[axis], sorted([piece for piece in pieces if isinstance(piece.start, int)], key=_start)
+    apart = all(isinstance(one.end, int) and one.end <= _start(other) for one, other in pairwise(places))
+    if len(places) < len(pieces) or len(pieces) == 1 or not apart or not isinstance(size, int):
+        return [_put(piece, axis, into) for piece in pieces]
+    found: list[Expr] = []
+    end: Size = 0
+    for start, stop, array in places:
+        found += [_zeros(array, axis, into, start - end), array] if start != end else [array]
+        end = stop
+    found += [_zeros(found[0], axis, into, size - end)] if end != size else []
+    return [_side_by_side(found, axis, into)]
+
+
+def _start(piece: _Piece) -> int:
+    return piece.start if isinstance(piece.start, int) else 0
+
+
+def _put(piece: _Piece, axis: int, into: Shape) -> Expr:
+    start, end, array = piece
+    if start == 0 and end == into[axis]:
+        return array
+    runs = tuple(Run(start, end - start, 1) if at == axis else Run(0, size, 1) for at, size in enumerate(into))
+    return apply(UNSLICE, array, runs=runs, into=into)
+
+
+def _zeros(like: Expr, axis: int, into: Shape, length: Size) -> Expr:
+    at = like.ndim - len(into) + axis
+    return broadcast_to(literal(0, like.dtype, graph=like.graph), (*like.shape[:at], length, *like.shape[at + 1 :]))
+
+
+def _side_by_side(pieces: Sequence[Expr], axis: int, into: Shape) -> Expr:
+    if len(pieces) == 1:
+        return pieces[0]
+    axis -= len(into)
+    parts = [piece.inputs if piece.op is CONCATENATE and piece.params["axis"] == axis else [piece] for piece in pieces]
+    return concatenate([each for part in parts for each in part], axis=axis)
