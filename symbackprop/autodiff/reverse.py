@@ -118,6 +118,8 @@ class Pruned:
                 for operand in dict.fromkeys(edges.get(number, ())):
                     needed.add(operand)
                     self._consumers.setdefault(operand, []).append(number)
+        for consumers in self._consumers.values():
+            consumers.reverse()
         self.nodes = [number for number in ancestors if number in needed]
 
     def _passes(self, G: Graph, number: int, position: int) -> bool:
@@ -128,9 +130,9 @@ class Pruned:
             return False
         return True
 
-    def consumers(self, V: int) -> list[int]:
+    def consumers(self, V: int) -> Sequence[int]:
         """Give the nodes of G′ that V feeds, the first made first."""
-        return self._consumers.get(V, [])[::-1]
+        return self._consumers.get(V, ())
 
 
 def get_consumers(V: Expr, G_prime: Pruned) -> list[Expr]:

@@ -978,5 +978,7 @@ def astype(x: Operand, dtype: Any) -> Expr:
     >>> sb.symbol("x", dtype="int64").astype("float32").dtype
     dtype('float32')
     """
+    if isinstance(x, Expr) and x.dtype is dtype:  # as a rule, where a walker asks
+        return x
     kind = check_dtype(dtype, "astype")
     return x if isinstance(x, Expr) and x.dtype == kind else apply(ASTYPE, x, dtype=kind)

@@ -500,7 +500,7 @@ class Rewritten(Graph):
         number = None if key is None else self._known.get(key)
         if number is None:
             number = self._append(node)
-            if rules is not None and self._depth < _DEPTH:
+            if rules is not None and node.op in rules.roots and self._depth < _DEPTH:
                 fitting = self.task.fitting(node, self.nodes, rules, summed=summed)
                 if fitting:
                     number = self._improved(number, node, fitting)

@@ -39,7 +39,8 @@ def rebuild_with_long_axis_last(outputs: Sequence[Expr], target: Rewritten, orde
         return []
     nodes = outputs[0].graph.nodes
     order = outputs[0].graph.reachable([output.number for output in outputs])
-    seeds = [at for at in order if len(nodes[at].shape) > 1 and _has_short_rows(nodes, nodes[at])]
+    deep = any(len(nodes[at].shape) > 2 for at in order)
+    seeds = [at for at in order if deep and len(nodes[at].shape) > 1 and _has_short_rows(nodes, nodes[at])]
     if not seeds:
         return list(outputs)
     layout = _Layout(nodes, order, [output.number for output in outputs], ordering)
