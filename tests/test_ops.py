@@ -90,7 +90,7 @@ def _of_matrices(function: Callable[..., Any]) -> Callable[..., Any]:
 def _tanh_slope_beside(t: Any, x: Any) -> Any:
     slope = 1.0 - np.asarray(t) * t
     e = np.exp(-2.0 * np.abs(np.asarray(x, getattr(x, "dtype", slope.dtype))))
-    return np.where(slope < 0.5 ** (3 + slope.itemsize // 4), 4.0 * e / ((1.0 + e) * (1.0 + e)), slope).astype(
+    return np.where(slope < (0.03 if slope.itemsize > 2 else 0.2), 4.0 * e / ((1.0 + e) * (1.0 + e)), slope).astype(
         slope.dtype
     )
 

@@ -88,7 +88,7 @@ def test_the_logarithm_of_nearly_one_is_right_to_the_last_digits(gap):
         np.testing.assert_allclose(found[:, 0], [-np.log1p(2 * np.exp(-gap)), -np.log(3)], rtol=4e-16)
 
 
-@pytest.mark.parametrize(("dtype", "within"), [("float64", 8e-15), ("float32", 3e-6)])
+@pytest.mark.parametrize(("dtype", "within"), [("float64", 8e-15), ("float32", 5e-6)])
 def test_the_slope_of_tanh_beside_it_takes_no_exponential_but_where_digits_cancel(dtype, within):
     x = sb.symbol("x", "N", dtype)
     value = sb.tanh(x)

@@ -809,7 +809,7 @@ def tanh_slope_beside(t, x):
     s = np.subtract(1.0, t * t)
     if s.shape != np.shape(x):
         s, x = [each.copy() for each in np.broadcast_arrays(s, x)]
-    near = s < 0.5 ** (3 + s.itemsize // 4)
+    near = s < (0.03 if s.itemsize > 2 else 0.2)
     if np.count_nonzero(near):
         s, x, near = np.asarray(s), np.asarray(x), near.ravel().nonzero()[0]
         s.put(near, tanh_slope(x.take(near)))
@@ -823,7 +823,7 @@ def tanh_slope_beside(t, x):
 '''
 TANH_SLOPE_BESIDE: Op = _function(
     "tanh_slope_beside",
-    "Give 1 - t² for t = tanh(x), right to 30 units in the last place, to 20 in single precision; d/dt = -2 t.",
+    "Give 1 - t² for t = tanh(x), right to 40 units in the last place; d/dt = -2 t.",
     lambda g, _y, t, _x: -2 * (g * t), None, text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE + _TANH_SLOPE_BESIDE,
     portable_helper=_PORTABLE_TANH_SLOPE + _PORTABLE_TANH_SLOPE_BESIDE, numpy=_called("tanh_slope_beside", 2),
     dtype=lambda t, _x, **_: real(t), public=False, domain=((-0.9, 0.9), _SMOOTH),

@@ -35,6 +35,7 @@ from symbackprop.ops import (
 )
 from symbackprop.ops.elementwise import GAUSS
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.facts import known
@@ -262,14 +263,15 @@ class _Plan:
                     placed[number] = broadcast_to(term, node.shape)
                 elif number in self.same:
                     other, factor = self.same[number]
-                    made = placed[other] if factor > 0 else -placed[other]
-                    placed[number] = made if abs(abs(factor) - 1) <= _ROUNDING else abs(factor) * made
+                    signed = placed[other] if factor > 0 else -placed[other]
+                    placed[number] = signed if abs(abs(factor) - 1) <= _ROUNDING else abs(factor) * signed
                 else:
                     copied = node.copied(tuple(placed[operand].number for operand in node.inputs))
                     placed[number] = Expr(target, target.add(copied))
                     continue
-            if node.label:
-                target.set_label(placed[number].number, node.label)
+            made = placed[number]
+            if made.op is not SYMBOL:
+                made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
         return [placed[output.number] for output in outputs]
 
 

@@ -291,16 +291,31 @@ def _functions_of(nodes: Mapping[int, Node], number: int) -> set[int] | None:
     return None
 
 
-def _damped(expr: Expr) -> Expr | None:
-    """Let what vanishes win, term by term where the other factor is a difference of infinities."""
+def is_damped(expr: Expr) -> bool:
+    """Tell whether one of the two factors of a product vanishes, and faster than the other grows.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> is_damped(x * sb.sigmoid(x)), is_damped(x * sb.sin(x))
+    (True, False)
+    """
     nodes, factors = expr.graph.nodes, expr.node.inputs
     if not _may_fade(nodes, factors) or _have_nothing_in_common(nodes, factors):
+        return False
+    left, right = expr.inputs
+    return left.dtype.kind == right.dtype.kind == "f" and _vanishes_faster(orders(left), orders(right))
+
+
+def vanishes(expr: Expr) -> bool:
+    """Tell whether a value vanishes as some number that it is made of goes to infinity."""
+    return any(order.fade is not None for order in orders(expr).values())
+
+
+def _damped(expr: Expr) -> Expr | None:
+    """Let what vanishes win, term by term where the other factor is a difference of infinities."""
+    if not is_damped(expr):
         return None
     left, right = expr.inputs
-    if not left.dtype.kind == right.dtype.kind == "f":
-        return None
-    if not _vanishes_faster(orders(left), orders(right)):
-        return None
     for terms, factor in ((left, right), (right, left)):
         if _may_be_unknown(terms, orders(factor)):
             return apply(terms.op, *(term * factor for term in terms.inputs))

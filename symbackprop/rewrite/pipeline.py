@@ -17,6 +17,7 @@ from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, cheap, gather, outward
 from symbackprop.rewrite.batched import rebuild_batched
 from symbackprop.rewrite.bordered import rebuild_bordered
+from symbackprop.rewrite.common import rebuild_factored
 from symbackprop.rewrite.contract import CONTRACT
 from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.distribute import rebuild_distributed
@@ -129,6 +130,7 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         ),
         Pass("join", "pieces of one product or one array are computed at once", rebuild=rebuild_joined),
         Pass("solve", "systems are solved, not inverted", rebuild=rebuild_solved),
+        Pass("common", "common factors come out of sums of arrays", rebuild=rebuild_factored),
         Pass(
             "gather",
             "scalars are multiplied before they meet an array, and a product 0·∞ of which the limit is 0 gets it",
