@@ -176,7 +176,7 @@ class Function:
 
         For arrays that are too small for blocks this is asked again once they are much larger.
         """
-        with self._learning:
+        with self._learning, growing():
             counts = [prod(array.shape) for array in arrays]
             if self._learnt_for and all(map(le, counts, self._learnt_for)):  # another thread was first
                 return self.__call__
