@@ -23,7 +23,7 @@ from symbackprop.graph import growing
 from symbackprop.lower.arguments import Arguments, Structure
 from symbackprop.lower.backends import NUMPY, Backend, backend_of
 from symbackprop.lower.buffers import RESERVED
-from symbackprop.lower.lifetimes import released
+from symbackprop.lower.lifetimes import LEAST, is_worth_releasing
 from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, docstring, expression, planned, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.recompute import lowered_in_order, lowered_within
@@ -191,9 +191,12 @@ class Function:
             self._ordering, self._learnt_for = None, counts
             blocked = None if request.extents is None or self._told else replace(request, extents=sizes)
             in_blocks = blocked is not None and blocks_of(blocked) is not None
-            if blocked is not None and (in_blocks or self._limit is not None or released(self.program, sizes)):
-                request = blocked
             self._small = sizes if max(counts, default=0) <= _SMALL else None
+            least = LEAST if self._small is not None and self._buffers else 0  # what is kept is not let go
+            if blocked is not None and (
+                in_blocks or self._limit is not None or is_worth_releasing(self.program, sizes, least)
+            ):
+                request = blocked
             if request is not self._request:
                 self._load(request, structure)
                 checked = self._checked()
@@ -350,7 +353,7 @@ def compile(
     blocks, buffers = (isinstance(skip, str) or name not in skip for name in (_BLOCKS, _BUFFERS))
     if memory_limit is not None:
         _check_limit(memory_limit, library, blocks=blocks)
-        passes = [*passes, "join", "batch"]  # what is joined waits for all of its parts
+        passes = [*passes, "join", "batch", "stack"]  # what is joined waits for all of its parts
 
     def rewritten(ordering: Ordering) -> tuple[Request, Structure]:
         known: list[Expr] = []  # the outputs while their functions have names

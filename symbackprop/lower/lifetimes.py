@@ -31,6 +31,8 @@ from symbackprop.op import Dtype
 from symbackprop.rewrite.order import UNTOLD
 
 _LARGE = 2**15  # bytes: some pages
+LEAST = 2**22
+"""Bytes that are worth an order of their own where most arrays are kept anyway."""
 _IN_HELPER = 4  # arrays at once in a function that NumPy has not, as a rule
 _Largest: TypeAlias = "Callable[[Iterable[Size]], Size]"
 
@@ -73,6 +75,23 @@ def released(program: Program, sizes: Mapping[str, int]) -> Mapping[int, list[st
         if name not in kept and last[name] < coming:
             found.setdefault(last[name], []).append(name)
     return found
+
+
+def is_worth_releasing(program: Program, sizes: Mapping[str, int], least: int) -> bool:
+    """Tell whether there are large arrays that can be let go, of so many bytes together.
+
+    >>> import symbackprop as sb
+    >>> X = sb.symbol("X", ("N", "N"))
+    >>> Y = sb.tanh(X @ X)
+    >>> Z = sb.exp(Y @ Y.T)
+    >>> f = sb.compile([X], Z @ sb.tanh(Z))
+    >>> is_worth_releasing(f.program, {"N": 100}, 0), is_worth_releasing(f.program, {"N": 100}, LEAST)
+    (True, False)
+    """
+    names = {name for gone in released(program, sizes).values() for name in gone}
+    made = {each.target: each.value for each in program.statements if isinstance(each, Assign)}
+    counts = [prod(dims.bind(made[name].shape, sizes)) * made[name].dtype.itemsize for name in names]
+    return bool(counts) and sum(counts) >= least
 
 
 def peak(program: Program, sizes: Mapping[str, int]) -> Size:

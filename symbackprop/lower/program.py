@@ -274,6 +274,8 @@ def refs_in(term: Term) -> Iterator[Ref]:
 def sizes_of_runs(param: Sequence[Any], size: Shape) -> Iterator[Dim]:
     """Give what must not be negative for slices of axes with named sizes: each run lies inside its axis."""
     for run, extent in zip(param, size, strict=True):
+        if run == (0, extent, 1):
+            continue
         last = run.start + (run.length - 1) * run.step
         low, high = (run.start, last) if run.step > 0 else (last, run.start)
         for bound in (run.length, low, extent - high - 1):

@@ -40,7 +40,7 @@ from symbackprop.lower.program import (
 from symbackprop.op import CONSTANT, SIZE, Op, Value
 from symbackprop.ops import add, divide, multiply, negative, subtract
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
-from symbackprop.ops.index import SLICE
+from symbackprop.ops.index import CONCATENATE, SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
@@ -158,6 +158,8 @@ class _Lowering:
             if self.blocks:
                 roots.update(self._from_elsewhere(number, self.blocks))
             inlined = [operand for operand in node.inputs if operand not in roots]
+            if node.op is CONCATENATE:  # elements that are joined along a new axis are written as such
+                inlined = [operand for operand in inlined if not self._is_element(operand, roots)]
             total = 1 + sum(length[operand] for operand in inlined)
             while total > _LONGEST and inlined:
                 longest = max(inlined, key=length.__getitem__)
@@ -171,6 +173,11 @@ class _Lowering:
                 roots.add(number)
             length[number] = 0 if self.blocks and light else total
         return roots
+
+    def _is_element(self, number: int, roots: Collection[int]) -> bool:
+        """Tell whether this is a named value, or a given one, with a new axis."""
+        node = self.nodes[number]
+        return node.op is EXPAND_DIMS and (node.inputs[0] in roots or self.nodes[node.inputs[0]].op in LEAVES)
 
     def _from_elsewhere(self, number: int, blocks: Blocks) -> Iterable[int]:
         """Give the operands that are not computed in the same blocks, or not in blocks, as a value is."""
@@ -417,7 +424,8 @@ class _Lowering:
 
     def _outputs(self, home: Mapping[int, int]) -> list[Output]:
         outputs = []
-        returned: set[int] = set()
+        returned: set[int | tuple[int, int]] = set()
+        whole: set[int] = set()
         for key, number in zip(self.request.keys, self.results, strict=True):
             base = self.base[number]
             if number in self.kept:
@@ -426,12 +434,30 @@ class _Lowering:
                 returned.add(number)
             else:
                 value = self._term(number)
-                shared = base in home or base in returned or self.nodes[base].op in {SYMBOL, CONSTANT}
+                element = self._element(number)
+                taken = base in returned if element is None else element in returned or base in whole
+                shared = base in home or taken or self.nodes[base].op in {SYMBOL, CONSTANT}
                 array = value.shape or base != number or self._is_updated(base, home)  # else it is a NumPy scalar
                 copy = bool(array) and (shared or self._repeats(number))
                 returned.add(base)
+                if element is None:
+                    whole.add(base)
+                else:
+                    returned.add(element)
             outputs.append(Output(value, copy, key))
         return outputs
+
+    def _element(self, number: int) -> tuple[int, int] | None:
+        """Read ``x[at]``, which shares no memory with other elements of an array."""
+        node = self.nodes[number]
+        if node.op is not SQUEEZE or node.params["axes"] != (-1 - len(node.shape),):
+            return None
+        cut = self.nodes[node.inputs[0]]
+        array = cut.inputs[0] if cut.op is SLICE else None
+        if array is None or self.base[array] != array or len(cut.params["runs"]) != len(cut.shape):
+            return None
+        start = cut.params["runs"][0].start
+        return (array, start) if isinstance(start, int) else None
 
     def _is_updated(self, base: int, home: Mapping[int, int]) -> bool:
         return base in home or base in self.updates

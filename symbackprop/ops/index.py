@@ -27,6 +27,8 @@ class Run(NamedTuple):
 
     def text(self, size: Size) -> str:
         """Write the slice as Python does, for an axis of this size."""
+        if self == (0, size, 1):
+            return ":"
         if self.step < 0:
             stop = self.start + (self.length - 1) * self.step - 1
             start = "" if self.start == size - 1 else str(self.start)

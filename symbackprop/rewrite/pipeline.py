@@ -36,6 +36,7 @@ from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
+from symbackprop.rewrite.stacked import rebuild_stacked
 from symbackprop.rewrite.systems import rebuild_solved
 from symbackprop.rewrite.tensor import rebuild_closed, rebuild_spelled
 from symbackprop.rewrite.tidy import TIDY
@@ -99,6 +100,10 @@ def _batched(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return rebuild_batched(outputs, target, Ordering({}))
 
 
+def _stacked(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    return rebuild_stacked(outputs, target, Ordering({}))
+
+
 def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
     """Give the passes that make an expression cheap, with products in an order for any sizes unless told.
 
@@ -157,6 +162,12 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "functions of pieces of one array are pieces of one function, where arrays are small",
             rebuild=_batched if ordering is None else partial(rebuild_batched, ordering=ordering),
             alone=True,  # what is joined is no longer known to be summed
+        ),
+        Pass(
+            "stack",
+            "many small values that do not wait for each other are computed at once",
+            rebuild=_stacked if ordering is None else partial(rebuild_stacked, ordering=ordering),
+            alone=True,
         ),
         Pass(
             TOGETHER,
