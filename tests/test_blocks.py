@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -173,12 +174,54 @@ def test_the_code_can_be_read():
         t2 = isru(t1) @ X
         return (result, t2)
 
-    result, t2 = in_blocks(block, 512, (np.empty(512),), X, y)
+    result, t2 = in_blocks(block, 512, (), lambda rows: (np.empty(rows),), X, y)
     result /= N
     dw = t2 / N
     return [result, dw]
 """
     )
+
+
+def mixture():
+    """Give quadratic forms: blocks have their rows last, and products of matrices are seen in another shape."""
+    X, Q, mu = sb.symbols("X[N,D] Q[K,D,D] mu[K,D]")
+    y = sb.einsum("kij,nkj->nki", Q, X[:, None] - mu)
+    loss = sb.sum(sb.logsumexp(-sb.sum(y**2, axis=-1) / 2, axis=1))
+    return sb.compile([X, Q, mu], [loss, *sb.grad(loss, [Q, mu])])
+
+
+def mixture_values(seed, n=1000):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape) for shape in ((n, 10), (25, 10, 10), (25, 10))]
+
+
+def test_what_blocks_compute_in_is_kept_and_let_go():
+    f = mixture()
+    arrays = mixture_values(0)
+    first = f(*arrays)
+    kept = f._kernel.__globals__["arrays_of_blocks"]
+    before = {id(each) for own in kept.values() for each in own}
+    assert before
+    known = [np.copy(each) for each in first]
+    f(*mixture_values(1))
+    assert {id(each) for own in kept.values() for each in own} == before
+    assert_same(first, known, rtol=0)
+    f.release()
+    assert not kept
+    assert_same(f(*arrays), known, rtol=1e-13)
+    for n in range(1000, 1020):
+        f(*mixture_values(2, n))
+    assert len(kept) <= 10
+
+
+def test_blocks_on_several_threads_at_once_have_arrays_of_their_own():
+    f = mixture()
+    given = [mixture_values(seed) for seed in range(4)]
+    expected = [[np.copy(each) for each in f(*arrays)] for arrays in given]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, known in zip(pool.map(lambda arrays: f(*arrays), given), expected, strict=True):
+                assert_same(found, known, rtol=1e-13)
 
 
 def test_small_arrays_are_not_computed_in_blocks():

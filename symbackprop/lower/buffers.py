@@ -52,7 +52,7 @@ _MOST = 2**25  # bytes that are worth being kept
 _SAVED, _NUMBER, _CALLED = 75, 230, 1000  # ns that a new array takes, a Python number, a call that is not done again
 _WORTH = 600  # ns: what saves less is not worth what a reader sees
 _FLOATS = {np.dtype("float32"), np.dtype("float64")}
-RESERVED = ("kept", "prepare", "own")
+RESERVED = ("kept", "prepare", "own", "arrays_of_blocks")
 """Names in the module that what is kept needs."""
 _LONGEST = 3  # values that are written into arrays in the operands of one: what a reader takes in
 _NAMES = {"0.0": "zero", "0.5": "half", "1.0": "one", "2.0": "two"}
@@ -380,19 +380,31 @@ class _Buffers:
         if function is None:
             self._release(dying)
             return new_term, through if owned else []
-        out = self._out(new_term, want, dying)
-        self._release(name for name in dying if self.place.get(name) != out)
+        out, viewed = self._through_view(new_term, dying) or (self._out(new_term, want, dying), "")
+        self._release(name for name in dying if self.place.get(name) != out and name != viewed)
         name = f"#{next(self.unnamed)}"
         self.place[name], self.left[name] = out, 1
         self.saved += _SAVED
         return new_term._replace(out=Out(out, self._text_of(function))), [name]
 
     def _has_place(self, call: Call) -> bool:
-        """Tell whether there are arrays for a value: in a block, for one that has its rows first."""
+        """Tell whether there are arrays for a value: in a block, for one that has its rows."""
         if not self.in_block:
             return True
-        like_rows = call.shape[:1] == (self.rows,) and self.rows not in call.shape[1:]
-        return like_rows and any(ref.name in self.by_rows for ref in refs_in(call))
+        return call.shape.count(self.rows) == 1 and any(ref.name in self.by_rows for ref in refs_in(call))
+
+    def _through_view(self, call: Call, dying: Collection[str]) -> tuple[Ref, str] | None:
+        """Give an operand that is an array of the block in another shape and not needed any more, and that array."""
+        for arg in call.args if self.in_block and call.op.elementwise else ():
+            if not isinstance(arg, Ref) or arg.name not in self.values or not _same_kind(call, arg):
+                continue
+            value = self.values[arg.name]
+            if value.op is RESHAPE:
+                root = self._root(arg.name)
+                place = self.place.get(root)
+                if root in dying and place is not None and place.name in self.whole:
+                    return arg, root
+        return None
 
     def _out(self, call: Call, want: Ref | None, dying: Collection[str]) -> Ref:
         """Choose the array that a value is computed into."""
@@ -566,14 +578,12 @@ class _Flattening:
         args = [self._inside(arg, top=top and term.op in VIEWS) for arg in term.args]
         if sum(map(_written_into, args)) >= _LONGEST:
             args = [self._named(arg) if _written_into(arg) else arg for arg in args]
-        if not self.joins:
-            return term._replace(args=tuple(args))
-        if term.op is CONCATENATE:
+        if term.op is CONCATENATE and self.joins:
             args = [self._part(arg) for arg in args]
         elif top and term.op in VIEWS:
             args = [self._named(arg) for arg in args]
         new = term._replace(args=tuple(args))
-        return self._named(new) if term.op is CONCATENATE and not top else new
+        return self._named(new) if self.joins and term.op is CONCATENATE and not top else new
 
     def _part(self, term: Term) -> Term:
         if isinstance(term, Call) and term.op is EXPAND_DIMS:

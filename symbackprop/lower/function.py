@@ -249,7 +249,8 @@ class Function:
         >>> x = sb.symbol("x", "N")
         >>> sb.compile([x], sb.exp(x)).release()
         """
-        self._kernel.__globals__.get("kept", {}).clear()
+        for name in ("kept", "arrays_of_blocks"):
+            self._kernel.__globals__.get(name, {}).clear()
 
     @DynamicClassAttribute
     def __signature__(self) -> Signature:

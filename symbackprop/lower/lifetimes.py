@@ -153,7 +153,7 @@ def _in_block(statement: Blocked, largest: _Largest) -> tuple[Size, Mapping[str,
         return _bytes(tuple(statement.rows if size == rows else size for size in shape), dtype)
 
     own: dict[str, Size] = {}
-    held: Size = _total(bytes_of(ref.shape, ref.dtype) for ref in statement.scratch)
+    held: Size = 2 * _total(bytes_of(ref.shape, ref.dtype) for ref in statement.scratch)  # the last block has its own
     at_once: list[Size] = [held]
     for each in statement.body:
         most, new = _evaluated(each.value, largest, bytes_of)

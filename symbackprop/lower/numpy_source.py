@@ -53,41 +53,48 @@ _FOR_THREADS = (
 )
 
 IN_BLOCKS = '''
-def in_blocks(block, rows, scratch, *arrays):
+arrays_of_blocks = {}  # in which they are computed, kept between calls
+
+
+def in_blocks(block, rows, sizes, scratch, *arrays):
     """Call block for some rows of the arrays at a time, with arrays to compute in, and add up what it returns."""
     size = len(arrays[0])
+    first, last = min(rows, size), size % rows
+    if len(arrays_of_blocks) >= 8:
+        arrays_of_blocks.clear()
     sums = []
-    for start in range(0, max(size, 1), rows):
-        own = [array[: size - start] for array in scratch]
-        parts = block(*[array[start : start + rows] for array in arrays], *own)
-        for place, part in enumerate(parts if start else ()):
-            sums[place] += part
-        sums = sums or list(parts)
+    for many, starts in (first, range(0, size - first + 1, rows)), (last, range(max(first, size - last), size, rows)):
+        free = arrays_of_blocks.setdefault((block.__name__, many, *sizes), [])
+        try:
+            own = free.pop()
+        except IndexError:  # or another thread has them
+            own = scratch(many)
+        for start in starts:
+            parts = block(*[array[start : start + many] for array in arrays], *own)
+            for place, part in enumerate(parts if sums else ()):
+                sums[place] += part
+            sums = sums or list(parts)
+        free.append(own)
     return sums
 '''.strip()
 
 ON_THREADS = '''
-def in_blocks_on_threads(block, rows, scratch, *arrays):
+def in_blocks_on_threads(block, rows, sizes, scratch, *arrays):
     """Do that for each eighth of the arrays on several threads; the sums do not depend on how many there are."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     size = len(arrays[0])
     part = max(-(-size // 8), rows)
     parts = [[array[at : at + part] for array in arrays] for at in range(0, size, part)] or [arrays]
     if threads == 1 or len(parts) == 1:
-        own = scratch(rows)
-        sums = [in_blocks(block, rows, own, *part) for part in parts]
+        sums = [in_blocks(block, rows, sizes, scratch, *part) for part in parts]
     else:  # larger blocks, or the threads wait for each other between two operations
-        free = [scratch(4 * rows) for _ in range(threads)]
-
-        def run(context, part):
-            own = free.pop()
-            found = context.run(in_blocks, block, 4 * rows, own, *part)
-            free.append(own)
-            return found
-
         contexts = [copy_context() for _ in parts]  # what np.errstate says holds on the threads too
         with ThreadPoolExecutor(threads) as pool:
-            sums = list(pool.map(run, contexts, parts))
+            done = [
+                pool.submit(own.run, in_blocks, block, 4 * rows, sizes, scratch, *part)
+                for own, part in zip(contexts, parts)
+            ]
+            sums = [each.result() for each in done]
     return [sum(each) for each in zip(*sums)]
 '''.strip()
 
@@ -338,7 +345,7 @@ def _blocked(statement: Blocked) -> Iterator[str]:
         yield f"{ref.name} = np.empty({shape_text(ref.shape)}{kind})"
     given = [_turned(ref, statement.axes.get(ref.name, 0)) for ref in refs.values()]
     helper = "in_blocks_on_threads" if statement.threads else "in_blocks"
-    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", _scratch(statement), *given], ")")
+    call = _listed(f"{helper}(", [statement.block, f"{statement.rows}", *_scratch(statement), *given], ")")
     call[0] = f"{', '.join(statement.sums)}{comma} = {call[0]}" if statement.sums else call[0]
     yield from call
 
@@ -352,17 +359,20 @@ def _turned(array: Ref, axis: int, *, back: bool = False) -> str:
     return f"{array.name}.transpose({', '.join(map(str, axes))})"
 
 
-def _scratch(statement: Blocked) -> str:
-    """Write the arrays that a block computes in, or the function that gives them for a number of rows."""
+def _scratch(statement: Blocked) -> tuple[str, str]:
+    """Write the sizes of the arrays that a block computes in, but for the rows, and the function that makes them."""
     found = []
-    for (shape, dtype), count in Counter((ref.shape, ref.dtype) for ref in statement.scratch).items():
-        rest = "".join(f", {size}" for size in shape[1:])
-        rows = "rows" if statement.threads else str(statement.rows)
+    whole = statement.extent
+    kinds = Counter((ref.shape, ref.dtype) for ref in statement.scratch)
+    for (shape, dtype), count in kinds.items():
+        sizes = ["rows" if size == whole else str(size) for size in shape]
         kind = "" if dtype == np.float64 else f", dtype=np.{dtype.name}"
-        one = f"({rows}{rest})" if rest else rows
-        found.append(f"*np.empty(({count}, {rows}{rest}){kind})" if count > 1 else f"np.empty({one}{kind})")
-    arrays = f"({', '.join(found)}{',' * (len(found) == 1)})"
-    return f"lambda rows: {arrays}" if statement.threads else arrays
+        one = f"({', '.join(sizes)})" if len(sizes) > 1 else "rows"
+        found.append(f"*np.empty(({count}, {', '.join(sizes)}){kind})" if count > 1 else f"np.empty({one}{kind})")
+    others = [size for shape, _ in kinds for size in shape if size != whole]
+    names = sorted(dims.names_of(others))
+    key = f"({', '.join(names)}{',' * (len(names) == 1)})"
+    return key, f"lambda rows: ({', '.join(found)}{',' * (len(found) == 1)})"
 
 
 def _simple(statements: Sequence[Simple]) -> Iterator[str]:
