@@ -23,6 +23,7 @@ from symbackprop.dims import Shape, Size
 from symbackprop.lower.program import (
     LEAVES,
     VIEWS,
+    Accumulate,
     Assign,
     Blocked,
     Call,
@@ -235,7 +236,8 @@ class _Buffers:
             else:
                 result = Ref(statement.target, statement.value.shape, statement.value.dtype)  # of a block is new
                 want = result if self.in_block and isinstance(statement, Store) else None
-                value, held = self._term(statement.value, want, fresh=want is None)
+                fresh = want is None and not isinstance(statement, Accumulate)
+                value, held = self._term(statement.value, want, fresh=fresh)
                 self._used(held)
                 self.statements.append(statement._replace(value=value))
         prepared, statements = self._prepared(), tuple(self.statements)
