@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Literal, TypeAlias, overload
 
 from symbackprop.errors import ArgumentError, did_you_mean
@@ -296,8 +297,10 @@ def run(
         fresh = [
             rule for rule in stage.state() if rule.name not in skip and (finite or rule.strength is not Strength.FINITE)
         ]
-        rules = [rule for rule in rules if not stage.alone and rule.name not in stage.ends] + fresh
-        sparing = any(not rule.where_summed for rule in rules)
+        if stage.alone or stage.ends:
+            rules = [rule for rule in rules if not stage.alone and rule.name not in stage.ends]
+        rules = [*rules, *fresh]
+        sparing = not all(map(_WHERE_SUMMED, rules))
         if sparing and current != looked_at:
             looked_at, summed = current, _summed(current)
         graph = Rewritten(rules, fresh=fresh, share=SHARE.name not in skip, summed=summed if sparing else ())
@@ -306,6 +309,7 @@ def run(
     return current
 
 
+_WHERE_SUMMED = attrgetter("where_summed")
 _SUMS = {SUM, MEAN, matmul}
 _CARRIERS = {
     *(add, subtract, multiply, divide, negative),
