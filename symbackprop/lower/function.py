@@ -27,7 +27,7 @@ from symbackprop.lower.lifetimes import LEAST, is_worth_releasing
 from symbackprop.lower.numpy_source import IN_BLOCKS, ON_THREADS, docstring, expression, planned, source
 from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.recompute import lowered_in_order, lowered_within
-from symbackprop.lower.schedule import Request, blocks_of, lower
+from symbackprop.lower.schedule import Request, lower
 from symbackprop.lower.structured import taken_apart
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
@@ -190,7 +190,7 @@ class Function:
                 self.sizes = sizes
             self._ordering, self._learnt_for = None, counts
             blocked = None if request.extents is None or self._told else replace(request, extents=sizes)
-            in_blocks = blocked is not None and blocks_of(blocked) is not None
+            in_blocks = blocked is not None and blocked.blocks is not None
             self._small = sizes if max(counts, default=0) <= _SMALL else None
             least = LEAST if self._small is not None and self._buffers else 0  # what is kept is not let go
             if blocked is not None and (

@@ -36,7 +36,8 @@ def lowered_in_order(request: Request, sizes: Mapping[str, int]) -> Program:
     if not released(program, sizes):
         return program
     way = _Way(request, sizes)
-    other = lower(way.request(way.forward)) if way.waiting else program
+    whole = request.blocks is None
+    other = lower(replace(way.request(way.forward), whole=whole)) if way.waiting else program
     return min(program, other, key=lambda each: dims.bind((peak(each, sizes),), sizes)[0])
 
 

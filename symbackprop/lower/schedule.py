@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class Request:
         notes: lines for people, beside the code.
         extents: numbers for named sizes; where all are known, what is large is computed in blocks and let go early.
             None: it is not.
+        whole: whether it is known already that nothing is worth being computed in blocks.
     """
 
     name: str
@@ -78,19 +80,21 @@ class Request:
     reserved: Iterable[str]
     notes: Sequence[str] = ()
     extents: Mapping[str, int] | None = None
+    whole: bool = False
 
-
-def blocks_of(request: Request) -> Blocks | None:
-    """Find what is computed in blocks, where the sizes are known."""
-    sizes = request.extents
-    if sizes is None or {name for each in request.inputs for name in dims.names_of(each.shape)} - sizes.keys():
-        return None
-    exprs = [*request.inputs, *request.outputs]
-    graph, new = exprs[0].graph, [value.number for value in request.updates.values()]
-    results = [expr.number for expr in request.outputs]
-    order = graph.reachable([*results, *new])
-    found = Blocks(graph.nodes, order, whole={*results, *new}, outside=new, sizes=sizes)
-    return found if found.units else None
+    @cached_property
+    def blocks(self) -> Blocks | None:
+        """What is computed in blocks, where the sizes are known."""
+        sizes = self.extents
+        unknown = {name for each in self.inputs for name in dims.names_of(each.shape)} - (sizes or {}).keys()
+        if sizes is None or unknown or self.whole:
+            return None
+        exprs = [*self.inputs, *self.outputs]
+        graph, new = exprs[0].graph, [value.number for value in self.updates.values()]
+        results = [expr.number for expr in self.outputs]
+        order = graph.reachable([*results, *new])
+        found = Blocks(graph.nodes, order, whole={*results, *new}, outside=new, sizes=sizes)
+        return found if found.units else None
 
 
 class _Lowering:
@@ -105,7 +109,7 @@ class _Lowering:
         self.base = self._bases()
         self.uses = Counter(operand for number in self.order for operand in self.nodes[number].inputs)
         self.uses.update([*self.results, *self.updates.values()])
-        self.blocks = blocks_of(request)
+        self.blocks = request.blocks
         self.roots = self._choose_roots()
         self.names = Names(request.reserved)
         self.renamed = safe_sizes(self._sizes(), self.names)
