@@ -49,8 +49,10 @@ _FORMS = [(op, form) for op in ops.TABLE if op.vjps for form in _forms(op)]
 
 def _along(op: Op) -> Function:
     """Give an operation whose axes are counted from the right, called with NumPy's."""
+    last = "axes" in op.options and op.form(op.text, {**op.options, "axes": (-1,)}, ((2, 2),) * len(op.vjps))
+    usual = -1 if last and last.template.endswith("($0)") else None  # what is written without an axis
 
-    def applied(x: Expr, axis: Axis = None) -> Expr:
+    def applied(x: Expr, axis: Axis = usual) -> Expr:
         axes = axes_of(op.name, x, axis)
         return apply(op, x, **({"axes": axes} if "axes" in op.options else {"axis": axes[0]}))
 

@@ -101,6 +101,16 @@ def in_buffers(program: Program, sizes: Mapping[str, int]) -> Program:
     >>> f = sb.compile([X, W, b], [sb.sum((1 - h) * h * sb.exp(-2 * h), axis=0), X.T @ h])
     >>> results = f(np.ones((3, 2)), np.ones((2, 4)), np.ones(4))
     >>> print(f.source.partition(" = own\n")[2])
+        t1 = add(dot(X, W, s1), b, s1)
+        t2 = tanh(t1, s2)
+        t3 = exp(minimum(multiply(number, t1, s1), number_1, out=s1), s1)
+        t4 = multiply(divide(t3, add(one, t3, s3), s1), t2, s1)
+        t5 = exp(multiply(number, t2, s3), s3)
+        result = two * np.einsum("ij,ij->j", t4, t5)
+        result_1 = X.T.dot(t2)
+        kept[D, H, N] = own
+        return [result, result_1]
+    <BLANKLINE>
     """
     buffers = _Buffers(program)
     found = buffers.program()

@@ -824,7 +824,8 @@ def tanh_slope_beside(t, x):
 TANH_SLOPE_BESIDE: Op = _function(
     "tanh_slope_beside",
     "Give 1 - t² for t = tanh(x), right to 40 units in the last place; d/dt = -2 t.",
-    lambda g, _y, t, _x: -2 * (g * t), None, text="tanh′", latex=r"\tanh'", helper=_TANH_SLOPE + _TANH_SLOPE_BESIDE,
+    lambda g, _y, t, _x: -2 * (g * t), None, text="tanh_slope_beside", latex=r"\tanh'",
+    helper=_TANH_SLOPE + _TANH_SLOPE_BESIDE,
     portable_helper=_PORTABLE_TANH_SLOPE + _PORTABLE_TANH_SLOPE_BESIDE, numpy=_called("tanh_slope_beside", 2),
     dtype=lambda t, _x, **_: real(t), public=False, domain=((-0.9, 0.9), _SMOOTH),
 )  # fmt: skip
