@@ -387,7 +387,7 @@ class _Buffers:
             args = self._with_arrays_for_numbers(term, args)
         elif term.op.name == VDOT:
             term, args = self._flat(term, args)
-        new_term = term._replace(args=tuple(args))
+        new_term = term._replace(args=tuple(args), op=DOT if _function(term) == "dot" else term.op)
         dying = dict.fromkeys(name for name in held if self._is_last(name))
         if function is None:
             self._release(dying)
