@@ -171,7 +171,7 @@ def test_the_code_can_be_read():
     def block(X, y, s1):
         t1 = subtract(dot(X, w, s1), y, s1)
         result = np.hypot(1.0, t1).sum()
-        t2 = isru(t1) @ X
+        t2 = isru(t1).dot(X)
         return (result, t2)
 
     result, t2 = in_blocks(block, 512, (), lambda rows: (np.empty(rows),), X, y)
