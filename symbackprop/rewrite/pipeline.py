@@ -43,6 +43,8 @@ from symbackprop.rewrite.tensor import rebuild_closed, rebuild_spelled
 from symbackprop.rewrite.tidy import TIDY
 from symbackprop.rewrite.together import rebuild_together
 
+Rebuild: TypeAlias = Callable[[Sequence[Expr], Rewritten], list[Expr]]
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -60,7 +62,7 @@ class Pass:
     name: str
     meaning: str
     state: Callable[[], tuple[Rule, ...]] = tuple
-    rebuild: Callable[[Sequence[Expr], Rewritten], list[Expr]] = rebuild
+    rebuild: Rebuild = rebuild
     ends: frozenset[str] = frozenset()
     alone: bool = False
 
@@ -77,32 +79,13 @@ _EXPONENTS = "equal products of exponentials become one, and sums of them that a
 _ALGEBRA = Pass("algebra", "algebra in canonical form", lambda: (*algebra(), *MATRIX, *DIAGONALS, *SPECTRAL))
 
 
-def _ordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return Ordering({}).rebuild(outputs, target)
+def _ordered(outputs: Sequence[Expr], target: Rewritten, ordering: Ordering) -> list[Expr]:
+    return ordering.rebuild(outputs, target)
 
 
-def _distributed(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_distributed(outputs, target, Ordering({}))
-
-
-def _long_last(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_with_long_axis_last(outputs, target, Ordering({}))
-
-
-def _bordered(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_bordered(outputs, target, Ordering({}))
-
-
-def _laid_out(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_rows(outputs, target, Ordering({}))
-
-
-def _batched(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_batched(outputs, target, Ordering({}))
-
-
-def _stacked(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
-    return rebuild_stacked(outputs, target, Ordering({}))
+def _with_sizes(rebuild: Callable[[Sequence[Expr], Rewritten, Ordering], list[Expr]], told: Ordering | None) -> Rebuild:
+    """Give what a pass that asks for sizes does, for any sizes unless told."""
+    return lambda outputs, target: rebuild(outputs, target, Ordering({}) if told is None else told)
 
 
 def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
@@ -126,12 +109,12 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         Pass(
             "distribute",
             "products with a broadcast sum are multiplied out where that makes products of matrices of them",
-            rebuild=_distributed if ordering is None else partial(rebuild_distributed, ordering=ordering),
+            rebuild=_with_sizes(rebuild_distributed, ordering),
         ),
         Pass(
             "order",
             "products are computed in the order that takes fewest operations",
-            rebuild=_ordered if ordering is None else ordering.rebuild,
+            rebuild=_with_sizes(_ordered, ordering),
             ends=frozenset({"number_out_of_left", "number_out_of_right", "scalar_left"}),  # scalars stay in place
         ),
         Pass("join", "pieces of one product or one array are computed at once", rebuild=rebuild_joined),
@@ -146,28 +129,28 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         Pass(
             "rows",
             "products that are summed over a short last axis are laid out in long rows",
-            rebuild=_laid_out if ordering is None else partial(rebuild_rows, ordering=ordering),
+            rebuild=_with_sizes(rebuild_rows, ordering),
         ),
         Pass(
             "long_axis",
             "what is summed or repeated along a short last axis is laid out with the longest one last",
-            rebuild=_long_last if ordering is None else partial(rebuild_with_long_axis_last, ordering=ordering),
+            rebuild=_with_sizes(rebuild_with_long_axis_last, ordering),
         ),
         Pass(
             "border",
             "shifts of products of matrices, and sums beside them, are columns more of the products",
-            rebuild=_bordered if ordering is None else partial(rebuild_bordered, ordering=ordering),
+            rebuild=_with_sizes(rebuild_bordered, ordering),
         ),
         Pass(
             "batch",
             "functions of pieces of one array are pieces of one function, where arrays are small",
-            rebuild=_batched if ordering is None else partial(rebuild_batched, ordering=ordering),
+            rebuild=_with_sizes(rebuild_batched, ordering),
             alone=True,  # what is joined is no longer known to be summed
         ),
         Pass(
             "stack",
             "many small values that do not wait for each other are computed at once",
-            rebuild=_stacked if ordering is None else partial(rebuild_stacked, ordering=ordering),
+            rebuild=_with_sizes(rebuild_stacked, ordering),
             alone=True,
         ),
         Pass(
