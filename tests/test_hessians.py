@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 
 import mpmath
@@ -488,3 +489,11 @@ def test_third_derivatives_in_closed_form():
         T = sb.jacobian(sb.hessian(f, x), x, unused="zeros")
         assert_close(sb.evaluate(T, {x: at}), expected, 1e-13)
         assert_close(sb.compile([x], T)(at), expected, 1e-13)
+
+
+def test_the_hessian_of_logistic_regression_is_one_symmetric_product():
+    X, w, y = sb.symbols("X[N,D] w[D] y[N]")
+    z = X @ w
+    loss = sb.mean(y * sb.softplus(-z) + (1 - y) * sb.softplus(z))
+    source = sb.compile([X, w, y], sb.hessian(loss, w)).source
+    assert re.search(r"(\w+)\.T @ \1\b", source), source

@@ -316,6 +316,8 @@ def _summed(outputs: Sequence[Expr]) -> set[int]:
             multiplied.update(inputs)
         if op not in _SUMS and (op not in _CARRIERS or number in bare):
             bare.update(inputs)
+        elif op is multiply:  # the diagonal in a Hessian is short beside the rest, and should be seen to be positive
+            bare.update(each for each in inputs if 0 < len(nodes[each].shape) < len(nodes[number].shape))
     return {number for number in multiplied - bare if nodes[number].backward}
 
 
