@@ -381,11 +381,9 @@ class _Buffers:
             else:
                 held += needed
             args.append(new)
-        if self.in_block:
-            pass
-        elif term.op.elementwise and _function(term):
+        if not self.in_block and term.op.elementwise and _function(term):
             args = self._with_arrays_for_numbers(term, args)
-        elif term.op.name == VDOT:
+        elif not self.in_block and term.op.name == VDOT:
             term, args = self._flat(term, args)
         new_term = term._replace(args=tuple(args), op=DOT if _function(term) == "dot" else term.op)
         dying = dict.fromkeys(name for name in held if self._is_last(name))

@@ -222,7 +222,10 @@ class Function:
                 yield position
 
     def save(self, path: str | Path) -> None:
-        """Write the generated module to a file; it imports NumPy alone, or the library of another backend."""
+        """Write the generated module to a file; it imports NumPy alone, or the library of another backend.
+
+        Its function takes arrays, of the dtypes of the symbols: what it computes into has been given those.
+        """
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  (pathlib costs an import several ms)
             file.write(self.source)
 

@@ -129,12 +129,8 @@ def source(program: Program, described: Iterable[str]) -> str:
     on_threads = any(statement.threads for statement in blocks)
     helpers.update(dict.fromkeys([IN_BLOCKS] * bool(blocks) + [ON_THREADS] * on_threads))
     modules = ["import math"] * any(op.needs_math() for op in ops) + [*_FOR_THREADS] * on_threads
-    lines = [*modules, *[""] * bool(modules), "import numpy as np"]
-    lines += (
-        [*_listed("from numpy import ", program.imports, "", brackets=len(program.imports) > 1), "", ""]
-        if program.imports
-        else ["", ""]
-    )
+    imported = _listed("from numpy import ", program.imports, "", brackets=len(program.imports) > 1)
+    lines = [*modules, *[""] * bool(modules), "import numpy as np", *(imported if program.imports else ()), "", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
     for constant in program.constants:

@@ -193,12 +193,12 @@ def _without(common: int, factors: Sequence[int], placed: Mapping[int, Expr]) ->
 
 def _added(terms: Iterable[tuple[float, Expr]]) -> Expr:
     """Add multiples, a positive one first if there is one."""
-    total: Expr | None = None
-    for number, value in sorted(terms, key=lambda term: term[0] < 0):
-        multiple = value if abs(number) == 1 else abs(number) * value
-        if total is None:
-            total = multiple if number > 0 else -multiple
-        else:
-            total = total + multiple if number > 0 else total - multiple
-    assert total is not None  # noqa: S101  (a sum has terms)
+    (first, value), *rest = sorted(terms, key=lambda term: term[0] < 0)
+    total = _multiple(first, value) if first > 0 else -_multiple(first, value)
+    for number, other in rest:
+        total = total + _multiple(number, other) if number > 0 else total - _multiple(number, other)
     return total
+
+
+def _multiple(number: float, value: Expr) -> Expr:
+    return value if abs(number) == 1 else abs(number) * value
