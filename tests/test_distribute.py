@@ -9,6 +9,7 @@ from symbackprop.rewrite import PIPELINE
 from symbackprop.rewrite.pipeline import run
 from tests.random_graphs import random_loss
 from tests.test_compile import assert_same, compiled_and_evaluated
+from tests.values import assert_values_stay
 
 SIZES = {"N": 90, "M": 20, "D": 5, "E": 3}
 SHAPES = {
@@ -68,11 +69,7 @@ def test_values_stay(name, seed):
     rng = np.random.default_rng(seed)
     sizes = dict(zip("NMDE", map(int, rng.integers(1, 9, 4)), strict=True)) if seed else SIZES
     arrays = values(rng, **sizes)
-    outputs = outputs_of(name)
-    expected = [sb.evaluate(output, dict(zip(INPUTS, arrays, strict=True))) for output in outputs]
-    for told in ({}, sizes):
-        for found, known in zip(sb.compile(INPUTS, outputs, sizes=told)(*arrays), expected, strict=True):
-            np.testing.assert_allclose(found, known, rtol=1e-12, atol=1e-12)
+    assert_values_stay(INPUTS, outputs_of(name), arrays, sizes, tolerance=1e-12)
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -7,6 +7,7 @@ import symbackprop as sb
 from symbackprop.lower.program import Blocked
 from tests.random_graphs import random_expression, random_loss
 from tests.test_compile import assert_same, compiled_and_evaluated
+from tests.values import assert_values_stay
 
 SIZES = {"N": 300, "K": 9, "D": 4}
 SHAPES = {
@@ -53,11 +54,7 @@ def test_values_stay(name, seed):
     rng = np.random.default_rng(seed)
     sizes = dict(zip("NKD", map(int, rng.integers(1, 7, 3)), strict=True)) if seed else SIZES
     arrays = values(rng, sizes)
-    outputs = outputs_of(name)
-    expected = [sb.evaluate(output, dict(zip(INPUTS, arrays, strict=True))) for output in outputs]
-    for told in ({}, sizes):
-        for found, known in zip(sb.compile(INPUTS, outputs, sizes=told)(*arrays), expected, strict=True):
-            np.testing.assert_allclose(found, known, rtol=1e-11, atol=1e-11)
+    assert_values_stay(INPUTS, outputs_of(name), arrays, sizes, tolerance=1e-11)
 
 
 @pytest.mark.parametrize("name", TURNED)

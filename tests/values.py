@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from symbackprop import Expr
+import symbackprop as sb
 
 
-def obeying(symbol: Expr, drawn: Any) -> Any:
+def obeying(symbol: sb.Expr, drawn: Any) -> Any:
     """Change what was drawn for a symbol so that it has the properties that `assume` declared; positive stays so."""
     facts = symbol.node.facts
     turned = np.swapaxes(drawn, -1, -2) if drawn.ndim > 1 else drawn
@@ -22,3 +22,11 @@ def obeying(symbol: Expr, drawn: Any) -> Any:
     if "rows_sum_to" in facts:
         return drawn * facts["rows_sum_to"] / drawn.sum(axis=-1, keepdims=True)
     return drawn
+
+
+def assert_values_stay(inputs, outputs, arrays, sizes, *, tolerance):
+    """Compare compiled outputs, with sizes told and not, with those that are evaluated as they are."""
+    expected = [sb.evaluate(output, dict(zip(inputs, arrays, strict=True))) for output in outputs]
+    for told in ({}, sizes):
+        for found, known in zip(sb.compile(inputs, outputs, sizes=told)(*arrays), expected, strict=True):
+            np.testing.assert_allclose(found, known, rtol=tolerance, atol=tolerance)
