@@ -33,8 +33,13 @@ from symbackprop.autodiff import (
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
 from symbackprop.lower import Function, Sparsity, Structured, compile, sparsity
-from symbackprop.ops import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops import linalg
+from symbackprop.ops.contract import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.index import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.layout import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.leaf import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.reduce import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.printing import latex, numpy_code, text
 from symbackprop.rewrite import simplify
 

@@ -46,6 +46,21 @@ from symbackprop.ops.layout import (
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import accumulated
 
+__all__ = [
+    "diag",
+    "diagonal",
+    "dot",
+    "einsum",
+    "eye",
+    "inner",
+    "kron",
+    "matmul",
+    "outer",
+    "tensordot",
+    "trace",
+    "vdot",
+]
+
 
 def exprs_of(name: str, operands: Iterable[Operand]) -> list[Expr]:
     """Give the operands as expressions of one graph, that of the expressions among them."""

@@ -17,6 +17,12 @@ from symbackprop.ops.elementwise import promoted
 from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, shape_text, squeeze
 from symbackprop.ops.leaf import as_expr
 
+__all__ = [
+    "concatenate",
+    "getitem",
+    "stack",
+]
+
 
 class Run(NamedTuple):
     """The elements that a slice takes from one axis: `length` of them from `start` on, `step` apart."""

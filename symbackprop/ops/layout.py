@@ -17,6 +17,16 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Dtype, Form, Op, Params, apply, literal
 from symbackprop.ops.leaf import as_expr
 
+__all__ = [
+    "broadcast_to",
+    "expand_dims",
+    "ones_like",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "zeros_like",
+]
+
 
 def kept_dtype(kind: Any, *_: Any, **__: Any) -> Dtype:
     """Give the operand's own dtype."""

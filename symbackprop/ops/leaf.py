@@ -15,6 +15,15 @@ from symbackprop.expr import Expr, Operand, user_line
 from symbackprop.graph import Graph, Node, Origin, current_graph, current_module
 from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
 
+__all__ = [
+    "as_expr",
+    "assume",
+    "constant",
+    "size_of",
+    "symbol",
+    "symbols",
+]
+
 
 def _symbol_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
     return Form(params["name"].replace("$", "_"))

@@ -19,6 +19,17 @@ from symbackprop.ops.elementwise import DAMPED, astype, divide, equal, real, whe
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
 from symbackprop.ops.leaf import arange, as_expr, size_of
 
+__all__ = [
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "softmax",
+    "sum",
+]
+
 Axis: TypeAlias = int | Iterable[int] | None
 
 
