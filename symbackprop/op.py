@@ -124,6 +124,8 @@ class Op:
         cost: floating-point operations for the operands' shapes, the result's and the parameters.
         domain: for each operand the interval that the tests draw from.
         kinks: where an operand must not be drawn, because the derivative jumps.
+        defined: where the function is defined, in signs, such as ``x > 0``; empty where it is everywhere.
+        kink: what the derivative is where there is none or more than one, such as ``0 at x = 0``.
         cases: applications for the tests; elementwise ops have theirs from the number of operands.
     """
 
@@ -145,6 +147,8 @@ class Op:
     cost: Callable[[tuple[Shape, ...], Shape, Params], Size] = lambda _xs, y, _params: dims.product(y)
     domain: tuple[tuple[float, float], ...] = ()
     kinks: tuple[float, ...] = ()
+    defined: str = ""
+    kink: str = ""
     cases: tuple[Case, ...] = ()
     options: Params = field(default_factory=dict)
 

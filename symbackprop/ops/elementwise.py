@@ -146,11 +146,12 @@ def _broadcast(*shapes: Shape, **_: Any) -> Shape:
 # --- builders -------------------------------------------------------------------------------------------------
 
 
-def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str) -> str:
+def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str, defined: str = "", kink: str = "") -> str:
     arguments = ["x", "y", "z"][:arity]
     call = f"sb.{name}({', '.join(arguments)}{parameters and ', '}{parameters})"
     shaped = " ".join(f"{argument}[N]" for argument in arguments)
     target = ", ".join(arguments) + ("," if arity == 1 else "")
+    notes = " ".join(filter(None, [notes, defined and f"Defined for {defined}.", kink and f"Derivative: {kink}."]))
     return (
         f"{meaning}\n\n{notes}{chr(10) * 2 if notes else ''}"
         f"Acts on each element; operands broadcast, and the result has their common shape.\n\n"
@@ -177,7 +178,9 @@ def _elementwise(
     arguments = ", ".join(f"${position}" for position in range(arity))
     return Op(
         name=name,
-        doc=_doc(name, meaning, arity, notes, parameters) if public else meaning,
+        doc=_doc(name, meaning, arity, notes, parameters, rest.get("defined", ""), rest.get("kink", ""))
+        if public
+        else meaning,
         shape=_broadcast,
         dtype=dtype,
         vjps=vjps,
@@ -340,13 +343,13 @@ power = _elementwise(
     "power", "Raise to a power: ``x**y``.", _power_of_base, _power_of_exponent,
     numpy=Form("$0**$1", POWER, (ATOM, NEGATE)), text=Form("$0^$1", POWER, (ATOM, ATOM)),
     latex=Form("{$0}^{$1}", POWER, (ATOM, LOWEST)), dtype=_like_ufunc("power"), domain=(_POSITIVE, (-2.0, 3.0)),
-    notes="Where x is 0 the derivative by y is taken as 0.", **_math("power", "pow", "x, y"),
+    defined="x > 0, and x ≤ 0 where y is whole", kink="by y it is 0 at x = 0", **_math("power", "pow", "x, y"),
 )  # fmt: skip
 
 sqrt = _elementwise(
     "sqrt", "Give the square root.", lambda g, y, _x: g / (2 * y),
     text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[_POSITIVE],
-    notes="The derivative at 0 is infinite.", **_math("sqrt"),
+    defined="x ≥ 0", kink="infinite at x = 0", **_math("sqrt"),
 )  # fmt: skip
 
 # --- exponentials, logarithms, trigonometry -------------------------------------------------------------------
@@ -595,7 +598,7 @@ NORMAL_HAZARD: Op = _function(
 # --- kinks, masks, choices ------------------------------------------------------------------------------------
 
 abs = _elementwise(
-    "abs", "Give the absolute value; d/dx = sign(x), 0 at 0.", lambda g, _y, x: g * sign(x),
+    "abs", "Give the absolute value; d/dx = sign(x).", lambda g, _y, x: g * sign(x), kink="0 at x = 0",
     text=Form("|$0|"), latex=Form(r"\left|$0\right|"), dtype=promoted, kinks=(0.0,), python=Form("abs($0)"),
 )  # fmt: skip
 sign: Op = _function(
@@ -607,12 +610,12 @@ sign: Op = _function(
     **_scalar("scalar_sign", """return float(x > 0) - float(x < 0) if x == x else x"""),
 )
 maximum = _function(
-    "maximum", "Give the larger of two; where they are equal the whole derivative goes to the first.",
+    "maximum", "Give the larger of two.", kink="where x = y all of it goes to x",
     lambda g, _y, a, b: g * (a >= b), lambda g, _y, a, b: g * (a < b), latex=r"\max", dtype=_like_ufunc("maximum"),
     **_scalar("scalar_maximum", "return x if x >= y or x != x else y", "x, y"),
 )  # fmt: skip
 minimum = _function(
-    "minimum", "Give the smaller of two; where they are equal the whole derivative goes to the first.",
+    "minimum", "Give the smaller of two.", kink="where x = y all of it goes to x",
     lambda g, _y, a, b: g * (a <= b), lambda g, _y, a, b: g * (a > b), latex=r"\min", dtype=_like_ufunc("minimum"),
     **_scalar("scalar_minimum", "return x if x <= y or x != x else y", "x, y"),
 )  # fmt: skip
