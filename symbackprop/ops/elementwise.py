@@ -146,12 +146,11 @@ def _broadcast(*shapes: Shape, **_: Any) -> Shape:
 # --- builders -------------------------------------------------------------------------------------------------
 
 
-def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str, defined: str = "", kink: str = "") -> str:
+def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str) -> str:
     arguments = ["x", "y", "z"][:arity]
     call = f"sb.{name}({', '.join(arguments)}{parameters and ', '}{parameters})"
     shaped = " ".join(f"{argument}[N]" for argument in arguments)
     target = ", ".join(arguments) + ("," if arity == 1 else "")
-    notes = " ".join(filter(None, [notes, defined and f"Defined for {defined}.", kink and f"Derivative: {kink}."]))
     return (
         f"{meaning}\n\n{notes}{chr(10) * 2 if notes else ''}"
         f"Acts on each element; operands broadcast, and the result has their common shape.\n\n"
@@ -176,11 +175,11 @@ def _elementwise(
     """State an op; one that is not public is made by rewriting, and its documentation has no example."""
     arity = len(vjps)
     arguments = ", ".join(f"${position}" for position in range(arity))
+    notes += f" Defined for {rest['defined']}." if rest.get("defined") else ""
+    notes += f" Derivative: {rest['kink']}." if rest.get("kink") else ""
     return Op(
         name=name,
-        doc=_doc(name, meaning, arity, notes, parameters, rest.get("defined", ""), rest.get("kink", ""))
-        if public
-        else meaning,
+        doc=_doc(name, meaning, arity, notes.strip(), parameters) if public else meaning,
         shape=_broadcast,
         dtype=dtype,
         vjps=vjps,
@@ -610,13 +609,15 @@ sign: Op = _function(
     **_scalar("scalar_sign", """return float(x > 0) - float(x < 0) if x == x else x"""),
 )
 maximum = _function(
-    "maximum", "Give the larger of two.", kink="where x = y all of it goes to x",
-    lambda g, _y, a, b: g * (a >= b), lambda g, _y, a, b: g * (a < b), latex=r"\max", dtype=_like_ufunc("maximum"),
+    "maximum", "Give the larger of two.",
+    lambda g, _y, a, b: g * (a >= b), lambda g, _y, a, b: g * (a < b), kink="where x = y all of it goes to x",
+    latex=r"\max", dtype=_like_ufunc("maximum"),
     **_scalar("scalar_maximum", "return x if x >= y or x != x else y", "x, y"),
 )  # fmt: skip
 minimum = _function(
-    "minimum", "Give the smaller of two.", kink="where x = y all of it goes to x",
-    lambda g, _y, a, b: g * (a <= b), lambda g, _y, a, b: g * (a > b), latex=r"\min", dtype=_like_ufunc("minimum"),
+    "minimum", "Give the smaller of two.",
+    lambda g, _y, a, b: g * (a <= b), lambda g, _y, a, b: g * (a > b), kink="where x = y all of it goes to x",
+    latex=r"\min", dtype=_like_ufunc("minimum"),
     **_scalar("scalar_minimum", "return x if x <= y or x != x else y", "x, y"),
 )  # fmt: skip
 
