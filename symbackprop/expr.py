@@ -17,6 +17,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.errors import DtypeError, GraphError, ShapeError, Where
+from symbackprop.refusals import METHODS, no_form
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -362,14 +363,14 @@ class Expr:
         space = _ops().linalg if linear else _ops()
         op = getattr(space, name, None) if name in space.__all__ else None
         if op is None:
-            msg = f"np.{'linalg.' * linear}{func.__name__} has no symbolic form in symbackprop"
-            raise TypeError(msg)
+            raise TypeError(no_form(f"{func.__module__}.{func.__name__}".removeprefix("numpy.")))
         return op(*args, **kwargs)
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
         """Refuse to become an array: an expression has no values."""
         msg = (
-            f"{self.describe()} is an expression and has no values: build with symbackprop's functions, "
+            f"{self.describe()} is an expression and has no values: build with symbackprop's functions "
+            "(sb.array([…]) of expressions, not np.array), "
             "or compile it with sb.compile([inputs], expr) and call the result"
         )
         raise TypeError(msg)
@@ -411,6 +412,14 @@ class Expr:
             msg = f"{self.describe()} cannot be iterated over: {why}; write the formula for whole arrays, with sb.sum"
             raise TypeError(msg)
         return (self[position] for position in range(len(self)))
+
+    if not TYPE_CHECKING:  # or every name would seem to be there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say why an attribute that NumPy's arrays have is not there."""
+            reason = METHODS.get(name)
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(f"{msg}: {reason}: {self.describe()}" if reason else msg, name=name, obj=self)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a node means nothing without its graph."""

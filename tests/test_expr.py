@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import operator
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from symbackprop import errors
 from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from symbackprop.expr import user_line
 from symbackprop.op import Value
+from symbackprop.refusals import FUNCTIONS, METHODS
 
 # --- operators ------------------------------------------------------------------------------------------------
 
@@ -167,15 +170,16 @@ def test_numpy_tells_shape_rank_and_size():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (np.fft.fft, "np.fft has no symbolic form in symbackprop"),
+        (np.fft.fft, "np.fft.fft has no symbolic form in symbackprop: values are real numbers here"),
         (lambda x: np.gcd(x, 2), "np.gcd has no symbolic form in symbackprop"),
         (np.add.reduce, "np.add.reduce has no symbolic form in symbackprop"),
         (lambda x: np.exp(x, out=np.ones(3)), "np.exp with out= has no symbolic form in symbackprop"),
         (
             np.asarray,
             (
-                "x[3] is an expression and has no values: build with symbackprop's functions, "
-                "or compile it with sb.compile([inputs], expr) and call the result"
+                "x[3] is an expression and has no values: build with symbackprop's functions "
+                "(sb.array([…]) of expressions, not np.array), or compile it with sb.compile([inputs], expr) and "
+                "call the result"
             ),
         ),
         (lambda x: sb.constant([x, x]), None),
@@ -207,6 +211,25 @@ def test_what_an_expression_cannot_be(call, message):
     with pytest.raises(TypeError) as caught:
         call(x)
     assert message in {None, str(caught.value)}
+
+
+@pytest.mark.parametrize(("name", "reason"), FUNCTIONS.items(), ids=str)
+def test_numpy_functions_without_symbolic_form_say_why(name, reason):
+    x = sb.symbol("x", 3)
+    module, _, function = f"numpy.{name}".rpartition(".")
+    assert not hasattr(sb.linalg if module == "numpy.linalg" else sb, function)
+    called = getattr(importlib.import_module(module), function, None)
+    if called is not None:  # some came with newer versions of NumPy
+        with pytest.raises(TypeError, match=re.escape(f"np.{name} has no symbolic form in symbackprop: {reason}")):
+            x.__array_function__(called, (), (x,), {})
+
+
+@pytest.mark.parametrize(("name", "reason"), METHODS.items(), ids=str)
+def test_methods_of_arrays_without_symbolic_form_say_why(name, reason):
+    x = sb.symbol("x", "N")
+    with pytest.raises(AttributeError, match=re.escape(f"{reason}: x[N]")):
+        getattr(x, name)
+    assert not hasattr(x, name)
 
 
 def test_arrays_are_not_written_through_numpy():

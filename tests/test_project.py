@@ -26,7 +26,7 @@ TOP_LEVEL = {
 # A module imports from earlier lines and from its own package, never from beside or below; what only names types,
 # under TYPE_CHECKING, is never run and may point anywhere.
 LAYERS = (
-    ("errors",),
+    ("errors", "refusals"),
     ("dims",),
     ("graph",),
     ("expr",),
