@@ -23,7 +23,7 @@ from symbackprop.errors import ArgumentError, BackendError, DtypeError, GraphErr
 from symbackprop.expr import Expr
 from symbackprop.lower.backends import BACKENDS
 from symbackprop.op import Form, Op
-from symbackprop.ops.elementwise import _elementwise
+from symbackprop.ops.elementwise import elementwise_op
 from symbackprop.rewrite import PIPELINE
 from tests.benchmarks import digits_step
 from tests.random_graphs import random_loss
@@ -357,7 +357,7 @@ def test_torch_keeps_gradients_and_devices():
 def made(numpy: str, **rest: Any) -> Op:
     form = Form("strange($0)")
     vjp = lambda g, _y, _x: g  # noqa: E731  (the rule of an op)
-    return _elementwise("strange", "Be strange.", vjp, text=form, latex=form, numpy=Form(numpy), **rest)
+    return elementwise_op("strange", "Be strange.", vjp, text=form, latex=form, numpy=Form(numpy), **rest)
 
 
 WRITES = """

@@ -9,8 +9,8 @@ import pytest
 import symbackprop as sb
 from symbackprop.errors import GraphError, ShapeError
 from symbackprop.op import apply
+from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
-from symbackprop.ops.elementwise import SIGMOID_SLOPE, TANH_SLOPE
 from symbackprop.ops.index import Run
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.pipeline import run

@@ -21,7 +21,7 @@ from symbackprop.errors import DtypeError, NotDifferentiableError
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
-from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD
+from symbackprop.ops.special import GAUSS, NORMAL_HAZARD
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
 FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"}

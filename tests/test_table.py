@@ -13,7 +13,7 @@ import pytest
 import symbackprop as sb
 from symbackprop.errors import ArgumentError, GraphError, NotDifferentiableError, ShapeError
 from symbackprop.op import Form
-from symbackprop.ops.elementwise import _elementwise
+from symbackprop.ops.elementwise import elementwise_op
 from symbackprop.printing.names import bar
 
 
@@ -243,7 +243,7 @@ def test_any_activation_can_stand_in_the_network(activation, expected):
 
 @pytest.mark.lecture("D8")
 def test_an_activation_of_the_users_own_is_primed():
-    swish = _elementwise(
+    swish = elementwise_op(
         "swish",
         "Give x σ(x).",
         lambda g, y, x: g * (y + sb.sigmoid(x) * (1 - y)),
@@ -626,7 +626,7 @@ def test_an_unknown_style_is_refused():
 
 
 def test_increments_of_an_activation_of_the_users_own():
-    swish = _elementwise(
+    swish = elementwise_op(
         "swish",
         "Give x σ(x).",
         lambda g, y, x: g * (y + sb.sigmoid(x) * (1 - y)),

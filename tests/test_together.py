@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import symbackprop as sb
-from symbackprop.ops.elementwise import GAUSS, NORMAL_HAZARD, SIGMOID_ENTROPY, SIGMOID_SLOPE
+from symbackprop.ops.accurate import SIGMOID_ENTROPY, SIGMOID_SLOPE
+from symbackprop.ops.special import GAUSS, NORMAL_HAZARD
 
 LOGISTIC = [sb.sigmoid, sb.softplus, SIGMOID_SLOPE, SIGMOID_ENTROPY]
 NORMAL = [sb.ndtr, sb.log_ndtr, GAUSS, NORMAL_HAZARD]

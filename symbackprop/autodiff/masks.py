@@ -27,7 +27,6 @@ from symbackprop.ops.elementwise import (
     astype,
     cos,
     divide,
-    erf,
     greater,
     log,
     logical_and,
@@ -36,7 +35,6 @@ from symbackprop.ops.elementwise import (
     maximum,
     minimum,
     multiply,
-    ndtr,
     negative,
     power,
     sigmoid,
@@ -49,6 +47,7 @@ from symbackprop.ops.elementwise import (
 )
 from symbackprop.ops.layout import broadcast_to, ones_like
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, PROD, SOFTMAX, SOFTMAX_CENTRED, SUM, spread
+from symbackprop.ops.special import erf, ndtr
 
 _BOUNDED = {
     *(add, subtract, negative, where, ASTYPE),

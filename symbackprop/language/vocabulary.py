@@ -88,10 +88,11 @@ def _functions() -> dict[str, Function]:
 
 
 FUNCTIONS: Mapping[str, Function] = _functions()
+_OF_ELEMENTS = {ops.elementwise.__name__, ops.special.__name__}
 ELEMENTWISE = frozenset(
     name
     for name, function in FUNCTIONS.items()
-    if (function.elementwise if isinstance(function, Op) else function.__module__ == ops.elementwise.__name__)
+    if (function.elementwise if isinstance(function, Op) else function.__module__ in _OF_ELEMENTS)
 ) | {*_DTYPES}
 CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
 SIZE_PARAMETERS = {"shape", "size", "N", "M"}  # where a name stands for a size before anything else

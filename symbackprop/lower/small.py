@@ -41,7 +41,8 @@ from symbackprop.ops import (
     square,
     subtract,
 )
-from symbackprop.ops.elementwise import RELU, SIGMOID_SLOPE
+from symbackprop.ops.accurate import SIGMOID_SLOPE
+from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import shape_text
 from symbackprop.ops.reduce import MEAN, SHIFTED, SOFTMAX, SUM, reduced
 from symbackprop.spelling import Names

@@ -15,7 +15,8 @@ from symbackprop.dims import Shape
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Dtype, Form, Notation, Op, Params, Vjp, apply
-from symbackprop.ops.elementwise import DAMPED, astype, divide, equal, real, where
+from symbackprop.ops.accurate import DAMPED
+from symbackprop.ops.elementwise import astype, divide, equal, real, where
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
 from symbackprop.ops.leaf import arange, as_expr, size_of
 

@@ -50,24 +50,20 @@ from symbackprop.ops import (
     where,
 )
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.elementwise import (
+from symbackprop.ops.accurate import (
     BOSE,
-    GAUSS,
     HYPOT1,
     ISRU,
     LOG1MEXP,
     LOGCOSH,
-    NORMAL_HAZARD,
-    NORMAL_TAIL,
     SIGMOID_ENTROPY,
     SIGMOID_SLOPE,
     TANH_SLOPE,
-    XLOG1PY,
     XLOGX,
-    XLOGY,
 )
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
+from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, xlog1py, xlogy
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 from symbackprop.rewrite.stable import is_sum_of_exponentials
 
@@ -384,9 +380,9 @@ def closed() -> tuple[Rule, ...]:
         equation("sigmoid_entropy_negative", -(s * softplus(-x)) - (1 - s) * softplus(x), -SIGMOID_ENTROPY(x), REAL),
         equation("xlogx", x * log(x), XLOGX(x), REAL, when=_free, where="x is no number"),
         equation("xlogx_factor", (y * x) * log(x), y * XLOGX(x), REAL, when=_free, where="x is no number"),
-        equation("xlogx_ratio", x * log(x / y), XLOGY(x, x / y), REAL, when=_free, where="x is no number"),
-        equation("xlog1py", (1 - x) * log(1 - x), XLOG1PY(1 - x, -x), REAL),
-        equation("xlog1py_log1p", (1 - x) * log1p(negative(x)), XLOG1PY(1 - x, -x), REAL),
+        equation("xlogx_ratio", x * log(x / y), xlogy(x, x / y), REAL, when=_free, where="x is no number"),
+        equation("xlog1py", (1 - x) * log(1 - x), xlog1py(1 - x, -x), REAL),
+        equation("xlog1py_log1p", (1 - x) * log1p(negative(x)), xlog1py(1 - x, -x), REAL),
         # averages with the weights of a softmax
         Rule(
             name="softmax_slope",
@@ -526,8 +522,8 @@ def textbook() -> tuple[Rule, ...]:
             examples=lambda: [_of_centred(_rows())],
         ),
         equation("textbook_xlogx", XLOGX(x), x * log(x), FINITE),
-        equation("textbook_xlogy", XLOGY(x, y), x * log(y), FINITE),
-        equation("textbook_xlog1py", XLOG1PY(x, y), x * log(1 + y), FINITE),
+        equation("textbook_xlogy", xlogy(x, y), x * log(y), FINITE),
+        equation("textbook_xlog1py", xlog1py(x, y), x * log(1 + y), FINITE),
         Rule(
             name="textbook_centred",
             equation="centred(x) = x − mean(x)",

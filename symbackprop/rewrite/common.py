@@ -17,7 +17,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.op import scalar_of
 from symbackprop.ops import add, broadcast_to, multiply, negative, subtract
-from symbackprop.ops.elementwise import DAMPED
+from symbackprop.ops.accurate import DAMPED
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.growth import is_damped, vanishes
 

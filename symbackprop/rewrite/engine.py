@@ -23,8 +23,9 @@ from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, Origin, attributed
 from symbackprop.op import ATOM, CONSTANT, LOWEST, Dtype, Op, apply, literal, scalar_of, scalar_value
+from symbackprop.ops.accurate import DAMPED
 from symbackprop.ops.contract import matmul
-from symbackprop.ops.elementwise import DAMPED, add, astype, equal, maximum, minimum, multiply
+from symbackprop.ops.elementwise import add, astype, equal, maximum, minimum, multiply
 from symbackprop.ops.layout import broadcast_to
 from symbackprop.ops.leaf import SYMBOL, symbol
 

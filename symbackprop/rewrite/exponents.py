@@ -33,10 +33,10 @@ from symbackprop.ops import (
     square,
     subtract,
 )
-from symbackprop.ops.elementwise import GAUSS
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.ops.special import GAUSS
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.facts import known
 

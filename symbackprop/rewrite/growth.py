@@ -17,20 +17,11 @@ from symbackprop import ops
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.op import CONSTANT, SIZE, Op, apply, scalar_value
-from symbackprop.ops.elementwise import (
-    BOSE,
-    DAMPED,
-    GAUSS,
-    HYPOT1,
-    ISRU,
-    LOGCOSH,
-    RELU,
-    SIGMOID_SLOPE,
-    TANH_SLOPE,
-    XLOGX,
-)
+from symbackprop.ops.accurate import BOSE, DAMPED, HYPOT1, ISRU, LOGCOSH, SIGMOID_SLOPE, TANH_SLOPE, XLOGX
+from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import BROADCAST_TO
 from symbackprop.ops.reduce import LOG_SOFTMAX, SOFTMAX, SOFTMAX_CENTRED
+from symbackprop.ops.special import GAUSS
 from symbackprop.rewrite.engine import Rule, Strength
 
 _LOG = 1 / 1024  # the order of a logarithm: less than that of any power in use

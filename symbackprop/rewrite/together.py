@@ -33,18 +33,11 @@ from symbackprop.ops import (
     tanh,
     where,
 )
-from symbackprop.ops.elementwise import (
-    GAUSS,
-    NORMAL_HAZARD,
-    NORMAL_TAIL,
-    RELU,
-    SIGMOID_ENTROPY,
-    SIGMOID_SLOPE,
-    TANH_SLOPE,
-    TANH_SLOPE_BESIDE,
-)
+from symbackprop.ops.accurate import SIGMOID_ENTROPY, SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
+from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import squeeze
 from symbackprop.ops.reduce import LARGEST, LOG_SOFTMAX, LOGSUMEXP, SHIFTED, SOFTMAX, SUM
+from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 
