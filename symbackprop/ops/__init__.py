@@ -10,14 +10,17 @@ from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 
-_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, index, linalg)
+_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, index)
 
 TABLE: tuple[Op, ...] = (
     CONSTANT,
     *dict.fromkeys(
-        op for family in _FAMILIES for op in vars(family).values() if isinstance(op, Op) and op is not CONSTANT
+        op
+        for family in (*_FAMILIES, *linalg.FAMILIES)
+        for op in vars(family).values()
+        if isinstance(op, Op) and op is not CONSTANT
     ),
 )
 """Every operation there is, in the order of the files."""
 
-__all__ = [name for family in _FAMILIES if family is not linalg for name in family.__all__]
+__all__ = [name for family in _FAMILIES for name in family.__all__]

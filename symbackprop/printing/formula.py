@@ -36,8 +36,9 @@ from symbackprop.ops.elementwise import (
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
-from symbackprop.ops.linalg import NORM, UNIT, inv, solve
+from symbackprop.ops.norms import NORM, UNIT
 from symbackprop.ops.reduce import SOFTMAX_CENTRED
+from symbackprop.ops.systems import inv, solve
 from symbackprop.printing.index import Builder, Elements, Key, LettersError, Notation, View, lettered
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style

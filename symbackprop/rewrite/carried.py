@@ -12,7 +12,7 @@ from symbackprop.ops import matmul
 from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.linalg import NORM
+from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import (
     LARGEST,
     LOG_SOFTMAX,

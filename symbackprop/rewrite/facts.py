@@ -17,11 +17,14 @@ from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
 from symbackprop.ops.elementwise import RELU
+from symbackprop.ops.factor import EIGENVECTORS
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.linalg import EIGENVECTORS, MATRIX_POWER, NORM, cosm, det, expm, inv, sinm
+from symbackprop.ops.matrix_function import MATRIX_POWER, cosm, expm, sinm
+from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import MAX, MEAN, MIN, PROD, SOFTMAX, SUM
 from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL
+from symbackprop.ops.systems import det, inv
 from symbackprop.rewrite.product import Factor, is_square, is_transpose, outer_operands, product_of
 
 Facts = frozenset[str]

@@ -18,7 +18,7 @@ from symbackprop.op import apply
 from symbackprop.ops import expand_dims, matmul, reshape, squeeze
 from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, matrix_transpose, permute
-from symbackprop.ops.linalg import NORM
+from symbackprop.ops.norms import NORM
 from symbackprop.rewrite.carried import BY_ROWS, REDUCTIONS, Carry, carried
 from symbackprop.rewrite.engine import Rewritten
 from symbackprop.rewrite.order import number

@@ -34,8 +34,9 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import LOGABSDET, LOGDET, NORM, SIGNDET, UNIT, det, inv, norm, slogdet, solve
+from symbackprop.ops.norms import NORM, UNIT, norm
 from symbackprop.ops.reduce import SUM
+from symbackprop.ops.systems import LOGABSDET, LOGDET, SIGNDET, det, inv, slogdet, solve
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.product import is_square, is_transpose

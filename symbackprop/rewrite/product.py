@@ -17,7 +17,7 @@ from symbackprop.op import scalar_value
 from symbackprop.ops import divide, expand_dims, eye, matmul, multiply, negative, subtract
 from symbackprop.ops.contract import EYE
 from symbackprop.ops.layout import EXPAND_DIMS, TRANSPOSE, matrix_transpose
-from symbackprop.ops.linalg import inv, solve
+from symbackprop.ops.systems import inv, solve
 
 _LONGEST = 16  # factors; formulas are written to be read, and rules stay linear in the nodes
 

@@ -22,8 +22,8 @@ from symbackprop.ops import broadcast_to, expand_dims, matmul, multiply
 from symbackprop.ops.contract import DIAGONAL, EINSUM, TRACE
 from symbackprop.ops.layout import TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL, size_of
-from symbackprop.ops.linalg import inv
 from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.ops.systems import inv
 from symbackprop.rewrite.engine import Rewritten
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.order import Factor, Step, contracted, number, place_of_scalar, plan, work

@@ -61,7 +61,7 @@ from symbackprop.ops import sum as sum_
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, broadcast_to
-from symbackprop.ops.linalg import NORM
+from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, PROD, SOFTMAX, SUM, reduced
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
 from symbackprop.rewrite.facts import known

@@ -21,7 +21,7 @@ from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import ADD_WHERE_EQUAL
 from symbackprop.ops.layout import permute
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.linalg import LOGABSDET, inv, solve
+from symbackprop.ops.systems import LOGABSDET, inv, solve
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.terms import Factor, Label, Tensors, Term, Terms, Unfit
 

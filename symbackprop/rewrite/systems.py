@@ -8,7 +8,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.ops import matmul
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
-from symbackprop.ops.linalg import inv, solve
+from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.product import is_transpose
 
