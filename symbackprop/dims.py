@@ -21,8 +21,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from keyword import iskeyword
-from numbers import Integral
-from typing import Any, TypeAlias
+from numbers import Integral, Real
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 from symbackprop.errors import ShapeError
 
@@ -44,6 +44,10 @@ class Dim:
 
     __slots__ = ("_hash", "_terms", "_text")
     _terms: tuple[tuple[_Monomial, int], ...]
+
+    as_number: ClassVar[Callable[[Dim], Any]]  # what the ops know: the size as a scalar expression
+    apply_ufunc: ClassVar[Callable[..., Any]]  # and what a ufunc makes of it
+    __array_priority__ = 1000
 
     def __init__(self, terms: Mapping[_Monomial, int]) -> None:
         """Take the canonical terms; use `Dim.named` and arithmetic instead."""
@@ -112,7 +116,7 @@ class Dim:
     def __add__(self, other: Size) -> Size:
         """Add two sizes."""
         if not _is_size(other):
-            return NotImplemented
+            return self._with(operator.add, other)  # type: ignore[no-any-return]  # with a float it is an expression
         terms = dict(self._terms)
         for monomial, coefficient in _terms_of(other):
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -121,7 +125,7 @@ class Dim:
     def __mul__(self, other: Size) -> Size:
         """Multiply two sizes."""
         if not _is_size(other):
-            return NotImplemented
+            return self._with(operator.mul, other)  # type: ignore[no-any-return]  # with a float it is an expression
         terms: dict[_Monomial, int] = {}
         for left, a in self._terms:
             for right, b in _terms_of(other):
@@ -135,11 +139,11 @@ class Dim:
 
     def __sub__(self, other: Size) -> Size:
         """Subtract a size."""
-        return self + (other * -1) if _is_size(other) else NotImplemented
+        return self + (other * -1) if _is_size(other) else self._with(operator.sub, other)
 
     def __rsub__(self, other: int) -> Size:
         """Subtract from an int."""
-        return (self * -1) + other if _is_size(other) else NotImplemented
+        return (self * -1) + other if _is_size(other) else self._with(lambda size, given: given - size, other)
 
     def __floordiv__(self, other: Size) -> Size:
         """Divide, rounding down; exact where the polynomial divides, else kept as a quotient.
@@ -174,6 +178,48 @@ class Dim:
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+    # --- a size as a number: with floats it is a scalar expression ---------------------------------------------
+
+    def _with(self, function: Callable[[Any, Any], Any], other: object) -> Any:
+        return function(type(self).as_number(self), other) if isinstance(other, Real) else NotImplemented
+
+    def __truediv__(self, other: Any) -> Any:
+        """Divide as a number."""
+        return type(self).as_number(self) / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        """Divide by the size as a number."""
+        return other / type(self).as_number(self)
+
+    def __pow__(self, other: Any) -> Any:
+        """Give a power: of a whole exponent a size, else a number."""
+        if isinstance(other, Integral) and int(other) >= 0:
+            return product([self] * int(other))
+        return type(self).as_number(self) ** other
+
+    def __rpow__(self, other: Any) -> Any:
+        """Raise to the size as a number."""
+        return other ** type(self).as_number(self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Let ``np.log(N)`` and ``array * N`` build expressions."""
+        return type(self).apply_ufunc(ufunc, method, inputs, keywords)
+
+    def _unknown(self, *_: object) -> NoReturn:
+        """Refuse what needs to know the number.
+
+        Raises:
+            ShapeError: always.
+        """
+        msg = (
+            f"the size {self} is not known while the graph is built: write the formula for whole arrays in place of a "
+            "loop over range(N), or declare the symbol with a number for the size; where the size stands in the "
+            "formula sb.size_of gives it"
+        )
+        raise ShapeError(msg)
+
+    __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
 
     def __eq__(self, other: object) -> bool:
         """Compare canonical forms; a plain named size also equals its name."""

@@ -17,10 +17,10 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.errors import DtypeError, GraphError, ShapeError, Where
-from symbackprop.refusals import METHODS, no_form
+from symbackprop.refusals import METHODS
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
     from symbackprop.dims import Shape, ShapeLike
     from symbackprop.graph import Count, Graph, Node
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
 
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib costs an import several ms)
-_NUMPY_NAMES = {
-    "absolute": "abs",
-    "amax": "max",
-    "amin": "min",
-    "bitwise_and": "__and__",
-    "bitwise_or": "__or__",
-    "invert": "__invert__",
-}
 
 
 @cache
@@ -228,6 +220,14 @@ class Expr:
         """Give the remainder of the floor division by this."""
         return _ops().remainder(other, self)  # type: ignore[no-any-return]
 
+    def __divmod__(self, other: Operand) -> tuple[Expr, Expr]:
+        """Give the quotient, rounded down, and the remainder."""
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Operand) -> tuple[Expr, Expr]:
+        """Give the quotient by this, rounded down, and the remainder."""
+        return self.__rfloordiv__(other), self.__rmod__(other)
+
     def __pow__(self, other: Operand) -> Expr:
         """Raise to a power; ``x**2`` is `square`."""
         if isinstance(other, int) and other == 2:
@@ -286,8 +286,13 @@ class Expr:
         """Give the logical or of bools."""
         return _ops().logical_or(*_bools("|", self, other))  # type: ignore[no-any-return]
 
+    def __xor__(self, other: Operand) -> Expr:
+        """Tell where exactly one of two bools is true."""
+        return _ops().not_equal(*_bools("^", self, other))  # type: ignore[no-any-return]
+
     __rand__ = __and__
     __ror__ = __or__
+    __rxor__ = __xor__
 
     # --- layout and reductions --------------------------------------------------------------------------------
 
@@ -339,39 +344,26 @@ class Expr:
 
     # --- protocols --------------------------------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **kwargs: object) -> Expr:
-        """Let ``np.exp(expr)`` and ``array * expr`` build nodes."""
-        name = _NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
-        op = getattr(Expr if name.startswith("__") else _ops(), name, None)
-        if method != "__call__" or kwargs or op is None:
-            what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            extra = f" with {', '.join(kwargs)}=" if kwargs else ""
-            msg = f"np.{what}{extra} has no symbolic form in symbackprop"
-            raise TypeError(msg)
-        if op in {Expr.__and__, Expr.__or__} and not isinstance(inputs[0], Expr):
-            inputs = inputs[::-1]
-        return op(*inputs)  # type: ignore[no-any-return]
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **kwargs: object) -> Any:
+        """Let ``np.exp(expr)``, ``array * expr`` and ``np.add.reduce(expr)`` build nodes."""
+        return _ops().protocols.of_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], _types: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Let ``np.sum(expr, axis=0)`` build nodes, and ``np.shape(expr)`` tell what is known."""
-        if func in {np.shape, np.ndim, np.size} and len(args) == 1:
-            return getattr(args[0], func.__name__)
-        name = _NUMPY_NAMES.get(func.__name__, func.__name__)
-        linear = func.__module__ == "numpy.linalg"
-        space = _ops().linalg if linear else _ops()
-        op = getattr(space, name, None) if name in space.__all__ else None
-        if op is None:
-            raise TypeError(no_form(f"{func.__module__}.{func.__name__}".removeprefix("numpy.")))
-        return op(*args, **kwargs)
+        return _ops().protocols.of_function(func, args, kwargs)
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
         """Refuse to become an array: an expression has no values."""
+        msg = f"{self.describe()} is an expression and has no values: {_instead_of_array(sys._getframe(1))}"  # noqa: SLF001  (as in user_line)
+        raise TypeError(msg)
+
+    def __setitem__(self, index: object, value: object) -> NoReturn:
+        """Refuse: an expression is what it is for good."""
         msg = (
-            f"{self.describe()} is an expression and has no values: build with symbackprop's functions "
-            "(sb.array([…]) of expressions, not np.array), "
-            "or compile it with sb.compile([inputs], expr) and call the result"
+            f"{self.describe()} is an expression and never changes: "
+            "write y = x.at[index].set(value) in place of x[index] = value, and .add for +="
         )
         raise TypeError(msg)
 
@@ -379,7 +371,8 @@ class Expr:
         """Refuse to become a number."""
         msg = (
             f"{self.describe()} is an expression and no number: where you call a function of math, call "
-            "symbackprop's (sb.exp, not math.exp); to get numbers use sb.compile or sb.evaluate"
+            "symbackprop's (sb.exp, not math.exp); in place of filling an array element by element write sb.array "
+            "of the elements; to get numbers use sb.compile or sb.evaluate"
         )
         raise TypeError(msg)
 
@@ -435,8 +428,16 @@ class Expr:
         return f"<{self.dtype}{dims.show(self.shape)}: {self}>"
 
     def __format__(self, spec: str) -> str:
-        """Format the formula as text."""
-        return format(str(self), spec)
+        """Format the formula as text.
+
+        Raises:
+            TypeError: the format is one of numbers.
+        """
+        try:
+            return format(str(self), spec)
+        except ValueError:
+            msg = f"{self.describe()} is a formula and no number, so {spec!r} cannot format it: use sb.evaluate first"
+            raise TypeError(msg) from None
 
     def text(self, **options: Any) -> str:
         """Give the formula as Unicode text; the options are those of `symbackprop.printing.text`."""
@@ -503,6 +504,20 @@ def _bools(sign: str, *operands: Operand) -> tuple[Operand, ...]:
             )
             raise DtypeError(msg)
     return operands
+
+
+def _instead_of_array(frame: FrameType | None) -> str:
+    """Say what to write for the function that wanted an array; it is known where it is written in Python."""
+    called = ""
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {"numpy", "scipy"}:
+        called = frame.f_code.co_name
+        frame = frame.f_back
+    if called in _ops().__all__:
+        return f"call sb.{called}"
+    return (
+        "build with symbackprop's functions (sb.array([…]) of expressions, not np.array), "
+        "or compile it with sb.compile([inputs], expr) and call the result"
+    )
 
 
 def common_graph(exprs: Sequence[Expr], what: str) -> Graph:

@@ -26,7 +26,7 @@ _FUNCTIONS = {
     "allclose array_equal array_equiv": f"{_TRUTH}: use sb.all of a comparison",
     "array2string array_repr array_str save savetxt savez savez_compressed": _NO_VALUES,
     "may_share_memory shares_memory": _NO_MEMORY,
-    "angle iscomplex iscomplexobj isreal isrealobj linalg.eig linalg.eigvals sort_complex": _COMPLEX,
+    "angle iscomplex isreal linalg.eig linalg.eigvals sort_complex": _COMPLEX,
     "fft.fft fft.fft2 fft.fftn fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.rfft fft.rfft2 fft.rfftn": _COMPLEX,
     "apply_along_axis apply_over_axes": _CALLS,
     "empty_like": "its values are whatever lay in memory before: use zeros_like",

@@ -159,12 +159,12 @@ def test_numbers_of_numpy_are_numbers():
     assert dims.axes_from_right([np.int64(0)], 2) == (-2,)
 
 
-@pytest.mark.parametrize("other", [1.5, "D", None, (1,)])
+@pytest.mark.parametrize("other", ["D", None, (1,)])
 def test_only_sizes_take_part(other):
     for call in (lambda: N + other, lambda: other + N, lambda: N - other, lambda: other - N, lambda: N // other):
         with pytest.raises(TypeError):
             call()
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, ShapeError)):  # sequences are repeated, if they learn how often
         N * other
 
 

@@ -172,8 +172,6 @@ def test_numpy_tells_shape_rank_and_size():
     [
         (np.fft.fft, "np.fft.fft has no symbolic form in symbackprop: values are real numbers here"),
         (lambda x: np.gcd(x, 2), "np.gcd has no symbolic form in symbackprop"),
-        (np.add.reduce, "np.add.reduce has no symbolic form in symbackprop"),
-        (lambda x: np.exp(x, out=np.ones(3)), "np.exp with out= has no symbolic form in symbackprop"),
         (
             np.asarray,
             (
@@ -235,7 +233,7 @@ def test_methods_of_arrays_without_symbolic_form_say_why(name, reason):
 def test_arrays_are_not_written_through_numpy():
     x = sb.symbol("x", 3)
     array = np.ones(3)
-    with pytest.raises(TypeError, match=r"np.add with out= has no symbolic form"):
+    with pytest.raises(TypeError, match=r"np.add: out= writes into an array"):
         array += x
 
 

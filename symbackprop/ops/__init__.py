@@ -2,6 +2,7 @@
 
 from symbackprop.op import CONSTANT, Op
 from symbackprop.ops import accurate, contract, elementwise, index, layout, leaf, linalg, reduce, special
+from symbackprop.ops import protocols as protocols  # what NumPy's protocols ask here
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__)
 from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
