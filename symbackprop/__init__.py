@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from symbackprop.printing.modules import Module, modules
     from symbackprop.printing.svg import Drawing, draw
     from symbackprop.printing.table import BackpropTable, backprop_table
+    from symbackprop.sympy_forms import from_sympy
 
 __all__ = [
     "BackpropTable",
@@ -75,6 +76,7 @@ __all__ = [
     "empirical_fisher",
     "evaluate",
     "fisher",
+    "from_sympy",
     "gauss_newton",
     "gnvp",
     "grad",
@@ -113,6 +115,7 @@ _LATER = {
     "ScipyProblem": "optimise",
     "backprop_table": "printing.table",
     "draw": "printing.svg",
+    "from_sympy": "sympy_forms",
     "least_squares": "optimise",
     "minimize": "optimise",
     "modules": "printing.modules",

@@ -73,6 +73,11 @@ class Dim:
         return self._text if self._text.isidentifier() else None
 
     @property
+    def terms(self) -> tuple[tuple[_Monomial, int], ...]:
+        """The polynomial: products of names, and of pairs of a size and what it is divided by, with coefficients."""
+        return self._terms
+
+    @property
     def names(self) -> frozenset[str]:
         """The named sizes that this one is made of."""
         found: set[str] = set()

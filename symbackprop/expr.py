@@ -455,6 +455,10 @@ class Expr:
         """Give the graph of this expression in Graphviz's DOT language."""
         return str(self.views["dot"](self, **options))
 
+    def to_sympy(self) -> Any:
+        """Give this expression in SymPy: a scalar, a matrix or an array, as `symbackprop.sympy_forms.to_sympy` says."""
+        return self.views["sympy"](self)
+
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex(line_width=None)}$"
 

@@ -17,6 +17,13 @@ def _to_dot(expr: Expr, **options: Any) -> str:
     return dot(expr, **options)
 
 
+def _to_sympy(expr: Expr) -> Any:
+    from symbackprop.sympy_forms import to_sympy  # noqa: PLC0415  (SymPy is loaded by who asks for it)
+
+    return to_sympy(expr)
+
+
 Expr.views["dot"] = _to_dot
+Expr.views["sympy"] = _to_sympy
 
 __all__ = ["latex", "numpy_code", "text"]

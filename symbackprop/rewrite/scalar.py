@@ -43,6 +43,7 @@ from symbackprop.ops import (
 )
 from symbackprop.ops.reduce import SOFTMAX, SUM
 from symbackprop.rewrite.engine import Rewritten, is_extreme
+from symbackprop.sympy_names import FUNCTIONS
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -76,7 +77,7 @@ HIGH = Effort(nodes=150, terms=3000, seconds=30.0, seconds_each=2.0, functions=T
 
 _ARITHMETIC = {add, subtract, multiply, divide, negative, square}
 _SUMS = {add, subtract}
-_FUNCTIONS: dict[str, Op] = {"Abs": abs_, "cos": cos, "exp": exp, "log": log, "sin": sin, "tanh": tanh}
+_FUNCTIONS: dict[str, Op] = {FUNCTIONS[op.name]: op for op in (abs_, cos, exp, log, sin, tanh)}
 _INSIDE = {*_FUNCTIONS.values(), sqrt}
 _LEAST_GAIN = 3  # operators and numbers that a form must save where it saves no atoms
 _QUICK = 50  # terms times atoms of what SymPy does so fast that watching the time would take longer

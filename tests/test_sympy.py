@@ -1,0 +1,271 @@
+"""SymPy both ways: the table of functions, scalars, sums over indices, matrices and arrays."""
+
+import re
+
+import numpy as np
+import pytest
+import sympy
+from sympy import Rational, pi
+
+import symbackprop as sb
+from symbackprop import ops
+from symbackprop.errors import ArgumentError
+from symbackprop.ops import TABLE
+from symbackprop.sympy_names import FORMULAS, FUNCTIONS, written
+
+x, y, z = sympy.symbols("x y z", real=True)
+i, j, k, N, D = sympy.symbols("i j k N D", integer=True, nonnegative=True)
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+ROWS = [op for op in TABLE if op.elementwise and written(op.name) is not None]
+NUMERIC = [op for op in ROWS if op.dtype(*(np.dtype(float) for _ in op.vjps), **op.options).kind == "f"]
+
+
+def drawn(op, rng):
+    """A symbol and a random value for each operand, in its domain."""
+    symbols = [sb.symbol(f"x{position}") for position in range(len(op.vjps))]
+    if op.name == "where":
+        symbols[0] = sb.symbol("x0", dtype="bool")
+    values = {}
+    for position, symbol in enumerate(symbols):
+        value = rng.uniform(*op.domain[position])
+        values[symbol] = np.asarray(value > 0 if symbol.dtype.kind == "b" else value, symbol.dtype)
+    if op.name == "tanh_slope_beside":
+        values[symbols[0]] = np.tanh(values[symbols[1]])
+    return symbols, values
+
+
+def in_sympy(formula, values):
+    """The value of a SymPy formula at numbers."""
+    named = {symbol: value.item() for symbol, value in values.items()}
+    places = {
+        found: named[sb_symbol] for found in formula.free_symbols for sb_symbol in named if sb_symbol.name == found.name
+    }
+    at = {s: sympy.true if v is True else sympy.false if v is False else sympy.Float(v, 40) for s, v in places.items()}
+    return float(sympy.N(formula.subs(at), 30))
+
+
+@pytest.mark.parametrize("op", NUMERIC, ids=lambda op: op.name)
+def test_sympy_means_what_the_op_means(op):
+    rng = np.random.default_rng(len(op.name))
+    for _ in range(3):
+        symbols, values = drawn(op, rng)
+        formula = op(*symbols).to_sympy()
+        expected = sb.evaluate(op(*symbols), values)
+        np.testing.assert_allclose(in_sympy(formula, values), expected, rtol=1e-12, atol=1e-14)
+
+
+NOT_THEIRS = {"remainder", "fmod"}  # SymPy does not say what the derivative of floor is
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in NUMERIC if any(op.vjps) and op.name not in NOT_THEIRS], ids=lambda op: op.name
+)
+def test_sympys_derivatives_are_ours(op):
+    symbols, values = drawn(op, np.random.default_rng(len(op.name)))
+    expr = op(*symbols)
+    for symbol, rule in zip(symbols, op.vjps, strict=True):
+        if rule is not None and op.name != "tanh_slope_beside":  # whose operands are one number, told twice
+            by = next(found for found in expr.to_sympy().free_symbols if found.name == symbol.name)
+            derivative = expr.to_sympy().diff(by).doit()
+            ours = sb.evaluate(sb.grad(expr, symbol), values)
+            np.testing.assert_allclose(in_sympy(derivative, values), ours, rtol=1e-10, atol=1e-12)
+
+
+DOUBLE = {"tanh_slope_beside"}  # has no value in many digits, which `same` compares
+
+
+@pytest.mark.parametrize("op", [op for op in NUMERIC if op.name not in DOUBLE], ids=lambda op: op.name)
+def test_what_is_written_is_read_as_the_same(op):
+    symbols, _ = drawn(op, np.random.default_rng(0))
+    expr = op(*symbols)
+    back = sb.from_sympy(expr.to_sympy(), symbols)
+    assert sb.same(back, expr), (expr.to_sympy(), back)
+
+
+def test_a_name_stands_in_one_place_of_the_table():
+    assert not FUNCTIONS.keys() & FORMULAS.keys()
+    assert all(hasattr(sympy, name) for name in FUNCTIONS.values())
+
+
+# --- scalars --------------------------------------------------------------------------------------------------------
+
+READ = [
+    (sympy.exp(x) * y**2 + Rational(1, 2), "exp(x)*y**2 + 0.5"),
+    (x / 2, "x/2"),
+    (-3 * x / (2 * y), "-(3*x/(2*y))"),
+    (1 / sympy.sqrt(x) + x**-2, "1/sqrt(x) + 1/x**2"),
+    (2 * pi * x, "6.283185307179586*x"),
+    (sympy.Max(0, x) + sympy.Min(x, y, 1), "relu(x) + minimum(minimum(x, y), 1)"),
+    (sympy.Max(x, y, z), "maximum(maximum(x, y), z)"),
+    (sympy.Piecewise((x, x > 0), (y, y > 1), (2, True)), "where(x > 0, x, where(y > 1, y, 2.0))"),
+    (sympy.Heaviside(x, Rational(1, 4)), "step(x, 0.25)"),
+    (sympy.Heaviside(x, y), "where(x > 0, 1.0, where(equal(x, 0), y, 0.0))"),
+    (sympy.sec(x) + sympy.csch(y), "1/cos(x) + 1/sinh(y)"),
+    (sympy.Mod(x, 3), "x % 3"),
+    (sympy.sign(x) * abs(y), "sign(x)*abs(y)"),
+    (sympy.log(x) - sympy.log(y), "log(x) - log(y)"),
+    (sympy.Derivative(sympy.sin(x * y), x), "y*cos(x*y)"),
+    (sympy.Subs(x**2, x, y), "y**2"),
+    (sympy.erf(x) * sympy.erfc(y), "erf(x)*erfc(y)"),
+    (sympy.asinh(x) + sympy.atanh(y), "arcsinh(x) + arctanh(y)"),
+    (sympy.cbrt(x), "x**(1/3)"),
+    (sympy.KroneckerDelta(x, y), "where(equal(x, y), 1.0, 0.0)"),
+    (sympy.re(x) + sympy.im(x) + sympy.conjugate(y), "x + y"),
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), READ, ids=lambda part: str(part)[:40])
+def test_scalars_are_read(theirs, ours):
+    names = {name: sb.symbol(name) for name in "xyz"}
+    expected = eval(ours, {**{name: getattr(ops, name) for name in ops.__all__}, **names})  # noqa: S307  (our own text)
+    assert sb.same(sb.from_sympy(theirs), expected)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "value"),
+    [
+        (sympy.sqrt(2), 2**0.5),
+        (pi / 3, 1.0471975511965979),
+        (sympy.oo, np.inf),
+        (Rational(1, 3), 1 / 3),
+        (sympy.Sum(1 / k**2, (k, 1, sympy.oo)), np.pi**2 / 6),
+        (sympy.Integer(10) ** 30, 1e30),
+        (sympy.EulerGamma, 0.5772156649015329),
+    ],
+)
+def test_numbers_are_rounded_once(theirs, value):
+    expr = sb.from_sympy(theirs)
+    assert expr.op.name == "constant"
+    assert sb.evaluate(expr, {}) == value
+
+
+def test_conditions_are_read():
+    b, c = sympy.symbols("b c")
+    p, q, u = sb.symbol("b", (), "bool"), sb.symbol("c", (), "bool"), sb.symbol("x")
+    read = sb.from_sympy(sympy.Or(sympy.And(b, x > 1), sympy.Not(c)))
+    assert sb.same(read, (p & (u > 1)) | ~q)
+    assert sb.same(sb.from_sympy(sympy.Xor(b, c)), sb.not_equal(p, q))
+    assert sb.same(sb.from_sympy(sympy.ITE(b, x > 0, x > 1)), sb.where(p, u > 0, u > 1))
+    assert sb.evaluate(sb.from_sympy(sympy.true), {}) == np.True_
+
+
+def test_symbols_keep_what_sympy_knows():
+    n, p, q = sympy.Symbol("n", integer=True), sympy.Symbol("p", positive=True), sympy.Symbol("q", nonnegative=True)
+    facts = [sb.from_sympy(symbol).node.facts for symbol in (p, q)]
+    assert facts == [{"positive": True}, {"nonnegative": True}]
+    assert sb.from_sympy(n).dtype == np.int64
+    assert sb.evaluate(sb.from_sympy(2**-n), {sb.symbol("n", (), "int64"): 3}) == 0.125
+
+
+def test_symbols_stand_for_what_the_user_says():
+    v, w = sb.symbols("v[M] w[M]")
+    read = sb.from_sympy(sympy.exp(x) * y, {"x": v, y: w * 2})
+    assert sb.same(read, sb.exp(v) * (w * 2))
+    assert sb.from_sympy(sympy.exp(x), {"x": ("A", 3)}).shape == ("A", 3)
+    assert sb.from_sympy(sympy.exp(x), [sb.symbol("x", "M")]).shape == ("M",)
+    single = sb.symbol("x", (), "float32")
+    assert sb.from_sympy(x**2 / 2 + 1, [single]).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("expr", "words"),
+    [
+        (sympy.DiracDelta(x), "DiracDelta: it is no function of numbers"),
+        (sympy.LambertW(x), "LambertW: there is nothing like it in symbackprop: LambertW(x)"),
+        (sympy.Function("f")(x), "f: the function is not defined"),
+        (x + sympy.I, "ImaginaryUnit: expressions are of real numbers"),
+        (sympy.Integral(sympy.exp(-(x**2)), x), "Integral: there are no integrals"),
+        (sympy.Symbol("x") + x, "two symbols are called x"),
+        (sympy.log(-2, evaluate=False) + x, "log: its value is not a real number"),
+        (sympy.Sum(x**k, (k, 0, sympy.oo)), "the limits are infinite"),
+        (sympy.Sum(x**k, (k, 0, i), (i, 0, N)), "the limits of k depend on the index of another sum"),
+    ],
+)
+def test_what_has_no_counterpart_is_named(expr, words):
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        sb.from_sympy(expr)
+
+
+@pytest.mark.parametrize("wrong", ["x + 1", [1, 2], object()])
+def test_only_sympys_own_expressions_are_read(wrong):
+    with pytest.raises(ArgumentError, match="takes an expression of SymPy"):
+        sb.from_sympy(wrong)
+
+
+def test_each_part_is_translated_once():
+    expr = x
+    for _ in range(40):
+        expr = sympy.sin(expr) * sympy.cos(expr)  # as a tree of 2**40
+    read = sb.from_sympy(expr)
+    assert read.count().graph == 120
+    assert sb.from_sympy(read.to_sympy()).count().graph == 120
+
+
+def test_depth_is_no_recursion_of_ours():
+    expr = sb.symbol("x")
+    for _ in range(3000):
+        expr = sb.sin(expr)
+    with pytest.raises(ArgumentError, match="too deep for SymPy itself"):
+        expr.to_sympy()
+
+
+def test_numbers_are_written_exactly():
+    u = sb.symbol("x")
+    for number, exact in [(0.5, Rational(1, 2)), (0.1, Rational(1, 10)), (1 / 3, Rational(1, 3)), (np.pi, pi)]:
+        assert (u * number).to_sympy() == exact * sympy.Symbol("x", real=True)
+    irrational = (u + 0.8414709848078965).to_sympy()
+    assert float(irrational.subs(sympy.Symbol("x", real=True), 0)) == 0.8414709848078965
+
+
+# --- sums over indices ----------------------------------------------------------------------------------------------
+
+v = sympy.IndexedBase("v", shape=(N,))
+A, X = sympy.MatrixSymbol("A", N, N), sympy.MatrixSymbol("X", N, D)
+b = sympy.MatrixSymbol("b", N, 1)
+
+SUMS = [
+    (sympy.Sum(v[i], (i, 0, N - 1)) / N, "mean(v)"),
+    (sympy.Sum(v[i] * x**i, (i, 0, N - 1)), "sum(v * x**arange)"),
+    (sympy.Sum(v[i] * v[N - 1 - i], (i, 0, N - 1)), "sum(v * v[::-1])"),
+    (sympy.Sum((v[i + 1] - v[i]) ** 2, (i, 0, N - 2)), "sum((v[1:] - v[:-1])**2)"),
+    (sympy.Sum(A[i, j] * b[i, 0] * b[j, 0], (i, 0, N - 1), (j, 0, N - 1)), "b @ A @ b"),
+    (sympy.Sum(A[i, i], (i, 0, N - 1)), "trace(A)"),
+    (sympy.Sum(sympy.KroneckerDelta(i, j) * A[i, j], (i, 0, N - 1), (j, 0, N - 1)), "trace(A)"),
+    (sympy.Sum(sympy.Sum(X[i, j], (j, 0, D - 1)) ** 2, (i, 0, N - 1)), "sum(sum(X, axis=1)**2)"),
+    (sympy.Sum(sympy.Sum(X[i, j], (i, 0, N - 1)) ** 2, (j, 0, D - 1)), "sum(sum(X, axis=0)**2)"),
+    (sympy.Product(v[i] + x, (i, 0, N - 1)), "prod(v + x)"),
+    (sympy.Sum(x, (i, 0, N - 1)), "x*size_of('N')"),
+    (sympy.Sum(x**k / (k + 1), (k, 0, 3)), "1 + x/2 + x**2/3 + x**3/4"),
+    (sympy.Sum(v[i], (i, 0, N - 1)) * sympy.Sum(v[i] ** 2, (i, 0, N - 1)), "sum(v)*sum(v**2)"),
+    (v[2] + v[0], "v[2] + v[0]"),
+    (sympy.Sum(v[2 * i], (i, 0, 2)), "v[0] + v[2] + v[4]"),
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), SUMS, ids=lambda part: str(part)[:40])
+def test_sums_are_read(theirs, ours):
+    names = dict(zip("xvAXb", sb.symbols("x v[N] A[N,N] X[N,D] b[N]"), strict=True))
+    functions = {name: getattr(ops, name) for name in ops.__all__}
+    names["arange"] = ops.leaf.arange(sb.symbol("v", "N").shape[0])
+    expected = eval(ours, {**functions, **names})  # noqa: S307  (our own text)
+    assert sb.same(sb.from_sympy(theirs), expected)
+
+
+def test_the_limits_tell_sizes_that_are_not_declared():
+    u = sympy.IndexedBase("u")
+    assert sb.from_sympy(sympy.Sum(u[i], (i, 0, N - 1))).inputs[0].shape == ("N",)
+    assert sb.from_sympy(u[3] + u[1]).graph.nodes
+    grown = sb.from_sympy(sympy.Sum(u[i + 1] - u[i], (i, 0, N - 1)))
+    (symbol,) = [
+        node
+        for node in grown.graph.nodes.values()
+        if node.op.name == "symbol" and node.params["name"] == "u" and node.shape == ("N + 1",)
+    ]
+    assert symbol.shape == (sb.symbol("u", "N+1").shape)
+
+
+def test_an_index_beyond_affine_is_refused():
+    with pytest.raises(ArgumentError, match="an index is an index of a sum times an integer"):
+        sb.from_sympy(sympy.Sum(v[i**2], (i, 0, 3)))
