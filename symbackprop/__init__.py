@@ -39,6 +39,7 @@ from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__: NumPy's n
 from symbackprop.ops.index import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.products import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.printing import latex, numpy_code, text

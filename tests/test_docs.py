@@ -68,7 +68,7 @@ def test_a_public_name_is_documented(name):
 def test_a_name_of_linear_algebra_is_documented(name):
     thing = getattr(sb.linalg, name)
     doc = thing.doc if isinstance(thing, Op) else inspect.getdoc(thing)
-    assert f"sb.linalg.{name}(" in doc
+    assert f"sb.linalg.{name}(" in doc or thing is getattr(sb, name, None)
     assert run(doc, name).attempted
 
 

@@ -77,8 +77,10 @@ def _put(x: Expr, shape: tuple[Size, ...], index: tuple[Any, ...]) -> Expr:
 
 
 def _functions() -> dict[str, Function]:
-    found: dict[str, Function] = {name: getattr(ops, name) for name in ops.__all__ if name not in _NOT_HERE}
-    found |= {name: getattr(ops.linalg, name) for name in ops.linalg.__all__ if name not in _SEVERAL}
+    found: dict[str, Function] = {
+        name: getattr(ops.linalg, name) for name in ops.linalg.__all__ if name not in _SEVERAL
+    }
+    found |= {name: getattr(ops, name) for name in ops.__all__ if name not in _NOT_HERE}  # of one name, NumPy's
     for op, form in _FORMS:
         called = re.match(r"([^\W\d]\w*)\(\$0", form.template)
         if called and op.options.keys() <= {"axes", "axis"}:

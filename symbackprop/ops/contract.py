@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import operator
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -139,49 +142,46 @@ The derivative by a is ``g @ bᵀ``, by b ``aᵀ @ g`` (Deep Learning, section 6
 
 
 def dot(a: Operand, b: Operand) -> Expr:
-    """Give the dot product as NumPy does for scalars, vectors and matrices.
+    """Give the dot product as NumPy does: over the last axis of `a` and the last but one of `b`.
 
-    A scalar multiplies; vectors and matrices have their matrix product.
+    A scalar multiplies; vectors and matrices have their matrix product. Of more axes, all those of `a` come before all
+    those of `b`, where `matmul` makes pairs.
 
     Raises:
-        ShapeError: an operand has more than two axes, or inner sizes differ.
+        ShapeError: inner sizes differ.
 
     >>> import symbackprop as sb
-    >>> A, x = sb.symbols("A[M,N] x[N]")
+    >>> A, x, T = sb.symbols("A[M,N] x[N] T[K,N,L]")
     >>> print(sb.dot(A, x), sb.dot(x, x), sb.dot(2.0, x))
     Ax xᵀx 2x
+    >>> sb.dot(A, T).shape
+    (M, K, L)
     """
     left, right = exprs_of("dot", (a, b))
     if not left.ndim or not right.ndim:
-        return multiply(a, b)
-    _no_stacks("dot", left, right)
+        return multiply(left, right)
+    if left.ndim > 1 and right.ndim > 2:
+        return tensordot(left, right, (-1, -2))
     return matmul(left, right)
 
 
-def _no_stacks(name: str, *exprs: Expr) -> None:
-    for expr in exprs:
-        if expr.ndim > 2:
-            what = "takes scalars, vectors and matrices; for more axes write matmul or tensordot"
-            msg = f"{name}: {what}: {expr.describe()}"
-            raise ShapeError(msg)
-
-
 def inner(a: Operand, b: Operand) -> Expr:
-    """Give the sum of products over the last axes of both operands, for scalars, vectors and matrices.
+    """Give the sum of products over the last axes of both operands; a scalar multiplies.
 
     Raises:
-        ShapeError: an operand has more than two axes, or the last sizes differ.
+        ShapeError: the last sizes differ.
 
     >>> import symbackprop as sb
-    >>> A, B = sb.symbols("A[M,N] B[K,N]")
+    >>> A, B, T = sb.symbols("A[M,N] B[K,N] T[K,L,N]")
     >>> print(sb.inner(A, B))
     ABᵀ
+    >>> sb.inner(A, T).shape
+    (M, K, L)
     """
     left, right = exprs_of("inner", (a, b))
     if not left.ndim or not right.ndim:
-        return dot(a, b)
-    _no_stacks("inner", left, right)
-    return matmul(left, right.T)
+        return multiply(left, right)
+    return matmul(left, right.T) if right.ndim <= 2 else tensordot(left, right, (-1, -1))
 
 
 def vdot(a: Operand, b: Operand) -> Expr:
@@ -293,11 +293,8 @@ TRACE = Op(
 
 
 def _matrices(name: str, x: Operand, offset: int, axis1: int, axis2: int) -> Expr:
-    """Bring the two axes of the matrices to the end."""
+    """Bring the two axes of the matrices to the end, and the diagonal to their main one."""
     expr = as_expr(x)
-    if offset != 0:
-        msg = f"{name}: only the main diagonal, offset 0, not {offset}: {expr.describe()}"
-        raise ShapeError(msg)
     if expr.ndim < 2:
         msg = f"{name}: needs a matrix: {expr.describe()}"
         raise ShapeError(msg)
@@ -305,7 +302,31 @@ def _matrices(name: str, x: Operand, offset: int, axis1: int, axis2: int) -> Exp
     if pair[0] == pair[1]:
         msg = f"{name}: one axis was named twice: {expr.describe()}"
         raise ShapeError(msg)
-    return permute(expr, (*(axis for axis in range(-expr.ndim, 0) if axis not in pair), *pair))
+    turned = permute(expr, (*(axis for axis in range(-expr.ndim, 0) if axis not in pair), *pair))
+    if offset == 0:
+        return turned
+    try:
+        return apply(SLICE, turned, runs=_from_offset(turned.shape[-2], turned.shape[-1], operator.index(offset)))
+    except ShapeError as error:
+        msg = f"{name}: {error}: {expr.describe()}"
+        raise ShapeError(msg) from None
+
+
+def _from_offset(rows: Size, columns: Size, offset: int) -> tuple[Run, Run]:
+    """Give the largest square block whose main diagonal is the one with this offset.
+
+    Raises:
+        ShapeError: its size depends on which of two named sizes is smaller.
+    """
+    rest = (rows, columns - offset) if offset > 0 else (rows + offset, columns)
+    shorter = (least for least, other in (rest, rest[::-1]) if least == other or dims.is_less(least, other))
+    length = rows - builtins.abs(offset) if rows == columns else next(shorter, None)
+    if length is None:
+        msg = f"which of {rest[0]} and {rest[1]} is smaller is not known; slice the matrix to a square first"
+        raise ShapeError(msg)
+    if isinstance(length, int) and length <= 0:
+        return Run(0, 0, 1), Run(0, 0, 1)
+    return Run(max(0, -offset), length, 1), Run(max(0, offset), length, 1)
 
 
 def trace(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
@@ -313,12 +334,13 @@ def trace(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
 
     Args:
         x: a matrix, or a stack of them.
-        offset: 0, the main diagonal; there is no other.
+        offset: which diagonal: 0 is the main one, 1 the one above it, -1 the one below.
         axis1: the axis of the rows.
         axis2: the axis of the columns.
 
     Raises:
-        ShapeError: the operand has fewer than two axes, or an axis is out of range.
+        ShapeError: the operand has fewer than two axes, an axis is out of range, or which of two named sizes is
+            smaller is not known.
 
     >>> import symbackprop as sb
     >>> A, X = sb.symbols("A[M,N] X[N,M]")
@@ -404,16 +426,18 @@ def diagonal(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Exp
 
     Args:
         x: a matrix, or a stack of them.
-        offset: 0, the main diagonal; there is no other.
+        offset: which diagonal: 0 is the main one, 1 the one above it, -1 the one below.
         axis1: the axis of the rows.
         axis2: the axis of the columns.
 
     Raises:
-        ShapeError: the operand has fewer than two axes, or an axis is out of range.
+        ShapeError: the operand has fewer than two axes, an axis is out of range, or which of two named sizes is
+            smaller is not known.
 
     >>> import symbackprop as sb
-    >>> sb.diagonal(sb.symbol("A", ("N", "N"))).shape
-    (N,)
+    >>> A = sb.symbol("A", ("N", "N"))
+    >>> sb.diagonal(A).shape, sb.diagonal(A, offset=1).shape
+    ((N,), (N - 1,))
     """
     return apply(DIAGONAL, _matrices("diagonal", x, offset, axis1, axis2))
 
@@ -423,7 +447,7 @@ def diag(v: Operand, k: int = 0) -> Expr:
 
     Args:
         v: a vector or a matrix.
-        k: 0, the main diagonal; there is no other.
+        k: which diagonal: 0 is the main one, 1 the one above it, -1 the one below.
 
     Raises:
         ShapeError: the operand is no vector and no matrix.
@@ -438,11 +462,15 @@ def diag(v: Operand, k: int = 0) -> Expr:
     expr = as_expr(v)
     if expr.ndim == 2:
         return apply(DIAGONAL, _matrices("diag", expr, k, 0, 1))
-    if expr.ndim != 1 or k != 0:
-        what = f"only the main diagonal, k 0, not {k}" if expr.ndim == 1 else "takes a vector or a matrix"
-        msg = f"diag: {what}: {expr.describe()}"
+    if expr.ndim != 1:
+        msg = f"diag: takes a vector or a matrix: {expr.describe()}"
         raise ShapeError(msg)
-    return apply(DIAG, expr)
+    square = apply(DIAG, expr)
+    if k == 0:
+        return square
+    length = expr.shape[0]
+    runs = (Run(max(0, -k), length, 1), Run(max(0, k), length, 1))
+    return apply(UNSLICE, square, runs=runs, into=(length + builtins.abs(k),) * 2)
 
 
 # --- einsum ---------------------------------------------------------------------------------------------------
@@ -526,7 +554,7 @@ def _einsum_vjp(g: Expr, y: Expr, *xs: Expr, subscripts: str, position: int) -> 
 def _einsum_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
     subscripts = params["subscripts"]
     (first, *rest), out = _split(subscripts)
-    if rest == [first] and len({*first}) == len(first) and out == first[:-1]:
+    if rest == [first] and first and len({*first}) == len(first) and out == first[:-1]:
         return Form("np.vecdot($*)")
     if rest:
         alike = all({*term} == {*first} for term in rest)  # no order to choose, and nothing that BLAS could do
@@ -566,16 +594,18 @@ EINSUM: Op = Op(
 )  # fmt: skip
 
 
-def einsum(subscripts: str, *operands: Operand) -> Expr:
+def einsum(subscripts: Any, *operands: Any, optimize: Any = True) -> Expr:  # noqa: ARG001  (NumPy's)
     """Sum products of elements over the labels that are not in the result, as NumPy does.
 
     Each operand has one letter for each axis. Without ``->`` the result has, in alphabetical order, the labels that
-    occur once. ``...`` stands for leading axes that broadcast. The derivative by an operand is an einsum again: the
-    cotangent takes the operand's place, and the operand's labels are the result's.
+    occur once. ``...`` stands for axes that broadcast, and an axis of size 1 is repeated as long as others with its
+    label are. The derivative by an operand is an einsum again: the cotangent takes the operand's place, and the
+    operand's labels are the result's.
 
     Args:
-        subscripts: such as ``"ij,jk->ik"``.
+        subscripts: such as ``"ij,jk->ik"``; or NumPy's other form, ``einsum(A, [0, 1], B, [1, 2], [0, 2])``.
         operands: as many as there are terms.
+        optimize: NumPy's choice of an order; the order is chosen here for whole formulas, so it changes nothing.
 
     Raises:
         ShapeError: the subscripts are not well formed, or do not fit the operands.
@@ -587,18 +617,37 @@ def einsum(subscripts: str, *operands: Operand) -> Expr:
     >>> sb.einsum("...ij,...kj->...ik", sb.symbol("X", ("H", "N", "D")), sb.symbol("Y", ("M", "D"))).shape
     (H, N, M)
     """
-    text: object = subscripts
-    if not isinstance(text, str):
-        msg = "einsum: the subscripts come first, as a text such as 'ij,jk->ik'"
-        raise TypeError(msg)
-    exprs = exprs_of("einsum", operands)
+    text, given = (subscripts, operands) if isinstance(subscripts, str) else _spelled((subscripts, *operands))
+    exprs = exprs_of("einsum", given)
     try:
-        terms, out = _read(subscripts, len(exprs))
+        terms, out = _read(text, len(exprs))
         terms, out, exprs = _without_dots(terms, out, exprs)
+        terms, exprs = _without_ones(terms, exprs)
     except ShapeError as error:
-        msg = f"einsum: {error}: {subscripts!r} of {', '.join(expr.describe() for expr in exprs)}"
+        msg = f"einsum: {error}: {text!r} of {', '.join(expr.describe() for expr in exprs)}"
         raise ShapeError(msg) from None
     return apply(EINSUM, *exprs, subscripts=f"{','.join(terms)}->{out}")
+
+
+def _spelled(given: tuple[Any, ...]) -> tuple[str, list[Operand]]:
+    """Write operands that are each followed by a list of numbers with letters, in the order of the numbers.
+
+    Raises:
+        TypeError: what stands there is no such list.
+    """
+    pairs = len(given) // 2
+    lists = [*given[1 : 2 * pairs : 2], *given[2 * pairs :]]
+    numbers = sorted({label for each in lists if isinstance(each, list | tuple) for label in each if label != ...})
+    known = len(numbers) <= len(string.ascii_letters) and all(isinstance(number, Integral) for number in numbers)
+    if not (pairs and known and all(isinstance(each, list | tuple) for each in lists)):
+        what = "the subscripts come first, as a text such as 'ij,jk->ik', or behind each operand, as a list such as"
+        msg = f"einsum: {what} [0, 1]"
+        raise TypeError(msg)
+    letters = string.ascii_lowercase if len(numbers) <= len(string.ascii_lowercase) else sorted(string.ascii_letters)
+    names = dict(zip(numbers, letters, strict=False))
+    terms = ["".join("..." if label is ... else names[label] for label in each) for each in lists]
+    text = ",".join(terms[:pairs])
+    return f"{text}->{terms[pairs]}" if len(terms) > pairs else text, list(given[: 2 * pairs : 2])
 
 
 _DOTS = "."  # what stands for the dots while subscripts are read: each label is one character then
@@ -660,6 +709,31 @@ def _without_dots(terms: list[str], out: str, exprs: list[Expr]) -> tuple[list[s
     return filled, out.replace(_DOTS, labels), kept
 
 
+def _without_ones(terms: list[str], exprs: list[Expr]) -> tuple[list[str], list[Expr]]:
+    """Drop axes of size 1 whose label has another size elsewhere: they are repeated.
+
+    Raises:
+        ShapeError: an operand has axes of both sizes with that label.
+    """
+    sizes: dict[str, set[Size]] = {}
+    for term, expr in zip(terms, exprs, strict=True):
+        for label, size in zip(term, expr.shape, strict=False):
+            sizes.setdefault(label, set()).add(size)
+    repeated = {label for label, found in sizes.items() if 1 in found and len(found) > 1}
+    if not repeated:
+        return terms, exprs
+    filled, kept = [], []
+    for term, expr in zip(terms, exprs, strict=True):
+        ones = [axis for axis, label in enumerate(term) if label in repeated and expr.shape[axis] == 1]
+        dropped = {term[axis] for axis in ones}
+        if any(term[axis] in dropped for axis in range(len(term)) if axis not in ones):
+            msg = f"one operand has axes of size 1 and of another with the same label in {term!r}"
+            raise ShapeError(msg)
+        filled.append("".join(label for label in term if label not in dropped))
+        kept.append(squeeze(expr, ones) if ones else expr)
+    return filled, kept
+
+
 def tensordot(a: Operand, b: Operand, axes: int | Sequence[int | Sequence[int]] = 2) -> Expr:
     """Sum products over axes of two operands, as NumPy does.
 
@@ -677,12 +751,10 @@ def tensordot(a: Operand, b: Operand, axes: int | Sequence[int | Sequence[int]] 
     ((M, L), (M, L))
     """
     left, right = exprs_of("tensordot", (a, b))
-    if isinstance(axes, int):
-        pairs: Sequence[int | Sequence[int]] = (range(left.ndim - axes, left.ndim), range(axes))
-    else:
-        pairs = axes
+    pairs: Sequence[int | Sequence[int]]
+    pairs = axes if isinstance(axes, Sequence) else (range(left.ndim - axes, left.ndim), range(axes))
     ours, theirs = (
-        [axes_of("tensordot", expr, axis)[0] + expr.ndim for axis in ([part] if isinstance(part, int) else part)]
+        [axes_of("tensordot", expr, axis)[0] + expr.ndim for axis in (part if isinstance(part, Sequence) else [part])]
         for expr, part in zip((left, right), pairs, strict=True)
     )
     if len(ours) != len(theirs):
@@ -887,7 +959,7 @@ ADD_WHERE_EQUAL = Op(
 
 def _kron_shape(a: Shape, b: Shape) -> Shape:
     if len(a) != len(b) or len(a) not in {1, 2}:
-        msg = "takes two vectors or two matrices"
+        msg = "takes two vectors or two matrices; the function kron takes any arrays"
         raise ShapeError(msg)
     return tuple(dims.product(pair) for pair in zip(a, b, strict=True))
 
@@ -925,13 +997,11 @@ def kron(a: Operand, b: Operand) -> Expr:
     """Give the Kronecker product: each element of `a` times the whole of `b`, as blocks.
 
     (A ⊗ B)ᵢₖ,ⱼₗ = Aᵢⱼ Bₖₗ, so the derivative by A sums the blocks of the cotangent against B, and the other way round.
+    Of vectors and matrices it is an operation of its own; of more axes, and of scalars, it is multiplied and reshaped.
 
     Args:
-        a: a vector or a matrix.
-        b: likewise; a vector beside a matrix is a row.
-
-    Raises:
-        ShapeError: an operand is no vector and no matrix.
+        a: an array.
+        b: likewise; the one with fewer axes has leading axes of size 1.
 
     >>> import symbackprop as sb
     >>> A, B = sb.symbols("A[M,N] B[P,Q]")
@@ -939,6 +1009,11 @@ def kron(a: Operand, b: Operand) -> Expr:
     A ⊗ B (M*P, N*Q)
     """
     left, right = exprs_of("kron", (a, b))
-    if {left.ndim, right.ndim} == {1, 2}:
-        left, right = (expand_dims(each, 0) if each.ndim == 1 else each for each in (left, right))
-    return apply(KRON, left, right)
+    rank = max(left.ndim, right.ndim)
+    if not left.ndim or not right.ndim:
+        return multiply(left, right)
+    left, right = (expand_dims(each, range(rank - each.ndim)) for each in (left, right))
+    if rank <= 2:
+        return apply(KRON, left, right)
+    pairs = expand_dims(left, range(1, 2 * rank, 2)) * expand_dims(right, range(0, 2 * rank, 2))
+    return reshape(pairs, [dims.product(pair) for pair in zip(left.shape, right.shape, strict=True)])

@@ -140,6 +140,8 @@ def _called(ufunc: np.ufunc, what: str, inputs: Sequence[Any], keywords: Mapping
     function = _elementary(ufunc, what)
     if not keywords:
         return function(*inputs)
+    if keywords.keys() <= {"axis"} & _parameters(function).names:
+        return function(*inputs, **keywords)
     unknown = keywords.keys() - {"dtype", "casting"}
     if unknown:
         _no_keyword(what, min(unknown))
