@@ -36,6 +36,7 @@ from symbackprop.lower import Function, Sparsity, Structured, compile, sparsity
 from symbackprop.ops import linalg
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.gather import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__: NumPy's names)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from symbackprop.dims import Shape, ShapeLike
     from symbackprop.graph import Count, Graph, Node
     from symbackprop.op import Op
+    from symbackprop.ops.at import At
 
 Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
 
@@ -302,8 +303,19 @@ class Expr:
         return _ops().transpose(self)  # type: ignore[no-any-return]
 
     def __getitem__(self, index: object) -> Expr:
-        """Index with ints, slices, ``None`` and ``...``."""
+        """Index as NumPy does: with ints, slices, ``None``, ``...``, arrays of integers and known masks."""
         return _ops().getitem(self, index)  # type: ignore[no-any-return]
+
+    @property
+    def at(self) -> At:
+        """Functional writes: ``x.at[i].set(v)`` is x with v at i; also ``add multiply min max …``.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x", 3)
+        >>> sb.evaluate(x.at[0].set(5), {x: [1.0, 2.0, 3.0]})
+        array([5., 2., 3.])
+        """
+        return _ops().at.At(self)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: ShapeLike) -> Expr:
         """Give the same elements in another shape."""

@@ -110,7 +110,8 @@ class Op:
         dtype: the dtype of the result from the operands' dtypes and the parameters; Python scalars among the
             operands are passed as they are, because they are weak.
         vjps: for each operand its rule ``(g, y, *xs, **params)``; None where the derivative is zero almost
-            everywhere or does not exist. A `variadic` op has one rule, given the operand as ``position=``.
+            everywhere or does not exist. A `variadic` op has one rule, given the operand as ``position=``; one
+            with `indices` has one for each operand before them.
         numpy: how NumPy source writes it.
         text: how Unicode formulas write it.
         latex: how LaTeX writes it.
@@ -121,6 +122,8 @@ class Op:
             values are not known while the code runs; as `numpy` unless told.
         portable_helper: the source of the functions that `portable` calls; `helper` unless told.
         elementwise: whether it acts on each element alone, after broadcasting.
+        indices: how many operands come before those that are indices: integers, which have no derivative; None where
+            no operand is one.
         cost: floating-point operations for the operands' shapes, the result's and the parameters.
         domain: for each operand the interval that the tests draw from.
         kinks: where an operand must not be drawn, because the derivative jumps.
@@ -144,6 +147,7 @@ class Op:
     portable_helper: str | None = None
     elementwise: bool = False
     variadic: bool = False
+    indices: int | None = None
     cost: Callable[[tuple[Shape, ...], Shape, Params], Size] = lambda _xs, y, _params: dims.product(y)
     domain: tuple[tuple[float, float], ...] = ()
     kinks: tuple[float, ...] = ()
@@ -180,6 +184,8 @@ class Op:
 
     def rule(self, position: int) -> Vjp | None:
         """Give the derivative rule for one operand, or None."""
+        if self.indices is not None:
+            return self.vjps[position] if position < self.indices else None
         if not self.variadic:
             return self.vjps[position]
         general = self.vjps[0]

@@ -630,6 +630,8 @@ def _value(
         return library.lifted(getattr(library, node.op.name)(*operands))
     if node.op.name in _MATRIX_FUNCTIONS:
         return library.lifted(_MATRIX_FUNCTIONS[node.op.name](library, *operands))
+    if node.op.indices is not None:  # NumPy writes an array of objects without axes as one object
+        operands = [operand[()] for operand in operands]
     exact = floats or any(operand.dtype == object for operand in operands)
     try:
         found = node.op.evaluate(*operands, sizes=sizes, library=library if exact else np, **node.params)

@@ -15,6 +15,7 @@ from symbackprop.autodiff.forward import value_of
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
+from tests.values import indices, is_index
 
 LARGEST = 50.0  # results beyond this are thrown away, so that towers of exp do not overflow
 MARGIN = 1e-4  # the least distance from a kink, a tie or a jump
@@ -94,6 +95,8 @@ class _Builder:
 
     def operand(self, op: Op, position: int, shape: tuple[int, ...]) -> Expr:
         """Choose among what there is, the newer the likelier; now and then make a symbol or a number."""
+        if is_index(op, position):
+            return self.put_anyway(sb.constant(indices(self.rng, shape)))
         kinds = "b" if op.name == "where" and position == 0 else "fb" if op.name in {"multiply", "sum"} else "f"
         fitting = [expr for expr in self.known if expr.shape == shape and expr.dtype.kind in kinds]
         if kinds == "b" and not fitting:

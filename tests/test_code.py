@@ -9,6 +9,7 @@ import symbackprop as sb
 from symbackprop.ops import TABLE
 from tests.random_graphs import random_expression
 from tests.test_printing import build, texts
+from tests.values import indices, is_index
 
 SPEC = "X[N,D] y[N] w[D] b A[N,N] B[N,N] N"
 
@@ -95,6 +96,8 @@ def test_the_code_of_every_operation_runs(op):
 
 
 def drawn(rng, op, position, shape):
+    if is_index(op, position):
+        return indices(rng, shape)
     low, high = op.domain[position] if position < len(op.domain) else (0.5, 1.5)
     array = rng.uniform(max(low, -3), min(high, 3), shape)
     square = len(shape) > 1 and shape[-1] == shape[-2] and not op.elementwise

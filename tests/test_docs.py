@@ -17,6 +17,7 @@ PUBLIC = sorted(sb.__all__)
 HIDDEN = {  # what derivatives, functions of other names and rewritten formulas are made of
     "add_where_equal", "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice",
     "spread", "unit", "unslice",
+    "gather", "maximum_at", "minimum_at", "scatter", "scatter_add", "set_at", "set_slice",
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
     "bose", "centred", "damped", "gauss", "hypot1", "isru", "log1mexp", "logcosh", "normal_hazard", "normal_tail",
     "largest", "shifted", "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "tanh_slope_beside",

@@ -452,9 +452,17 @@ def test_constants_are_written_as_they_are():
         (lambda X, w, y: X[0, 0, 0], ShapeError, "index: 3 indices for 2 axes: X[N, D]"),
         (lambda X, w, y: X[..., ...], ShapeError, "index: more than one ...: X[N, D]"),
         (lambda X, w, y: sb.symbol("s", 3)[3], ShapeError, "index: 3 is out of range for size 3: s[3]"),
-        (lambda X, w, y: X[1.5], ShapeError, "index: an index is an int, a slice, None or ..., not 1.5: X[N, D]"),
-        (lambda X, w, y: X[True], ShapeError, "index: an index is an int, a slice, None or ..., not True: X[N, D]"),
-        (lambda X, w, y: X[[0, 1]], ShapeError, "index: an index is an int, a slice, None or ..., not [0, 1]: X[N, D]"),
+        (
+            lambda X, w, y: X[1.5],
+            ShapeError,
+            "index: an index is an int, a slice, None, ..., an array of integers or a mask, not 1.5: X[N, D]",
+        ),
+        (
+            lambda X, w, y: X[True],
+            ShapeError,
+            "index: an index is an int, a slice, None, ..., an array of integers or a mask, not True: X[N, D]",
+        ),
+        (lambda X, w, y: X[[0.5]], DtypeError, "index: an index has integers, not float64: X[N, D]"),
         (lambda X, w, y: X[::0], ShapeError, "index: the step of a slice is a non-zero int, not 0: X[N, D]"),
         (lambda X, w, y: X["N":], ShapeError, "index: the bounds of a slice are ints or sizes, not 'N': X[N, D]"),
         (

@@ -22,6 +22,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
 from symbackprop.ops.special import GAUSS, NORMAL_HAZARD
+from tests.values import indices, is_index
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
 FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"}
@@ -128,6 +129,41 @@ def _add_where_equal(y: Any, block: Any, pattern: str, runs: Any = (), **_: bool
     return y + _spread(block, pattern, y.shape, runs)
 
 
+def _as_index(indices: Sequence[Any], tail: int) -> tuple[Any, ...]:
+    if any(np.asarray(index).dtype.kind not in "iu" for index in indices):
+        raise TypeError
+    return (..., *indices, *[slice(None)] * tail)
+
+
+def _scatter(g: Any, *indices: Any, tail: int, into: Any) -> Any:
+    shape = np.broadcast_shapes(*(np.shape(index) for index in indices))
+    out = np.zeros((*g.shape[: g.ndim - tail - len(shape)], *into, *g.shape[g.ndim - tail :]), g.dtype)
+    np.add.at(out, _as_index(indices, tail), g)
+    return out
+
+
+def _at(change: Callable[..., Any]) -> Callable[..., Any]:
+    """Give what is left of x when it is changed in place where indices name."""
+
+    def reference(x: Any, values: Any, *indices: Any, tail: int, distinct: bool = False) -> Any:
+        del distinct
+        if not np.can_cast(values.dtype, x.dtype, "same_kind"):
+            raise TypeError
+        out = x.copy()
+        change(out, _as_index(indices, tail), values)
+        return out
+
+    return reference
+
+
+def _set_slice(x: Any, values: Any, runs: Any) -> Any:
+    if not np.can_cast(values.dtype, x.dtype, "same_kind"):
+        raise TypeError
+    out = x.copy()
+    out[_runs_index(runs)] = values
+    return out
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     function = getattr(np, name)
     return lambda x, axes, keepdims: function(x, axis=axes, keepdims=keepdims)
@@ -162,6 +198,13 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
     "expm": _of_matrices(scipy.linalg.expm),
     "expm_frechet": _of_matrices(lambda a, e: scipy.linalg.expm_frechet(a, e, compute_expm=False)),
+    "gather": lambda x, *indices, tail, **_: x[_as_index(indices, tail)],
+    "scatter": _scatter,
+    "scatter_add": _scatter,
+    "set_at": _at(np.ndarray.__setitem__),
+    "set_slice": _set_slice,
+    "maximum_at": _at(np.maximum.at),
+    "minimum_at": _at(np.minimum.at),
     "halved_tril": _in_double(lambda x: np.tril(x) - np.where(np.eye(x.shape[-1]), x / 2, 0)),
     "hypot1": _in_double(lambda x: np.sqrt(1 + x * x)),
     "inv": np.linalg.inv,
@@ -305,6 +348,9 @@ def sample(app: Application, seed: int = 0, dtype: Any = "float64") -> list[Any]
             near = np.abs(values - kink) < 0.05
             values[near] = kink + 0.1 * (1 + place[near])
         values = values > np.median(values) if wants_bool(app.op, position) and values.size else values
+        if is_index(app.op, position):
+            arrays.append(indices(rng, shape))
+            continue
         kind = "bool" if wants_bool(app.op, position) else dtype
         arrays.append(regular(app.op, position, values.reshape(shape)).astype(kind))
     return arrays
@@ -337,6 +383,7 @@ def test_numpy_code_names_each_operand_once(app):
 def test_the_table_says_where_an_op_can_be_tested(op):
     assert op.elementwise or op.cases, "an op that does not act on each element needs `cases`"
     assert len(op.vjps) >= 1
+    assert op.indices in {None, len(op.vjps)}
     assert not op.domain or len(op.domain) == len(op.vjps)
     for app in applications_of(op):
         assert app.params.keys() == op.options.keys()
@@ -396,7 +443,10 @@ ANY = ("bool", "int32", "int64", "float32", "float64")
 
 def _integers(app: Application, dtypes: Sequence[str]) -> list[Any]:
     arrays = []
-    for shape, dtype, drawn in zip(app.shapes, dtypes, sample(app), strict=True):
+    for position, (shape, dtype, drawn) in enumerate(zip(app.shapes, dtypes, sample(app), strict=True)):
+        if is_index(app.op, position):
+            arrays.append(np.asarray(drawn).astype(dtype))
+            continue
         whole = 1 + np.arange(int(np.prod(shape))).reshape(shape) % 3
         if app.op.name in FACTORED and not arrays:  # as bools no other matrix has an inverse
             whole = np.eye(shape[-1])

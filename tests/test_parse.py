@@ -13,6 +13,7 @@ from symbackprop.language.tokens import columns
 from symbackprop.ops import TABLE
 from tests import random_graphs, test_linalg, test_printing
 from tests.round_trip import check_round_trip
+from tests.values import indices, is_index
 
 OPTIONS = (
     {},
@@ -49,6 +50,8 @@ def cases():
 
 
 def drawn(rng, op, position, shape):
+    if is_index(op, position):
+        return indices(rng, shape)
     low, high = op.domain[position] if position < len(op.domain) else (0.3, 1.5)
     array = rng.uniform(low, high, shape)
     square = len(shape) > 1 and shape[-1] == shape[-2]
@@ -60,7 +63,9 @@ def test_every_operation_is_read_back(op, shapes, params):
     rng = np.random.default_rng(0)
     names = ["x", "W1", "z", "y2"]
     symbols = [
-        sb.symbol(name, shape, "bool" if op.name == "where" and not position else "float64")
+        sb.symbol(
+            name, shape, "bool" if op.name == "where" and not position else "int64" if is_index(op, position) else float
+        )
         for position, (name, shape) in enumerate(zip(names, shapes, strict=False))
     ]
     values = {symbol: drawn(rng, op, at, shape) for at, (symbol, shape) in enumerate(zip(symbols, shapes, strict=True))}

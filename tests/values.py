@@ -5,6 +5,17 @@ from typing import Any
 import numpy as np
 
 import symbackprop as sb
+from symbackprop.op import Op
+
+
+def is_index(op: Op, position: int) -> bool:
+    """Tell whether an operand of an op is an index."""
+    return op.indices is not None and position >= op.indices
+
+
+def indices(rng: np.random.Generator, shape: Any) -> Any:
+    """Draw indices for the cases of the ops, where indexed axes have size 2 at least: some repeat or are negative."""
+    return rng.integers(-2, 2, shape)
 
 
 def obeying(symbol: sb.Expr, drawn: Any) -> Any:

@@ -18,7 +18,7 @@ from functools import reduce
 from symbackprop.dims import Shape
 from symbackprop.expr import Expr
 from symbackprop.op import Op, Params, Vjp, apply, scalar_value
-from symbackprop.ops import contract, index, layout
+from symbackprop.ops import contract, gather, index, layout
 from symbackprop.ops.elementwise import (
     ASTYPE,
     RELU,
@@ -56,7 +56,7 @@ _BOUNDED = {
 """Elementwise ops whose derivative is finite everywhere: zero times it is zero."""
 
 _SINGULAR = {sqrt, log, power, divide}
-_MOVED = {op for family in (layout, index) for op in vars(family).values() if isinstance(op, Op)}
+_MOVED = {op for family in (layout, index, gather) for op in vars(family).values() if isinstance(op, Op)}
 _SUMS_OF_PRODUCTS = {op for op in vars(contract).values() if isinstance(op, Op)}
 _REDUCTIONS = {SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP}
 _MIXTURES = {SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED}

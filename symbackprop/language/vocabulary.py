@@ -19,8 +19,9 @@ from symbackprop import ops
 from symbackprop.dims import Size
 from symbackprop.errors import ParseError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import ADD, COMPARE, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply
-from symbackprop.ops.index import UNSLICE, getitem
+from symbackprop.op import ADD, COMPARE, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply, literal
+from symbackprop.ops.gather import getitem
+from symbackprop.ops.index import UNSLICE
 from symbackprop.ops.layout import axes_of
 from symbackprop.ops.leaf import arange
 from symbackprop.ops.reduce import Axis
@@ -76,6 +77,28 @@ def _put(x: Expr, shape: tuple[Size, ...], index: tuple[Any, ...]) -> Expr:
     return apply(UNSLICE, x, runs=taken.params["runs"], into=tuple(shape))
 
 
+def _add_at(x: Expr, shape: tuple[Size, ...], index: Any) -> Expr:
+    """Add elements up where an index takes them, among zeros of a shape."""
+    zeros = ops.broadcast_to(literal(0, x.dtype, graph=x.graph), tuple(shape))
+    return zeros.at[_inside(index)].add(x).inputs[1]
+
+
+def _set_at(x: Expr, values: Operand, index: Any) -> Expr:
+    return x.at[_inside(index)].set(values)
+
+
+def _maximum_at(x: Expr, values: Operand, index: Any) -> Expr:
+    return x.at[_inside(index)].max(values)
+
+
+def _minimum_at(x: Expr, values: Operand, index: Any) -> Expr:
+    return x.at[_inside(index)].min(values)
+
+
+def _inside(index: Any) -> Any:
+    return index[0] if isinstance(index, tuple) and len(index) == 1 else index
+
+
 def _functions() -> dict[str, Function]:
     found: dict[str, Function] = {
         name: getattr(ops.linalg, name) for name in ops.linalg.__all__ if name not in _SEVERAL
@@ -85,7 +108,8 @@ def _functions() -> dict[str, Function]:
         called = re.match(r"([^\W\d]\w*)\(\$0", form.template)
         if called and op.options.keys() <= {"axes", "axis"}:
             found.setdefault(called[1], _along(op) if op.options else op)
-    found |= {"arange": arange, "put": _put}
+    found |= {"arange": arange, "put": _put, "scatter": _add_at, "scatter_add": _add_at}
+    found |= {"set_at": _set_at, "maximum_at": _maximum_at, "minimum_at": _minimum_at}
     return found | {name: _converted(name) for name in _DTYPES}
 
 

@@ -24,11 +24,11 @@ from symbackprop.ops.elementwise import ASTYPE
 from symbackprop.spelling import Spelled, spelled, weak_ops
 
 _FUNCTIONS = """
-    abs any all arange argmax asarray asinh astype atanh broadcast_arrays broadcast_to ceil clip concat copy copysign
-    cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot isfinite isinf isnan log log1p
-    log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones ones_like
-    permute_dims prod reshape round sign sin sinh sqrt square squeeze stack sum take tanh tril triu vecdot where zeros
-    zeros_like
+    abs any all arange argmax argsort asarray asinh astype atanh broadcast_arrays broadcast_to ceil clip concat copy
+    copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot isfinite isinf isnan log
+    log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones ones_like
+    permute_dims prod reshape round searchsorted sign sin sinh sqrt square squeeze stack sum take tanh tril triu vecdot
+    where zeros zeros_like
     linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power linalg.slogdet
     linalg.solve linalg.trace linalg.vecdot
 """
@@ -494,6 +494,8 @@ _FINITE = re.compile(r"-?\d+(\.\d*)?(e[-+]?\d+)?")
 def _target(op: Op, dtype: Dtype, operands: Sequence[Spelled], weak: set[int], place: int) -> Dtype:
     """Give the dtype that an operand is to have: that of the result, but for comparisons and conditions."""
     if op is ASTYPE:
+        return operands[place].dtype
+    if op.indices is not None and place >= op.indices:
         return operands[place].dtype
     if op in _CONDITIONS or (op is where and place == 0):
         return np.dtype(bool)

@@ -1,10 +1,24 @@
 """The operations, each told in one statement: by NumPy's names, collected here from the files of their families."""
 
 from symbackprop.op import CONSTANT, Op
-from symbackprop.ops import accurate, contract, elementwise, index, layout, leaf, linalg, products, reduce, special
+from symbackprop.ops import (
+    accurate,
+    at,
+    contract,
+    elementwise,
+    gather,
+    index,
+    layout,
+    leaf,
+    linalg,
+    products,
+    reduce,
+    special,
+)
 from symbackprop.ops import protocols as protocols  # what NumPy's protocols ask here
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__)
 from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__)
+from symbackprop.ops.gather import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
@@ -12,7 +26,7 @@ from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 
-_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, products, index)
+_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, products, index, gather, at)
 
 TABLE: tuple[Op, ...] = (
     CONSTANT,

@@ -14,12 +14,11 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Form, Op, Params, apply
 from symbackprop.ops.elementwise import promoted
-from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, shape_text, squeeze
+from symbackprop.ops.layout import axes_of, free, kept_dtype, shape_text, squeeze
 from symbackprop.ops.leaf import as_expr
 
 __all__ = [
     "concatenate",
-    "getitem",
     "stack",
 ]
 
@@ -47,7 +46,7 @@ class Run(NamedTuple):
         return f"{self.start or ''}:{'' if ends else stop}{step}"
 
 
-def _run(part: slice, size: Size) -> Run:
+def slice_run(part: slice, size: Size) -> Run:
     """Resolve a slice against an axis; what must hold for a named size is assumed and checked at the call."""
     step = 1 if part.step is None else part.step
     if not isinstance(step, Integral) or step == 0:
@@ -77,6 +76,14 @@ def _bound(bound: Any, size: Size, default: Size) -> Size:
         raise ShapeError(msg)
     position = int(bound)
     return size + position if position < 0 else position
+
+
+def single_run(part: Any, size: Size) -> Run:
+    """Resolve an int or a size against an axis, as the slice that has this element alone."""
+    if isinstance(size, int) and not isinstance(part, Dim) and not -size <= int(part) < size:
+        msg = f"{part} is out of range for size {size}"
+        raise ShapeError(msg)
+    return Run(_bound(part, size, 0), 1, 1)
 
 
 def _slice_shape(x: Shape, *, runs: tuple[Run, ...]) -> Shape:
@@ -135,7 +142,7 @@ def _unslice_shape(g: Shape, *, runs: tuple[Run, ...], into: Shape) -> Shape:
     return g[: len(g) - len(runs)] + into
 
 
-_UNSLICE = '''
+PUT = '''
 def put(values, shape, index):
     """Zeros of a shape, with values at an index."""
     out = np.zeros(shape, values.dtype)
@@ -154,7 +161,7 @@ def put(values, shape, index):
         values = np.take(whole, np.where(inside, at // taken.step, len(taken)), axis=axis)
     return values
 '''
-"""`_UNSLICE` without writing; a part of the index is a slice, and the last axes may have none."""
+"""`PUT` without writing; a part of the index is a slice, and the last axes may have none."""
 
 
 def _unslice_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
@@ -181,66 +188,12 @@ UNSLICE: Op = Op(
     numpy=_unslice_form,
     text=_unslice_text,
     latex=_unslice_latex,
-    helper=_UNSLICE,
+    helper=PUT,
     portable_helper=PORTABLE_PUT,
     cost=free,
     cases=(Case(((2,),), {"runs": (Run(1, 2, 2),), "into": (5,)}),),
     options={"runs": (), "into": ()},
 )
-
-
-def getitem(x: Operand, index: Any) -> Expr:
-    """Index with ints, slices, ``None`` and ``...``, as NumPy does.
-
-    On an axis with a named size, ints and bounds are assumed to lie inside it; the compiled function checks that.
-
-    Raises:
-        ShapeError: too many indices, an int out of range, or an index of another kind.
-
-    >>> import symbackprop as sb
-    >>> x = sb.symbol("x", ("N", 4))
-    >>> x[1:, 0].shape, x[..., ::-1].shape, x[:, None].shape
-    ((N - 1,), (N, 4), (N, 1, 4))
-    """
-    expr = as_expr(x)
-    parts = list(index) if isinstance(index, tuple) else [index]
-    taken = sum(part is not None and part is not Ellipsis for part in parts)
-    dots = sum(part is Ellipsis for part in parts)
-    if dots > 1 or taken > expr.ndim:
-        what = "more than one ..." if dots > 1 else f"{taken} indices for {expr.ndim} axes"
-        msg = f"index: {what}: {expr.describe()}"
-        raise ShapeError(msg)
-    at = next((position for position, part in enumerate(parts) if part is Ellipsis), len(parts))
-    parts[at : at + 1] = [slice(None)] * (expr.ndim - taken)
-    runs: list[Run] = []
-    dropped: list[int] = []
-    inserted: list[int] = []
-    axis = 0
-    for part in parts:
-        if part is None:
-            inserted.append(axis - len(dropped) + len(inserted))
-            continue
-        try:
-            runs.append(_run(part, expr.shape[axis]) if isinstance(part, slice) else _one(part, expr.shape[axis]))
-        except ShapeError as error:
-            msg = f"index: {error}: {expr.describe()}"
-            raise ShapeError(msg) from None
-        if not isinstance(part, slice):
-            dropped.append(axis)
-        axis += 1
-    whole = all(run == (0, size, 1) for run, size in zip(runs, expr.shape, strict=True))
-    cut = expr if whole else apply(SLICE, expr, runs=tuple(runs))
-    return expand_dims(squeeze(cut, dropped), inserted)
-
-
-def _one(part: Any, size: Size) -> Run:
-    if isinstance(part, bool) or not (isinstance(part, Integral | Dim)):
-        msg = f"an index is an int, a slice, None or ..., not {part!r}"
-        raise ShapeError(msg)
-    if isinstance(size, int) and not isinstance(part, Dim) and not -size <= int(part) < size:
-        msg = f"{part} is out of range for size {size}"
-        raise ShapeError(msg)
-    return Run(_bound(part, size, 0), 1, 1)
 
 
 def _operands(name: str, arrays: Sequence[Operand]) -> list[Operand]:

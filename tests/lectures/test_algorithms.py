@@ -15,6 +15,7 @@ from symbackprop.autodiff import forward, reverse
 from symbackprop.errors import NotDifferentiableError
 from symbackprop.rewrite.pipeline import PIPELINE, SHARE, run
 from tests.test_ops import build, differentiable, each_application, regular, sample
+from tests.values import indices, is_index
 
 RANDOM = np.random.default_rng(0)
 
@@ -306,6 +307,10 @@ def operands_for(op):
     rng = np.random.default_rng(list(op.name.encode()))
     inputs, values = [], {}
     for position, shape in enumerate(shapes):
+        if is_index(op, position):
+            inputs.append(sb.symbol(f"x{position}", shape, "int64"))
+            values[inputs[-1]] = indices(rng, shape)
+            continue
         low, high = op.domain[position] if op.domain else (-2.0, 2.0)
         array = low + (high - low) * rng.permutation(np.linspace(0.07, 0.91, int(np.prod(shape)))).reshape(shape)
         for kink in op.kinks:
