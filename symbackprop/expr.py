@@ -334,25 +334,49 @@ class Expr:
         """Remove axes of size 1."""
         return _ops().squeeze(self, axis)  # type: ignore[no-any-return]
 
-    def sum(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
-        """Sum over axes."""
-        return _ops().sum(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def sum(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Sum over axes, as `symbackprop.sum`."""
+        return _ops().sum(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def mean(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
-        """Average over axes."""
-        return _ops().mean(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def mean(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Average over axes, as `symbackprop.mean`."""
+        return _ops().mean(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def prod(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
-        """Multiply over axes."""
-        return _ops().prod(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def prod(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Multiply over axes, as `symbackprop.prod`."""
+        return _ops().prod(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def max(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
-        """Give the largest element over axes."""
-        return _ops().max(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def max(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the largest element over axes, as `symbackprop.max`."""
+        return _ops().max(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def min(self, axis: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Expr:
-        """Give the smallest element over axes."""
-        return _ops().min(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def min(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the smallest element over axes, as `symbackprop.min`."""
+        return _ops().min(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def var(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the variance over axes, as `symbackprop.var`."""
+        return _ops().var(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def std(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the standard deviation over axes, as `symbackprop.std`."""
+        return _ops().std(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def any(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Tell whether an element over axes is not zero, as `symbackprop.any`."""
+        return _ops().any(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def all(self, axis: int | Sequence[int] | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Tell whether all elements over axes are not zero, as `symbackprop.all`."""
+        return _ops().all(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def argmax(self, axis: int | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the position of the largest element, as `symbackprop.argmax`."""
+        return _ops().argmax(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def argmin(self, axis: int | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Give the position of the smallest element, as `symbackprop.argmin`."""
+        return _ops().argmin(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
     # --- protocols --------------------------------------------------------------------------------------------
 

@@ -200,7 +200,7 @@ def test_numpy_tells_shape_rank_and_size():
             "with sb.sum"),
         ),
         (lambda _x: len(sb.symbol("n")), "n has no axes, so no length: use .shape"),
-        (lambda x: sb.sum(x, dtype="float32"), None),
+        (lambda x: sb.sum(x, dtype="complex64"), None),
         (lambda x: sb.exp(x, axis=0), "exp takes no parameters, not ['axis']"),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ UNKNOWN = "the size N is not known while the graph is built: write the formula f
         ("np.copyto(a, x)", "expressions never change: build another"),
         ("np.exp(x, out=a)", "np.exp: out= writes into an array, and expressions never change: take what the call"),
         ("np.exp(x, where=x > 0)", "np.exp: where= leaves the other elements as they were in memory: write sb.where"),
-        ("np.sum(x, out=a)", "np.sum: out= writes into an array"),
+        ("np.sum(x, out=a)", "sum: out= writes into an array"),
         ("np.reshape(x, -1, order='F')", "np.reshape: order= is the layout in memory"),
         ("np.add(x, k, casting='no')", "np.add: Cannot cast ufunc 'add' input"),
         ("np.add(x, 1, dtype=np.int64)", "np.add: Cannot cast ufunc 'add' input 0 from dtype('float64') to"),

@@ -24,18 +24,20 @@ from symbackprop.ops.elementwise import ASTYPE
 from symbackprop.spelling import Spelled, spelled, weak_ops
 
 _FUNCTIONS = """
-    abs any all arange argmax argsort asarray asinh astype atanh broadcast_arrays broadcast_to ceil clip concat copy
-    copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot isfinite isinf isnan log
-    log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones ones_like
-    permute_dims prod reshape round searchsorted sign sin sinh sqrt square squeeze stack sum take tanh tril triu vecdot
-    where zeros zeros_like
+    abs all any arange argmax argmin argsort asarray asinh astype atanh broadcast_arrays broadcast_to ceil clip concat
+    copy copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot isfinite isinf
+    isnan log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones
+    ones_like permute_dims prod reshape round searchsorted sign sin sinh sqrt square squeeze stack sum take tanh tril
+    triu vecdot where zeros zeros_like
     linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power linalg.slogdet
     linalg.solve linalg.trace linalg.vecdot
 """
 _STANDARD = frozenset(_FUNCTIONS.split())
 """Functions of the array API standard (2024.12); `copy` stands for its ``asarray(x, copy=True)``."""
 
-_METHODS = frozenset({"astype", "copy", "max", "mean", "min", "prod", "reshape", "squeeze", "sum"})
+_METHODS = frozenset(
+    "all any argmax argmin astype copy max mean min prod reshape squeeze sum".split()  # noqa: SIM905  (as above)
+)
 _ATTRIBUTES = frozenset({"T", "at", "device", "dtype", "mT", "ndim", "shape", "start", "step"})
 _PYTHON_METHODS = frozenset({"append", "count", "fromkeys", "index", "join", "set", "split", "update"})
 """Of texts, lists and dicts, and of what a backend's own definitions call."""
@@ -492,11 +494,12 @@ _FINITE = re.compile(r"-?\d+(\.\d*)?(e[-+]?\d+)?")
 
 
 def _target(op: Op, dtype: Dtype, operands: Sequence[Spelled], weak: set[int], place: int) -> Dtype:
-    """Give the dtype that an operand is to have: that of the result, but for comparisons and conditions."""
-    if op is ASTYPE:
-        return operands[place].dtype
+    """Give the dtype that an operand is to have: that of the result, but for comparisons, conditions and positions."""
+    own = operands[place].dtype
+    if op is ASTYPE or (not op.elementwise and dtype.kind != "f" and (own.kind == "f" or dtype.kind == "b")):
+        return own
     if op.indices is not None and place >= op.indices:
-        return operands[place].dtype
+        return own
     if op in _CONDITIONS or (op is where and place == 0):
         return np.dtype(bool)
     if op.elementwise and dtype.kind == "b":

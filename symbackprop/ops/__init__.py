@@ -14,6 +14,7 @@ from symbackprop.ops import (
     products,
     reduce,
     special,
+    statistics,
 )
 from symbackprop.ops import protocols as protocols  # what NumPy's protocols ask here
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__)
@@ -25,8 +26,9 @@ from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
+from symbackprop.ops.statistics import *  # noqa: F403  (its __all__)
 
-_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, products, index, gather, at)
+_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, products, index, gather, at, statistics)
 
 TABLE: tuple[Op, ...] = (
     CONSTANT,

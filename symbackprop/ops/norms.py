@@ -196,4 +196,4 @@ def norm(x: Operand, ord: float | Literal["fro"] | None = None, axis: Axis = Non
     return found if keepdims else squeeze(found, axes)
 
 
-_NAMED = {1: sum_, np.inf: max_, -np.inf: min_}
+_NAMED: dict[float, Callable[..., Expr]] = {1: sum_, np.inf: max_, -np.inf: min_}

@@ -1,10 +1,14 @@
 """The reductions, and the functions built on one: softmax, log-softmax, log-sum-exp.
 
-Axes are kept counted from the right, so that a cotangent may have extra leading axes.
+Axes are kept counted from the right, so that a cotangent may have extra leading axes. Elements that ``where=`` leaves
+out are chosen away before anything is computed of them, so their derivative is 0 whatever they are.
 """
+
+# ruff: noqa: FBT001, FBT002, PLR0917  (NumPy's signatures)
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -12,15 +16,36 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import ATOM, Case, Dtype, Form, Notation, Op, Params, Vjp, apply
+from symbackprop.op import ATOM, MULTIPLY, Case, Dtype, Form, Notation, Op, Params, Vjp, apply, check_dtype, literal
 from symbackprop.ops.accurate import DAMPED
-from symbackprop.ops.elementwise import astype, divide, equal, real, where
+from symbackprop.ops.elementwise import (
+    astype,
+    boolean,
+    divide,
+    equal,
+    exp,
+    logical_and,
+    logical_not,
+    logical_or,
+    maximum,
+    minimum,
+    not_equal,
+    real,
+)
+from symbackprop.ops.elementwise import where as choose
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
 from symbackprop.ops.leaf import arange, as_expr, size_of
 
 __all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
     "log_softmax",
     "logsumexp",
     "max",
@@ -135,7 +160,7 @@ _ANY_AXES = _ONE_AXIS + tuple(
 def _reduction(
     name: str,
     meaning: str,
-    vjp: Vjp,
+    vjp: Vjp | None,
     *,
     shape: Callable[..., Shape] = reduced,
     dtype: Callable[..., Dtype] = kept_dtype,
@@ -158,6 +183,80 @@ def _reduction(
         options={"axes": (), "keepdims": False},
         **rest,
     )
+
+
+# --- NumPy's arguments ----------------------------------------------------------------------------------------
+
+
+def no_out(name: str, out: object) -> None:
+    """Refuse the argument ``out=``.
+
+    Raises:
+        ArgumentError: it is given.
+    """
+    if out is not None:
+        msg = f"{name}: out= writes into an array, and expressions never change: take what the call returns"
+        raise ArgumentError(msg)
+
+
+def mask_of(name: str, x: Expr, where: Operand | bool | None) -> Expr | None:
+    """Read NumPy's argument ``where=``: what is counted in, with a shape that broadcasts to the operand's.
+
+    Returns:
+        The mask, or None where all elements are.
+
+    Raises:
+        DtypeError: it is not of bools.
+        ShapeError: it does not broadcast to the operand's shape.
+    """
+    if where is None or where is True:
+        return None
+    mask = as_expr(np.asarray(where) if isinstance(where, list | tuple) else where, graph=x.graph)
+    if mask.dtype != bool:
+        msg = f"{name}: where= takes bools, not {mask.dtype}: {mask.describe()}"
+        raise DtypeError(msg)
+    try:
+        fits = dims.broadcast(mask.shape, x.shape) == x.shape
+    except ShapeError:
+        fits = False
+    if not fits:
+        msg = f"{name}: where= does not broadcast to the operand: {mask.describe()}, {x.describe()}"
+        raise ShapeError(msg)
+    return mask
+
+
+def chosen(x: Expr, mask: Expr | None, fill: float) -> Expr:
+    """Put a number where a mask does not hold."""
+    return x if mask is None else choose(mask, x, literal(fill, x.dtype, graph=x.graph))
+
+
+def converted(name: str, x: Operand, dtype: Any, *, floats: bool = False) -> Expr:
+    """Read an operand and convert it to NumPy's argument ``dtype=``.
+
+    Raises:
+        DtypeError: floats are needed and it is another.
+    """
+    expr = as_expr(x)
+    if dtype is not None:
+        expr = astype(expr, check_dtype(dtype, name))
+        if floats and expr.dtype.kind != "f":
+            msg = f"{name}: computes floats, not {expr.dtype}: convert the result with astype"
+            raise DtypeError(msg)
+    return astype(expr, real(expr.dtype)) if floats else expr
+
+
+def _is_number(initial: object, number: int) -> bool:
+    return type(initial) in {bool, int, float} and initial == number
+
+
+def _scalar(name: str, initial: Operand, like: Expr) -> Expr:
+    """Read NumPy's argument ``initial=``, in the dtype of the result."""
+    known = not isinstance(initial, Expr | dims.Dim)
+    found = literal(initial, like.dtype, graph=like.graph) if known else as_expr(initial, graph=like.graph)
+    if found.shape:
+        msg = f"{name}: initial= is a scalar, not {found.describe()}"
+        raise ShapeError(msg)
+    return astype(found, like.dtype)
 
 
 def _public(op: Op, x: Operand, axis: Axis, *, keepdims: bool = False) -> Expr:
@@ -183,80 +282,332 @@ SUM = _reduction(
     "sum", "Sum over axes.", lambda g, _y, x, **params: spread(g, x, **params, full=True), dtype=accumulated
 )
 MEAN = _reduction("mean", "Average over axes.", _mean_vjp, dtype=real)
-MAX = _reduction("max", "Give the largest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\max")
-MIN = _reduction("min", "Give the smallest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\min")
+_TIES = "elements that tie share it equally"
+MAX = _reduction(
+    "max", "Give the largest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\max", kink=_TIES
+)
+MIN = _reduction(
+    "min", "Give the smallest element over axes.", _extreme_vjp, shape=_extreme_shape, latex=r"\min", kink=_TIES
+)
 
 
-def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
-    """Sum over axes, all of them unless told; integers are summed as int64.
+def sum(
+    a: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Operand | None = 0,
+    where: Operand | bool | None = None,
+) -> Expr:
+    """Sum over axes, all of them unless told; integers are summed as int64, and of no elements it is 0.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        dtype: what is summed is converted to it.
+        out: none.
         keepdims: keep the summed axes with size 1.
+        initial: a scalar that is added.
+        where: bools, of the elements that are summed; the derivative by the others is 0.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, or `where` does not broadcast to the operand.
 
     >>> import symbackprop as sb
-    >>> sb.sum(sb.symbol("x", ("N", "D")), axis=0).shape
+    >>> x = sb.symbol("x", ("N", "D"))
+    >>> sb.sum(x, axis=0).shape
     (D,)
+    >>> print(sb.sum(x, where=x > 0))
+    sum(where(x > 0, x, 0))
     """
-    return _public(SUM, x, axis, keepdims=keepdims)
+    no_out("sum", out)
+    expr = converted("sum", a, dtype)
+    found = _public(SUM, chosen(expr, mask_of("sum", expr, where), 0), axis, keepdims=keepdims)
+    found = found if initial is None or _is_number(initial, 0) else found + _scalar("sum", initial, found)
+    return found if dtype is None else astype(found, dtype)
 
 
-def mean(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+def mean(
+    a: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Operand | bool | None = None,
+) -> Expr:
     """Average over axes, all of them unless told; of no elements it is NaN.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        dtype: a float dtype that what is averaged is converted to.
+        out: none.
         keepdims: keep the averaged axes with size 1.
+        where: bools, of the elements that are averaged; the derivative by the others is 0.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, or `where` does not broadcast to the operand.
 
     >>> import symbackprop as sb
     >>> sb.mean(sb.symbol("x", ("N", "D"))).shape
     ()
     """
-    return _public(MEAN, x, axis, keepdims=keepdims)
+    no_out("mean", out)
+    expr = as_expr(a) if dtype is None else converted("mean", a, dtype, floats=True)
+    mask = mask_of("mean", expr, where)
+    if mask is None:
+        return _public(MEAN, expr, axis, keepdims=keepdims)
+    expr = astype(expr, real(expr.dtype))
+    total = _public(SUM, chosen(expr, mask, 0), axis, keepdims=keepdims)
+    return total / counted(mask, expr, axis, keepdims=keepdims)
 
 
-def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
-    """Give the largest element over axes; equal ones share the derivative equally.
+def counted(mask: Expr, x: Expr, axis: Axis, *, keepdims: bool) -> Expr:
+    """Count where a mask holds among the elements of an array, in the array's dtype."""
+    return astype(_public(SUM, broadcast_to(mask, x.shape), axis, keepdims=keepdims), x.dtype)
+
+
+def _extreme(
+    op: Op,
+    of_two: Op,
+    a: Operand,
+    axis: Axis,
+    out: None,
+    keepdims: bool,
+    initial: Operand | None,
+    where: Operand | bool | None,
+) -> Expr:
+    no_out(op.name, out)
+    expr = as_expr(a)
+    mask = mask_of(op.name, expr, where)
+    if initial is None:
+        if mask is not None:
+            msg = f"{op.name}: with where= there may be no elements left: give the value for that, initial="
+            raise ArgumentError(msg)
+        return _public(op, expr, axis, keepdims=keepdims)
+    least = _scalar(op.name, initial, expr)
+    axes = axes_of(op.name, expr, axis)
+    if builtins.any(expr.shape[each] == 0 for each in axes):
+        return broadcast_to(least, reduced(expr.shape, axes=axes, keepdims=bool(keepdims)))
+    kept = expr if mask is None else choose(mask, expr, least)
+    return of_two(_public(op, kept, axis, keepdims=keepdims), least)
+
+
+def max(
+    a: Operand,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Operand | None = None,
+    where: Operand | bool | None = None,
+) -> Expr:
+    """Give the largest element over axes; elements that tie share the derivative equally.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        out: none.
         keepdims: keep the reduced axes with size 1.
+        initial: a scalar that the result is not less than; where it ties with an element, the element has the
+            derivative.
+        where: bools, of the elements that count, with `initial` for where there are none; the derivative by the others
+            is 0.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, `where` does not broadcast to the operand, or an axis without
+            elements and no `initial`.
+        ArgumentError: `where` without `initial`.
 
     >>> import symbackprop as sb
-    >>> sb.max(sb.symbol("x", ("N", "D")), axis=-1, keepdims=True).shape
+    >>> x = sb.symbol("x", ("N", "D"))
+    >>> sb.max(x, axis=-1, keepdims=True).shape
     (N, 1)
+    >>> print(sb.max(x, initial=0))
+    maximum(max(x), 0)
     """
-    return _public(MAX, x, axis, keepdims=keepdims)
+    return _extreme(MAX, maximum, a, axis, out, keepdims, initial, where)
 
 
-def min(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
-    """Give the smallest element over axes; equal ones share the derivative equally.
+def min(
+    a: Operand,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Operand | None = None,
+    where: Operand | bool | None = None,
+) -> Expr:
+    """Give the smallest element over axes; elements that tie share the derivative equally.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        out: none.
         keepdims: keep the reduced axes with size 1.
+        initial: a scalar that the result is not greater than; where it ties with an element, the element has the
+            derivative.
+        where: bools, of the elements that count, with `initial` for where there are none; the derivative by the others
+            is 0.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, `where` does not broadcast to the operand, or an axis without
+            elements and no `initial`.
+        ArgumentError: `where` without `initial`.
 
     >>> import symbackprop as sb
     >>> sb.min(sb.symbol("x", ("N", "D")), axis=0).shape
     (D,)
     """
-    return _public(MIN, x, axis, keepdims=keepdims)
+    return _extreme(MIN, minimum, a, axis, out, keepdims, initial, where)
+
+
+amax, amin = max, min
+
+
+# --- truth, counts, positions ---------------------------------------------------------------------------------
+
+ANY = _reduction("any", "Tell whether an element over axes is not zero.", None, dtype=boolean)
+ALL = _reduction("all", "Tell whether all elements over axes are not zero.", None, dtype=boolean)
+
+
+def any(
+    a: Operand, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Operand | bool | None = None
+) -> Expr:
+    """Tell whether an element over axes is true, that is not zero, as NaN is; of no elements it is False.
+
+    Args:
+        a: the operand.
+        axis: one axis or several.
+        out: none.
+        keepdims: keep the reduced axes with size 1.
+        where: bools, of the elements that count.
+
+    Raises:
+        ShapeError: an axis out of range or named twice, or `where` does not broadcast to the operand.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", ("N", "D"))
+    >>> print(sb.any(x > 1, axis=0))
+    any(x > 1, axis=0)
+    """
+    no_out("any", out)
+    expr = as_expr(a)
+    mask = mask_of("any", expr, where)
+    return _public(ANY, expr if mask is None else logical_and(mask, expr), axis, keepdims=keepdims)
+
+
+def all(
+    a: Operand, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Operand | bool | None = None
+) -> Expr:
+    """Tell whether all elements over axes are true, that is not zero, as NaN is not; of no elements it is True.
+
+    Args:
+        a: the operand.
+        axis: one axis or several.
+        out: none.
+        keepdims: keep the reduced axes with size 1.
+        where: bools, of the elements that count.
+
+    Raises:
+        ShapeError: an axis out of range or named twice, or `where` does not broadcast to the operand.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", ("N", "D"))
+    >>> print(sb.all(x > 1))
+    all(x > 1)
+    """
+    no_out("all", out)
+    expr = as_expr(a)
+    mask = mask_of("all", expr, where)
+    return _public(ALL, expr if mask is None else logical_or(logical_not(mask), expr), axis, keepdims=keepdims)
+
+
+def count_nonzero(a: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+    """Count the elements over axes that are not zero, as NaN is not.
+
+    Args:
+        a: the operand.
+        axis: one axis or several.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: an axis out of range or named twice.
+
+    >>> import symbackprop as sb
+    >>> print(sb.count_nonzero(sb.symbol("x", "N")))
+    sum(x ≠ 0)
+    """
+    expr = as_expr(a)
+    return _public(SUM, expr if expr.dtype == bool else not_equal(expr, 0), axis, keepdims=keepdims)
+
+
+def _position(name: str, meaning: str) -> Op:
+    return _reduction(
+        name,
+        meaning,
+        None,
+        shape=_extreme_shape,
+        dtype=lambda *_kinds, **_: np.dtype(np.intp),
+        latex=rf"\operatorname{{{name}}}",
+        cases=tuple(case for case in _ANY_AXES if len(case.params["axes"]) in {1, len(case.shapes[0])}),
+    )
+
+
+ARGMAX = _position("argmax", "Give the position of the first largest element: along one axis, or over all of them.")
+ARGMIN = _position("argmin", "Give the position of the first smallest element: along one axis, or over all of them.")
+
+
+def positioned(op: Op, a: Operand, axis: Axis, out: None, *, keepdims: bool) -> Expr:
+    """Apply an op that gives a position, which has one axis or all of them.
+
+    Raises:
+        ShapeError: several axes are given, or one out of range, or there are no elements.
+    """
+    no_out(op.name, out)
+    expr = as_expr(a)
+    if isinstance(axis, Iterable):
+        msg = f"{op.name}: takes one axis, or None for a position among all elements, not {axis!r}: {expr.describe()}"
+        raise ShapeError(msg)
+    return _public(op, expr, axis, keepdims=keepdims)
+
+
+def argmax(a: Operand, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Expr:
+    """Give the position of the largest element, the first of equal ones, as an integer, which has no derivative.
+
+    Args:
+        a: the operand.
+        axis: the axis to look along; unless told, the position is that among all elements in row-major order.
+        out: none.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: the axis is out of range, or there are no elements.
+
+    >>> import symbackprop as sb
+    >>> print(sb.argmax(sb.symbol("X", ("N", "K")), axis=1))
+    argmax(X, axis=1)
+    """
+    return positioned(ARGMAX, a, axis, out, keepdims=keepdims)
+
+
+def argmin(a: Operand, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Expr:
+    """Give the position of the smallest element, the first of equal ones, as an integer, which has no derivative.
+
+    Args:
+        a: the operand.
+        axis: the axis to look along; unless told, the position is that among all elements in row-major order.
+        out: none.
+        keepdims: keep the reduced axes with size 1.
+
+    Raises:
+        ShapeError: the axis is out of range, or there are no elements.
+
+    >>> import symbackprop as sb
+    >>> print(sb.argmin(sb.symbol("X", ("N", "K")), axis=1))
+    argmin(X, axis=1)
+    """
+    return positioned(ARGMIN, a, axis, out, keepdims=keepdims)
 
 
 _CENTRED = '''
@@ -335,8 +686,8 @@ def _others_vjp(g: Expr, _y: Expr, x: Expr, *, axis: int) -> Expr:
     last = _to_last(x, axis)
     positions = arange(last.shape[-1], graph=x.graph)
     diagonal = equal(expand_dims(positions, -1), expand_dims(positions, -2))
-    without = where(diagonal, 1, expand_dims(last, -2))
-    terms = where(diagonal, 0, expand_dims(_to_last(g, axis), -1) * apply(OTHERS, without, axis=-1))
+    without = choose(diagonal, 1, expand_dims(last, -2))
+    terms = choose(diagonal, 0, expand_dims(_to_last(g, axis), -1) * apply(OTHERS, without, axis=-1))
     return _from_last(apply(SUM, terms, axes=(-2,), keepdims=False), axis)
 
 
@@ -366,25 +717,41 @@ def _prod_vjp(g: Expr, _y: Expr, x: Expr, *, axes: tuple[int, ...], keepdims: bo
 PROD = _reduction("prod", "Multiply over an axis.", _prod_vjp, dtype=accumulated, latex=r"\prod", cases=_ONE_AXIS)
 
 
-def prod(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
+def prod(
+    a: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Operand | None = 1,
+    where: Operand | bool | None = None,
+) -> Expr:
     """Multiply over axes, all of them unless told; the derivative is the product of the others, also at zeros.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        dtype: what is multiplied is converted to it.
+        out: none.
         keepdims: keep the reduced axes with size 1.
+        initial: a scalar that is multiplied with.
+        where: bools, of the elements that are multiplied; the derivative by the others is 0.
 
     Raises:
-        ShapeError: an axis out of range or named twice.
+        ShapeError: an axis out of range or named twice, or `where` does not broadcast to the operand.
 
     >>> import symbackprop as sb
     >>> sb.prod(sb.symbol("x", ("N", "D")), axis=0).shape
     (D,)
     """
-    expr = as_expr(x)
+    no_out("prod", out)
+    expr = converted("prod", a, dtype)
+    kept = chosen(expr, mask_of("prod", expr, where), 1)
     for each in axes_of("prod", expr, axis):  # from the left, so that the others keep their distance from the right
-        expr = apply(PROD, expr, axes=(each,), keepdims=bool(keepdims))
-    return astype(expr, accumulated(expr.dtype))
+        kept = apply(PROD, kept, axes=(each,), keepdims=bool(keepdims))
+    found = astype(kept, accumulated(expr.dtype))
+    found = found if initial is None or _is_number(initial, 1) else found * _scalar("prod", initial, found)
+    return found if dtype is None else astype(found, dtype)
 
 
 # --- softmax and its relatives --------------------------------------------------------------------------------
@@ -458,7 +825,8 @@ def logsumexp(z, axis=None, keepdims=False):
 '''
 
 
-def _only_floats(*kinds: Any, **_: Any) -> Dtype:
+def only_floats(*kinds: Any, **_: Any) -> Dtype:
+    """Give the dtype of functions that take no integers: what calls them converts first."""
     for kind in kinds:
         if np.result_type(kind).kind != "f":
             msg = f"needs floats, not {np.result_type(kind)}: convert with astype"
@@ -472,7 +840,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
         name=name,
         doc=meaning,
         shape=_same,
-        dtype=_only_floats,
+        dtype=only_floats,
         vjps=(vjp,),
         numpy=_called(name),
         text=_function(name, last_is_default=True),
@@ -505,7 +873,7 @@ LARGEST = Op(
     name="largest",
     doc="Give the largest element over axes, which are kept with size 1; of no elements it is -inf.",
     shape=lambda x, *, axes: reduced(x, axes=axes, keepdims=True),
-    dtype=_only_floats,
+    dtype=only_floats,
     vjps=(lambda g, y, x, *, axes: _extreme_vjp(g, y, x, axes=axes, keepdims=True),),
     numpy=_called("largest"),
     text=_function("largest", last_is_default=True),
@@ -560,7 +928,7 @@ SOFTMAX_CENTRED = Op(
     name="softmax_centred",
     doc="Give x - sum(x * softmax(z)): what the derivative of softmax multiplies by its value.",
     shape=lambda x, z, **_: dims.broadcast(x, z),
-    dtype=_only_floats,
+    dtype=only_floats,
     vjps=(_centred_vjp, _centre_vjp),
     numpy=_of_two("softmax_centred"),
     text=_of_two("softmax_centred"),
@@ -578,7 +946,7 @@ LOGSUMEXP = _reduction(
     "logsumexp",
     "Give log(sum(exp(x))) over axes.",
     lambda g, _y, x, *, axes, keepdims: spread(g, x, axes=axes, keepdims=keepdims) * apply(SOFTMAX, x, axes=axes),
-    dtype=_only_floats,
+    dtype=only_floats,
     numpy=_function("logsumexp"),
     helper=_LOGSUMEXP,
     portable_helper=_PORTABLE_LOGSUMEXP,
@@ -618,19 +986,117 @@ def log_softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     return apply(LOG_SOFTMAX, expr, axes=axes_of("log_softmax", expr, axis))
 
 
-def logsumexp(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Expr:
-    """Give ``log(sum(exp(x)))`` over axes; nothing overflows, of no elements it is -inf. Derivative: softmax(x).
+_WEIGHTED = '''
+def weighted_logsumexp(z, b, axis=None, keepdims=False):
+    """log(sum(b * exp(z))), shifted by the largest z that counts so that nothing overflows; NaN of a negative sum."""
+    z = np.where(b == 0, np.full((), -np.inf, z.dtype), z)
+    m = np.maximum.reduce(z, axis, None, None, True, -np.inf)
+    m = np.where(np.isfinite(m), m, np.zeros((), z.dtype))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = m + np.log((b * np.exp(z - m)).sum(axis=axis, keepdims=True))
+    return s if keepdims else s.squeeze(axis=axis)[()]
+'''
+_PORTABLE_WEIGHTED = '''
+def weighted_logsumexp(z, b, axis=None, keepdims=False):
+    """log(sum(b * exp(z))), shifted by the largest z that counts so that nothing overflows; NaN of a negative sum."""
+    z = np.where(b == 0, np.asarray(-np.inf), z)
+    if 0 in z.shape:
+        return np.log((b * np.exp(z)).sum(axis=axis, keepdims=keepdims))
+    m = z.max(axis=axis, keepdims=True)
+    m = np.where(np.isfinite(m), m, np.zeros_like(m))
+    s = m + np.log((b * np.exp(z - m)).sum(axis=axis, keepdims=True))
+    return s if keepdims else s.sum(axis=axis)
+'''
+
+
+def _spread_to(value: Expr, shape: Shape, axes: tuple[int, ...], *, keepdims: bool) -> Expr:
+    kept = value if keepdims or not (axes and value.ndim) else expand_dims(value, axes)
+    return broadcast_to(kept, kept.shape[: builtins.max(kept.ndim - len(shape), 0)] + shape)
+
+
+def _weight_at(g: Expr, y: Expr, x: Expr, b: Expr, *, axes: tuple[int, ...], keepdims: bool) -> Expr:
+    """Give the derivative by b."""
+    total, cotangent = (_spread_to(each, _whole((x.shape, b.shape)), axes, keepdims=keepdims) for each in (y, g))
+    return cotangent * exp(x - total)
+
+
+def _term_at(g: Expr, y: Expr, x: Expr, b: Expr, *, axes: tuple[int, ...], keepdims: bool) -> Expr:
+    """Give the derivative by x, which is 0 where b is, however large x is."""
+    total, cotangent = (_spread_to(each, _whole((x.shape, b.shape)), axes, keepdims=keepdims) for each in (y, g))
+    return cotangent * DAMPED(exp(x - total), b)
+
+
+def _whole(shapes: tuple[Shape, ...]) -> Shape:
+    return dims.broadcast(*shapes)
+
+
+def _weighted(template: str) -> Notation:
+    def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
+        arguments = _axis_arguments(params, _whole(shapes))
+        return Form(f"{template}{arguments and ', '}{arguments})")
+
+    return notation
+
+
+def _weighted_latex(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    below = ",".join(str(axis + len(_whole(shapes))) for axis in params["axes"])
+    summed = rf"\log \sum_{{{below}}}\left($0\right)"
+    return Form(summed.replace("$0", r"$1 \odot \exp\left($0\right)"), MULTIPLY)
+
+
+WEIGHTED_LOGSUMEXP = Op(
+    name="weighted_logsumexp",
+    doc="Give log(sum(b * exp(x))) over axes.",
+    shape=lambda x, b, **params: reduced(dims.broadcast(x, b), **params),
+    dtype=only_floats,
+    vjps=(_term_at, _weight_at),
+    numpy=_weighted("weighted_logsumexp($0, $1"),
+    text=_weighted("logsumexp($0, b=$1"),
+    latex=_weighted_latex,
+    helper=_WEIGHTED,
+    portable_helper=_PORTABLE_WEIGHTED,
+    cost=lambda xs, _y, _params: dims.product(dims.broadcast(*xs)) * 4,
+    domain=((-2.0, 2.0), (0.3, 2.0)),
+    cases=(
+        *(Case(case.shapes * 2, case.params) for case in _ANY_AXES),
+        *(Case(shapes, {"axes": (-1,)}) for shapes in [((3,), (2, 3)), ((2, 3), (3,)), ((2, 1), (2, 3))]),
+    ),
+    options={"axes": (), "keepdims": False},
+)
+
+
+def logsumexp(
+    a: Operand, axis: Axis = None, b: Operand | None = None, keepdims: bool = False, return_sign: bool = False
+) -> Expr:
+    """Give ``log(sum(exp(a)))`` over axes; nothing overflows, of no elements it is -inf. Derivative: softmax(a).
+
+    With weights it is ``y = log(sum(b*exp(a)))``, and the derivatives are ``b*exp(a - y)`` by `a` and ``exp(a - y)`` by
+    `b`; where b is 0, a does not count, however large it is. A negative sum has no logarithm: it is NaN.
 
     Args:
-        x: the operand.
+        a: the operand.
         axis: one axis or several.
+        b: weights, which broadcast with `a`.
         keepdims: keep the reduced axes with size 1.
+        return_sign: no.
 
     Raises:
         ShapeError: an axis out of range or named twice.
+        ArgumentError: the sign is asked for.
 
     >>> import symbackprop as sb
-    >>> sb.logsumexp(sb.symbol("z", ("N", "K")), axis=-1).shape
+    >>> z, b = sb.symbols("z[N,K] b[K]")
+    >>> sb.logsumexp(z, axis=-1).shape
     (N,)
+    >>> print(sb.grad(sb.logsumexp(z[0], b=b), b))
+    exp(z[0] − logsumexp(z[0], b=b))
     """
-    return _public(LOGSUMEXP, _as_float(x), axis, keepdims=keepdims)
+    if return_sign:
+        msg = "logsumexp: gives one value: for the sign write sb.sign(sb.sum(b * sb.exp(a - sb.max(a))))"
+        raise ArgumentError(msg)
+    expr = _as_float(a)
+    if b is None:
+        return _public(LOGSUMEXP, expr, axis, keepdims=keepdims)
+    weights = _as_float(as_expr(np.asarray(b) if isinstance(b, list | tuple) else b, graph=expr.graph))
+    axes = axes_of("logsumexp", expr if expr.ndim >= weights.ndim else weights, axis)
+    return apply(WEIGHTED_LOGSUMEXP, expr, weights, axes=axes, keepdims=bool(keepdims))

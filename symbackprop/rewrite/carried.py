@@ -14,6 +14,8 @@ from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import (
+    ALL,
+    ANY,
     LARGEST,
     LOG_SOFTMAX,
     LOGSUMEXP,
@@ -27,7 +29,7 @@ from symbackprop.ops.reduce import (
 )
 
 _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE})
-REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, LARGEST, LOGSUMEXP, NORM})
+REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, ANY, ALL, LARGEST, LOGSUMEXP, NORM})
 """Ops that reduce axes."""
 SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
 """Ops that sum over axes."""

@@ -1,0 +1,178 @@
+"""Reductions, statistics and scans where the derivative has a kink, or where elements do not count or are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+import symbackprop as sb
+from symbackprop.errors import ArgumentError, DtypeError, NotDifferentiableError, ShapeError
+from symbackprop.expr import Expr
+
+
+@pytest.fixture(autouse=True)
+def fresh_graph():
+    with sb.Graph():
+        yield
+
+
+def derivatives(function: Callable[[Expr], Expr], at: Any) -> tuple[Any, Any, Any]:
+    """Give the value of the sum, the gradient, and that of a weighted sum of the gradient."""
+    array = np.asarray(at, "float64")
+    x = sb.symbol("x", array.shape)
+    y = sb.sum(function(x))
+    gradient = sb.grad(y, x)
+    weights = np.arange(1.0, array.size + 1).reshape(array.shape)
+    second = sb.grad(sb.sum(gradient * weights), x, unused="zeros")
+    with np.errstate(all="ignore"):
+        plain = [sb.evaluate(each, {x: array}) for each in (y, gradient, second)]
+        compiled = sb.compile([x], [y, gradient, second])(array)
+    for one, other in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+    return tuple(plain)
+
+
+# --- what does not count --------------------------------------------------------------------------------------
+
+MASK = np.array([[True, False, True, True], [True, True, False, True]])
+MASKED: dict[str, Callable[..., Any]] = {
+    "sum": lambda m, x, mask: m.sum(x, axis=1, where=mask),
+    "mean": lambda m, x, mask: m.mean(x, axis=1, where=mask),
+    "prod": lambda m, x, mask: m.prod(x, axis=1, where=mask),
+    "max": lambda m, x, mask: m.max(x, axis=1, initial=-9, where=mask),
+    "min": lambda m, x, mask: m.min(x, axis=0, initial=9, where=mask),
+    "var": lambda m, x, mask: m.var(x, axis=1, ddof=1, where=mask),
+    "std": lambda m, x, mask: m.std(x, where=mask),
+}
+
+
+@pytest.mark.parametrize("left_out", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("name", MASKED)
+def test_what_a_mask_leaves_out_has_no_derivative_whatever_it_is(name, left_out):
+    array = np.random.default_rng(1).uniform(0.5, 1.5, MASK.shape)
+    reduced = MASKED[name]
+    clean = derivatives(lambda x: reduced(sb, x, MASK), array)
+    np.testing.assert_allclose(clean[0], np.sum(reduced(np, array, MASK)))
+    dirty = derivatives(lambda x: reduced(sb, x, MASK), np.where(MASK, array, left_out))
+    for one, other in zip(clean, dirty, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-13, atol=1e-14)
+    assert not dirty[1][~MASK].any()
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "var", "std"])
+def test_nothing_counts(name):
+    """A mask without a True gives what NumPy gives, and no derivative."""
+    array = np.ones((2, 3))
+    value, gradient, _ = derivatives(lambda x: getattr(sb, name)(x, axis=0, where=False * (x > 9)), array)
+    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_args, **_kwargs: None)
+        np.testing.assert_equal(value, np.sum(getattr(np, name)(array, axis=0, where=False)))
+    np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
+
+
+# --- kinks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "expected"),
+    [
+        (sb.std, [2.0, 2.0, 2.0], [0, 0, 0]),
+        (lambda x: sb.std(x, ddof=1), [0.1, 0.1, 0.1], [0, 0, 0]),
+        (lambda x: sb.std(x, axis=1), [[1.0, 1.0], [0.0, 2.0]], [[0, 0], [-0.5, 0.5]]),
+        (sb.std, 3.0, 0),
+        (lambda x: sb.std(x, where=[True, False, False]), [1.0, 2.0, 3.0], [0, 0, 0]),
+        (sb.ptp, [1.0, 3.0, 3.0, 1.0], [-0.5, 0.5, 0.5, -0.5]),
+        (sb.ptp, [2.0, 2.0], [0, 0]),
+        (lambda x: sb.max(x, initial=2.0), [2.0, 1.0, 2.0], [0.5, 0, 0.5]),
+        (lambda x: sb.max(x, initial=3.0), [2.0, 1.0, 2.0], [0, 0, 0]),
+        (lambda x: sb.min(x, initial=1.0), [2.0, 1.0, 2.0], [0, 1, 0]),
+    ],
+)
+def test_derivatives_at_kinks_are_those_documented(function, at, expected):
+    _, gradient, second = derivatives(function, at)
+    np.testing.assert_allclose(gradient, expected, atol=1e-15)
+    assert np.isfinite(second).all()
+
+
+def test_a_variance_does_not_cancel():
+    """Of numbers around 10⁹ with standard deviation 1, where E[x²] − E[x]² has no digit left."""
+    array = 1e9 + np.random.default_rng(2).normal(size=1000)
+    x = sb.symbol("x", "N")
+    exact = np.var(array.astype(np.longdouble))
+    for expr, expected in [(sb.var(x), exact), (sb.std(x), np.sqrt(exact)), (sb.cov(x, ddof=0), exact)]:
+        np.testing.assert_allclose(sb.compile([x], expr)(array), float(expected), rtol=1e-12)
+    gradient = sb.compile([x], sb.grad(sb.var(x), x))(array)
+    wide = array.astype(np.longdouble)
+    np.testing.assert_allclose(gradient, 2 * (wide - wide.mean()) / 1000, rtol=0, atol=2 * np.spacing(1e9) / 1000)
+
+
+# --- positions and truth --------------------------------------------------------------------------------------
+
+
+def test_positions_of_ties_are_the_first_and_have_no_derivative():
+    x = sb.symbol("x", 4)
+    values = {x: [1.0, 3.0, 3.0, 1.0]}
+    assert sb.evaluate(sb.argmax(x), values) == 1
+    assert sb.evaluate(sb.argmin(x), values) == 0
+    assert sb.argmax(x).dtype == np.intp
+    for expr in (sb.argmax(x), sb.any(x), sb.all(x), sb.count_nonzero(x)):
+        with pytest.raises(NotDifferentiableError):
+            sb.grad(expr.astype("float64"), x)
+
+
+def test_nan_is_true_and_the_largest():
+    x = sb.symbol("x", 3)
+    for array in ([0.0, np.nan, 0.0], [1.0, np.nan, 2.0], [0.0, 0.0, 0.0]):
+        for name in ("any", "all", "count_nonzero", "argmax", "argmin"):
+            assert sb.evaluate(getattr(sb, name)(x), {x: array}) == getattr(np, name)(array)
+
+
+# --- logarithms of sums of exponentials with weights ----------------------------------------------------------
+
+
+def test_weighted_logsumexp_at_extreme_values():
+    """As scipy's: huge exponents, weights of 0 beside what would overflow, negative weights, negative sums."""
+    a, b = sb.symbol("a", 3), sb.symbol("b", 3)
+    y = sb.logsumexp(a, b=b)
+    da, db = sb.grad(y, [a, b])
+    for at, weights, by_a, by_b in [
+        ([1000.0, 1000.0, 999.0], [1.0, 2.0, 0.0], [1 / 3, 2 / 3, 0], [1 / 3, 1 / 3, np.exp(-1) / 3]),
+        ([0.0, 0.0, 2000.0], [1.0, 3.0, 0.0], [0.25, 0.75, 0], [0.25, 0.25, np.inf]),
+        ([-2000.0, -2000.0, -3000.0], [3.0, -1.0, 1.0], [1.5, -0.5, 0], [0.5, 0.5, 0]),
+    ]:
+        values = {a: at, b: weights}
+        np.testing.assert_allclose(sb.evaluate(y, values), scipy.special.logsumexp(at, b=weights), rtol=1e-14)
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(sb.evaluate(da, values), by_a, rtol=1e-12)
+            np.testing.assert_allclose(sb.evaluate(db, values), by_b, rtol=1e-12)
+    assert np.isnan(sb.evaluate(y, {a: [0.0, 0.0, 0.0], b: [1.0, -3.0, 0.0]}))
+
+
+# --- errors ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda x: sb.sum(x, out=np.zeros(())), ArgumentError, "sum: out= writes into an array"),
+        (lambda x: sb.sum(x, where=[1, 0, 1]), DtypeError, "sum: where= takes bools, not int64"),
+        (lambda x: sb.mean(x, where=sb.symbol("m", 2, "bool")), ShapeError, r"mean: where= .*m\[2\].*x\[2, 3\]"),
+        (lambda x: sb.max(x, where=x > 1), ArgumentError, "max: .*initial="),
+        (lambda x: sb.sum(x, initial=x[0]), ShapeError, "sum: initial= is a scalar"),
+        (lambda x: sb.mean(x, dtype=int), DtypeError, "mean: computes floats, not int64"),
+        (lambda x: sb.var(x, ddof=1, correction=1), ArgumentError, "var: ddof= and correction="),
+        (lambda x: sb.var(x, axis=0, mean=x), ShapeError, r"var: mean= .*\(1, 3\), not x\[2, 3\]"),
+        (lambda x: sb.argmax(x, axis=(0, 1)), ShapeError, r"argmax: takes one axis.*x\[2, 3\]"),
+        (lambda x: sb.average(x, weights=x[0]), ShapeError, r"average: weights of another shape need an axis"),
+        (lambda x: sb.average(x, axis=0, weights=x[0]), ShapeError, r"average: the weights do not have the shape"),
+        (lambda x: sb.cov(x[None]), ShapeError, "cov: has two axes at most"),
+        (lambda x: sb.logsumexp(x, return_sign=True), ArgumentError, "logsumexp: gives one value"),
+    ],
+)
+def test_errors_say_what_to_do(build, error, message):
+    with pytest.raises(error, match=message):
+        build(sb.symbol("x", (2, 3)))
