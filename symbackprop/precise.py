@@ -369,6 +369,11 @@ _MATRIX_FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
+def _near(numbers: Array) -> Array:
+    """Round to double precision."""
+    return np.array([[float(_raw(x)) for x in row] for row in numbers])
+
+
 class _Linalg:
     """The functions of ``np.linalg`` that the table's source calls."""
 
@@ -406,7 +411,7 @@ class _Linalg:
 
         def of_one(a: Array) -> Array:
             numbers = [[_raw(x) for x in row] for row in self.library.lifted(a)]
-            near = np.linalg.eigh(np.array([[float(x) for x in row] for row in numbers]))[1]
+            near = np.linalg.eigh(_near(np.array(numbers, object)))[1]
             values, vectors = ctx.eigsy(ctx.matrix(numbers))
             rows = [[values[k], *vectors[:, k]] for k in sorted(range(len(a)), key=lambda k: values[k])]
             for row, shown in zip(rows, near.T, strict=True):
@@ -419,6 +424,53 @@ class _Linalg:
 
     def eigvalsh(self, a: Array) -> Array:
         return self.eigh(a)[0]
+
+    def qr(self, a: Array) -> tuple[Array, Array]:
+        """Give orthonormal columns and a triangle, by Gram and Schmidt, with the signs that NumPy gives them."""
+        rows = a.shape[-2]
+
+        def of_one(a: Array) -> Array:
+            numbers = self.library.lifted(a)
+            signs = np.sign(np.diagonal(np.linalg.qr(_near(numbers))[1]))
+            q, r = numbers.copy(), np.full((a.shape[1],) * 2, self.library.number(0), object)
+            for j, shown in enumerate(signs):
+                for i in range(j):
+                    r[i, j] = np.sum(q[:, i] * q[:, j])
+                    q[:, j] = q[:, j] - r[i, j] * q[:, i]
+                length = self.library.sqrt(np.sum(q[:, j] * q[:, j]))
+                r[j, j] = -length if shown < 0 else length
+                q[:, j] = q[:, j] / r[j, j]
+            return np.concatenate([q, r])
+
+        found = _stacked(of_one, a, ranks=(2,))
+        return found[..., :rows, :], found[..., rows:, :]
+
+    def svd(self, a: Array, *, full_matrices: bool) -> tuple[Array, Array, Array]:
+        """Give thin factors, with the signs that NumPy gives them."""
+        ctx, rows = self.library.context, a.shape[-2]
+
+        def of_one(a: Array) -> Array:
+            numbers = self.library.lifted(a)
+            near = np.linalg.svd(_near(numbers), full_matrices=full_matrices)[0]
+            u, s, vh = ctx.svd_r(ctx.matrix([[_raw(x) for x in row] for row in numbers]), full_matrices=full_matrices)
+            found = [[s[k], *u[:, k], *vh[k, :]] for k in range(len(s))]
+            for row, shown in zip(found, near.T, strict=True):
+                if sum(float(x) * y for x, y in zip(row[1 : rows + 1], shown, strict=True)) < 0:
+                    row[1:] = [-x for x in row[1:]]
+            return self.library.lifted(np.array(found, object))
+
+        found = _stacked(of_one, a, ranks=(2,))
+        return np.swapaxes(found[..., 1 : rows + 1], -1, -2), found[..., 0], found[..., rows + 1 :]
+
+    def svdvals(self, a: Array) -> Array:
+        return self.svd(a, full_matrices=False)[1]
+
+    def pinv(self, a: Array, *, rtol: float | None) -> Array:
+        u, s, vh = self.svd(a, full_matrices=False)
+        bound = self.library.context.eps * max(a.shape[-2:]) if rtol is None else rtol
+        counts = s > self.library.number(bound) * s[..., :1]
+        inverse = np.where(counts, 1 / np.where(counts, s, self.library.number(1)), self.library.number(0))
+        return np.swapaxes(vh, -1, -2) @ (inverse[..., None] * np.swapaxes(u, -1, -2))  # type: ignore[no-any-return]
 
     def norm(self, x: Array, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  (as in NumPy)
         return self.library.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))  # type: ignore[no-any-return]

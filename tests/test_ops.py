@@ -26,7 +26,7 @@ from symbackprop.ops.special import GAUSS, NORMAL_HAZARD
 from tests.values import indices, is_index
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
-FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"}
+FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve", "solve_triangular"}
 """Ops whose first operand must be regular."""
 STEP = 1e-5
 
@@ -87,6 +87,13 @@ def _of_matrices(function: Callable[..., Any]) -> Callable[..., Any]:
         return np.reshape(found, leads + np.shape(found[0]))
 
     return _in_double(reference)
+
+
+def _solve_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+    triangle = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        triangle = np.where(np.eye(a.shape[-1], dtype=bool), np.ones((), a.dtype), triangle)
+    return np.linalg.solve(triangle, b)
 
 
 def _tanh_slope_beside(t: Any, x: Any) -> Any:
@@ -229,6 +236,9 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "norm": _in_double(lambda x, axes, keepdims: np.sqrt((x * x).sum(axes, keepdims=keepdims))),
     "product_of_others": _product_of_others,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
+    "pinv": lambda x, rtol: np.linalg.pinv(x, rtol=rtol),
+    "qr_q": lambda x: np.linalg.qr(x)[0],
+    "qr_r": lambda x: np.linalg.qr(x)[1],
     "reshape": lambda x, shape: x.reshape(shape),
     "sinm": _of_matrices(scipy.linalg.sinm),
     "sinm_frechet": _along(np.imag),
@@ -237,6 +247,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "sigmoid_slope": _in_double(lambda x: scipy.special.expit(x) * scipy.special.expit(-x)),
     "slice": lambda x, runs: x[_runs_index(runs)],
     "solve": np.linalg.solve,
+    "solve_triangular": _solve_triangular,
     "softmax": lambda x, axes: np.exp(x) / np.exp(x).sum(axes, keepdims=True),
     "softmax_centred": lambda x, z, axes: (
         x - (x * (np.exp(z) / np.exp(z).sum(axes, keepdims=True))).sum(axes, keepdims=True)
@@ -249,6 +260,9 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "squeeze": lambda x, axes: np.squeeze(x, axis=axes),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "step": _in_double(lambda x, at_zero: np.select([x > 0, x < 0], [1.0, 0.0], at_zero)),
+    "svd_u": lambda x: np.linalg.svd(x, full_matrices=False)[0],
+    "svd_vh": lambda x: np.linalg.svd(x, full_matrices=False)[2],
+    "svdvals": np.linalg.svdvals,
     "tanh_slope": _in_double(lambda x: 1 / np.cosh(x) ** 2),
     "tanh_slope_beside": _tanh_slope_beside,
     "toeplitz": _toeplitz,

@@ -30,7 +30,7 @@ Function: TypeAlias = Callable[..., Expr]
 
 # Functions that make no node of operands, or that take what the language has no words for.
 _NOT_HERE = {"as_expr", "assume", "astype", "constant", "getitem", "size_of", "symbol", "symbols"}
-_SEVERAL = {"eigh", "slogdet"}  # what gives more than one value
+_SEVERAL = {"eigh", "lstsq", "qr", "slogdet", "svd"}  # what gives more than one value
 _DTYPES = tuple(sorted({np.dtype(code).name for code in "?bhilBHILefd"}))
 
 

@@ -187,6 +187,10 @@ def _torch_flip(call: Called) -> Called:
     return Called("flip", [call.args[0], axis if axis.startswith("(") else f"({axis},)"], {}, call.dtype)
 
 
+def _all_by_position(call: Called) -> Called:
+    return call._replace(args=[*call.args, *call.keywords.values()], keywords={})
+
+
 TORCH = Backend(
     name="torch",
     package="torch",
@@ -218,7 +222,8 @@ TORCH = Backend(
         "prod": _torch_over("prod"),
         "sum": _torch_over("sum"),
         "take": _torch_take,
-        "tril": lambda call: call._replace(args=[*call.args, *call.keywords.values()], keywords={}),
+        "tril": _all_by_position,
+        "triu": _all_by_position,
         "vecdot": _renamed("linalg.vecdot"),
     },
     native={"erf": "torch.special.erf", "erfc": "torch.special.erfc", "expm": "torch.linalg.matrix_exp"},
@@ -234,6 +239,13 @@ TORCH = Backend(
 
 def _last_axes(name: str) -> Rule:
     return lambda call: Called(name, call.args, {"axis1": "-2", "axis2": "-1"}, call.dtype)
+
+
+def _cupy_pinv(call: Called) -> Called:
+    """Give the bound by the name that CuPy has for it, which has no word for the one of the dtype."""
+    (x,), rtol = call.args, call.keywords["rtol"]
+    bound = f"float(cp.finfo(({x}).dtype).eps) * max(({x}).shape[-2:])" if rtol == "None" else rtol
+    return call._replace(keywords={"rcond": bound})
 
 
 CUPY = Backend(
@@ -252,6 +264,8 @@ CUPY = Backend(
         "copy": _method("copy"),
         "cumulative_prod": _renamed("cumprod"),
         "linalg.diagonal": _last_axes("diagonal"),
+        "linalg.pinv": _cupy_pinv,
+        "linalg.svdvals": lambda call: Called("linalg.svd", call.args, {"compute_uv": "False"}, call.dtype),
         "linalg.trace": _last_axes("trace"),
         "permute_dims": _renamed("transpose"),
         "vecdot": lambda call: f"cp.sum(({call.args[0]}) * ({call.args[1]}), axis=-1)",

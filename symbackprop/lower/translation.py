@@ -29,8 +29,8 @@ _FUNCTIONS = """
     isnan log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones
     ones_like permute_dims prod reshape round searchsorted sign sin sinh sqrt square squeeze stack sum take tanh tril
     triu vecdot where zeros zeros_like
-    linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power linalg.slogdet
-    linalg.solve linalg.trace linalg.vecdot
+    linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power linalg.pinv
+    linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.trace linalg.vecdot
 """
 _STANDARD = frozenset(_FUNCTIONS.split())
 """Functions of the array API standard (2024.12); `copy` stands for its ``asarray(x, copy=True)``."""
@@ -107,6 +107,7 @@ _TO_STANDARD: dict[str, Rule] = {
     "trace": _renamed("linalg.trace", "axis1", "axis2"),
     "transpose": _renamed("permute_dims"),
     "tril": _into_keyword("tril", "k", 1),
+    "triu": _into_keyword("triu", "k", 1),
     "zeros": _into_keyword("zeros", "dtype", 1),
     **{name: _into_keyword(name, "axis", 1) for name in ("sum", "mean", "max", "min", "prod")},
 }

@@ -9,8 +9,9 @@ from symbackprop.dims import Shape
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Form, Op, apply
+from symbackprop.ops.elementwise import astype
 from symbackprop.ops.index import UNSLICE, Run
-from symbackprop.ops.layout import matrix_transpose
+from symbackprop.ops.layout import broadcast_to, matrix_transpose
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import accumulated
 
@@ -20,6 +21,8 @@ _TOEPLITZ = '''
 def toeplitz(c, r):
     """The matrix with c as its first column and r as its first row, constant along diagonals; r[0] is not read."""
     lead = np.broadcast_shapes(c.shape[:-1], r.shape[:-1])
+    if 0 in (c.shape[-1], r.shape[-1]):
+        return np.zeros((*lead, c.shape[-1], r.shape[-1]), np.result_type(c, r))
     parts = [np.broadcast_to(part, (*lead, part.shape[-1])) for part in (r[..., :0:-1], c)]
     windows = np.lib.stride_tricks.sliding_window_view(np.concatenate(parts, axis=-1), r.shape[-1], axis=-1)
     return windows[..., ::-1].copy()
@@ -125,4 +128,9 @@ def toeplitz(c: Operand, r: Operand | None = None) -> Expr:
     >>> print(sb.grad(sb.trace(M @ sb.linalg.toeplitz(c, r)), c))
     diagonal_sums(Mᵀ)[N - 1:]
     """
-    return apply(TOEPLITZ, as_expr(c), as_expr(c if r is None else r))
+    column, row = as_expr(c), as_expr(c if r is None else r)
+    if column.ndim and row.ndim and 0 in {column.shape[-1], row.shape[-1]}:
+        return broadcast_to(
+            astype(0, np.result_type(column.dtype, row.dtype)), _toeplitz_shape(column.shape, row.shape)
+        )
+    return apply(TOEPLITZ, column, row)

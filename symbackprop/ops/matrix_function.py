@@ -21,7 +21,7 @@ from symbackprop.ops.contract import matmul
 from symbackprop.ops.index import concatenate
 from symbackprop.ops.layout import broadcast_to, matrix_transpose, zeros_like
 from symbackprop.ops.leaf import as_expr
-from symbackprop.ops.systems import STACKS, factored, inv, inv_vjp, square
+from symbackprop.ops.systems import STACKS, factored, inv, inv_vjp, square_of
 
 __all__ = ["cosm", "expm", "matrix_power", "sinm"]
 
@@ -31,7 +31,7 @@ _WRITTEN_OUT = 8  # up to this exponent a derivative has a term for each factor,
 
 
 def _power_shape(a: Shape, **_: Any) -> Shape:
-    return square(a)
+    return square_of(a)
 
 
 def _power_dtype(kind: Any, *, n: int) -> Dtype:
@@ -197,7 +197,7 @@ def frechet(function, a, e):
 
 
 def _two_squares(a: Shape, e: Shape) -> Shape:
-    if square(a)[-2:] != square(e)[-2:]:
+    if square_of(a)[-2:] != square_of(e)[-2:]:
         msg = "needs square matrices of one size"
         raise ShapeError(msg)
     return dims.broadcast(a[:-2], e[:-2]) + a[-2:]
@@ -243,7 +243,7 @@ def _matrix_function(name: str, doc: str, helper: str, portable: str) -> tuple[O
     function = Op(
         name=name,
         doc=doc,
-        shape=square,
+        shape=square_of,
         dtype=factored,
         vjps=(lambda g, _y, a: along(matrix_transpose(a), g),),
         numpy=Form(f"{name}($0)"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,15 +13,17 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, apply
 from symbackprop.ops.elementwise import abs as abs_
-from symbackprop.ops.elementwise import equal, real, where
-from symbackprop.ops.layout import axes_of, squeeze
+from symbackprop.ops.elementwise import astype, equal, not_equal, power, real, where
+from symbackprop.ops.factor import largest_of, svdvals
+from symbackprop.ops.layout import axes_of, expand_dims, permute, squeeze
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import SUM, Axis, reduced, spread
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import min as min_
 from symbackprop.ops.reduce import sum as sum_
+from symbackprop.ops.systems import inv
 
-__all__ = ["norm"]
+__all__ = ["cond", "matrix_norm", "norm", "vector_norm"]
 
 
 def _over(function: str) -> Callable[[Params, tuple[Shape, ...]], Form]:
@@ -149,14 +151,22 @@ NORM: Op = Op(
 )
 
 
-def norm(x: Operand, ord: float | Literal["fro"] | None = None, axis: Axis = None, keepdims: bool = False) -> Expr:  # noqa: FBT001, FBT002  (NumPy's signature)
+def norm(
+    x: Operand,
+    ord: Order = None,
+    axis: Axis = None,
+    keepdims: bool = False,  # noqa: FBT001, FBT002  (NumPy's signature)
+) -> Expr:
     """Give a norm: of a vector, of a matrix, or, unless told which, the root of the sum of all squares.
 
-    The derivative of ‖x‖ is x/‖x‖ (Matrix Cookbook, 2012, eq. 129), and at x = 0 the subgradient 0.
+    The derivative of ‖x‖ is x/‖x‖ (Matrix Cookbook, 2012, eq. 129), and at x = 0 the subgradient 0. All other norms
+    are made of absolute values, their largest or smallest, powers, sums and singular values, whose derivatives they
+    have; at x = 0 that is 0 again, and a tie for the largest row or element goes to all that have it, in equal parts.
 
     Args:
         x: the operand.
-        ord: for vectors 2, 1, inf or -inf; for matrices "fro", 1, inf or -inf.
+        ord: for vectors a number p, ``Σ|xᵢ|^p`` to the power 1/p: inf gives the largest, -inf the smallest, and 0
+            counts what is not 0; for matrices "fro", 1, -1, inf, -inf, or of the singular values "nuc", 2, -2.
         axis: the axis of the vectors, or the two axes of the matrices.
         keepdims: keep the axes with size 1.
 
@@ -180,20 +190,128 @@ def norm(x: Operand, ord: float | Literal["fro"] | None = None, axis: Axis = Non
         raise ShapeError(msg)
     if not axes:
         return abs_(expr)
-    if ord is None or ord == ("fro" if matrix else 2):
+    if ord is None:
         return apply(NORM, expr, axes=axes, keepdims=bool(keepdims))
-    if ord not in (1, np.inf, -np.inf) and not (matrix and ord == -1):
-        known = "'fro', 1, -1, inf and -inf" if matrix else "2, 1, inf and -inf"
-        msg = f"norm: ord={ord!r} is not among {known}: {expr.describe()}"
-        raise ValueError(msg)
-    sizes = abs_(expr)
     if not matrix:
-        return _NAMED[ord](sizes, axis=axes, keepdims=bool(keepdims))
+        return _of_vectors("norm", expr, ord, axes, keepdims=bool(keepdims))
     order = axes if axis is None else tuple(axes_of("norm", expr, each)[0] for each in axis)  # type: ignore[union-attr]
-    rows, columns = order if ord in {1, -1} else order[::-1]
-    totals = sum_(sizes, axis=rows, keepdims=True)
+    return _of_matrices("norm", expr, ord, order, keepdims=bool(keepdims))
+
+
+Order: TypeAlias = "float | Literal['fro', 'nuc'] | None"
+
+
+def _of_vectors(name: str, x: Expr, ord: Order, axes: tuple[int, ...], *, keepdims: bool) -> Expr:
+    """Give a norm over axes as if they were one."""
+    if isinstance(ord, str) or ord is None:
+        msg = f"{name}: ord={ord!r} is for matrices: {x.describe()}"
+        raise ValueError(msg)
+    if ord == 2:
+        return apply(NORM, x, axes=axes, keepdims=keepdims)
+    if ord == 0:
+        return sum_(astype(not_equal(x, 0), x.dtype), axis=axes, keepdims=keepdims)
+    sizes = abs_(x)
+    if ord not in _NAMED and any(x.shape[axis] == 0 for axis in axes):
+        return power(sum_(sizes, axis=axes, keepdims=keepdims), 1.0 / ord)
+    if ord in _NAMED:
+        return _NAMED[ord](sizes, axis=axes, keepdims=keepdims)
+    # Of powers with 0 among them a root has no derivative: it stays out, and so do its powers.
+    zero = equal(max_(sizes, axis=axes, keepdims=True) if ord > 0 else min_(sizes, axis=axes, keepdims=True), 0)
+    powers = power(where(zero, 1, sizes), float(ord))
+    found = where(zero, 0, power(sum_(powers, axis=axes, keepdims=True), 1.0 / ord))
+    return found if keepdims else squeeze(found, axes)
+
+
+def _of_matrices(name: str, x: Expr, ord: Order, axes: tuple[int, ...], *, keepdims: bool) -> Expr:
+    """Give a norm over an axis of rows and one of columns."""
+    if ord == "fro":
+        return apply(NORM, x, axes=axes, keepdims=keepdims)
+    if ord in _SPECTRAL:
+        others = tuple(axis for axis in range(-x.ndim, 0) if axis not in axes)
+        found = _SPECTRAL[ord](svdvals(permute(x, others + axes)), axis=-1, keepdims=False)
+        return expand_dims(found, tuple(axis + x.ndim for axis in axes)) if keepdims else found
+    if ord not in {1, -1, np.inf, -np.inf}:
+        known = "'fro', 'nuc', 1, -1, 2, -2, inf and -inf"
+        msg = f"{name}: ord={ord!r} is not among {known}: {x.describe()}"
+        raise ValueError(msg)
+    rows, columns = axes if ord in {1, -1} else axes[::-1]
+    totals = sum_(abs_(x), axis=rows, keepdims=True)
     found = _NAMED[np.inf if ord > 0 else -np.inf](totals, axis=columns, keepdims=True)
     return found if keepdims else squeeze(found, axes)
 
 
-_NAMED: dict[float, Callable[..., Expr]] = {1: sum_, np.inf: max_, -np.inf: min_}
+_NAMED: Mapping[Any, Callable[..., Expr]] = {1: sum_, np.inf: largest_of, -np.inf: min_}
+_SPECTRAL: Mapping[Any, Callable[..., Expr]] = {"nuc": sum_, 2: largest_of, -2: min_}
+
+
+def vector_norm(x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Expr:
+    """Give the norm of vectors, which several axes may make up: `norm` of them as one axis.
+
+    Args:
+        x: the operand.
+        axis: the axes; all unless told.
+        keepdims: keep the axes with size 1.
+        ord: a number p, as for `norm`.
+
+    Raises:
+        ShapeError: an axis is out of range.
+        ValueError: another `ord`.
+
+    >>> import symbackprop as sb
+    >>> sb.linalg.vector_norm(sb.symbol("X", (4, 3, 2)), axis=(0, 2), ord=1).shape
+    (3,)
+    """
+    expr = as_expr(x)
+    expr = expr if expr.dtype.kind == "f" else expr.astype("float64")
+    axes = axes_of("vector_norm", expr, axis)
+    return _of_vectors("vector_norm", expr, ord, axes, keepdims=bool(keepdims)) if axes else abs_(expr)
+
+
+def matrix_norm(x: Operand, /, *, keepdims: bool = False, ord: Order = "fro") -> Expr:
+    """Give the norm of a matrix, or of each of a stack: `norm` over the last two axes.
+
+    Args:
+        x: the matrices.
+        keepdims: keep the axes with size 1.
+        ord: as for `norm` of matrices.
+
+    Raises:
+        ShapeError: the operand is no matrix.
+        ValueError: another `ord`.
+
+    >>> import symbackprop as sb
+    >>> sb.linalg.matrix_norm(sb.symbol("X", (4, 3, 2)), ord="nuc").shape
+    (4,)
+    """
+    expr = as_expr(x)
+    expr = expr if expr.dtype.kind == "f" else expr.astype("float64")
+    axes_of("matrix_norm", expr, (-2, -1))
+    return _of_matrices("matrix_norm", expr, "fro" if ord is None else ord, (-2, -1), keepdims=bool(keepdims))
+
+
+def cond(x: Operand, p: Order = None) -> Expr:
+    """Give the condition number of a matrix, or of each of a stack: ``‖A‖·‖A⁻¹‖``.
+
+    Args:
+        x: the matrices; square ones, unless p is 2 or -2.
+        p: the norm, as `ord` for `norm`. 2, which it is unless told, gives the largest singular value over the
+            smallest, infinity where that is 0, and -2 the reciprocal of that.
+
+    Raises:
+        ShapeError: the operand is no matrix, or not square, or has no elements.
+        ValueError: another `p`.
+
+    >>> import symbackprop as sb
+    >>> print(sb.evaluate(sb.linalg.cond(sb.constant([[2.0, 0.0], [0.0, 1.0]])), {}))
+    2.0
+    """
+    expr = as_expr(x)
+    if 0 in expr.shape[-2:]:
+        msg = f"cond: no elements have no condition number: {expr.describe()}"
+        raise ShapeError(msg)
+    if p is None or p in {2, -2}:
+        values = svdvals(expr)
+        largest, smallest = max_(values, axis=-1), min_(values, axis=-1)
+        return smallest / largest if p == -2 else largest / smallest
+    expr = expr if expr.dtype.kind == "f" else expr.astype("float64")
+    return matrix_norm(expr, ord=p) * matrix_norm(inv(expr), ord=p)

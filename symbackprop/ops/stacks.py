@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.ops import contract, products
 from symbackprop.ops.contract import exprs_of, matmul, tensordot
+from symbackprop.ops.layout import permute
+from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.products import vecdot
 
 __all__ = [
     "cross",
     "diagonal",
     "matmul",
+    "matrix_transpose",
+    "multi_dot",
     "outer",
     "tensordot",
     "trace",
@@ -45,6 +52,48 @@ def diagonal(x: Operand, *, offset: int = 0) -> Expr:
     (N, 3)
     """
     return contract.diagonal(x, offset, -2, -1)
+
+
+def matrix_transpose(x: Operand, /) -> Expr:
+    """Swap the last two axes.
+
+    Raises:
+        ShapeError: the operand has fewer.
+
+    >>> import symbackprop as sb
+    >>> sb.linalg.matrix_transpose(sb.symbol("X", (4, 3, 2))).shape
+    (4, 2, 3)
+    """
+    expr = as_expr(x)
+    if expr.ndim < 2:
+        msg = f"matrix_transpose: needs a matrix: {expr.describe()}"
+        raise ShapeError(msg)
+    return permute(expr, (-1, -2))
+
+
+def multi_dot(arrays: Sequence[Operand]) -> Expr:
+    """Multiply matrices; the first and the last may be vectors, a row and a column.
+
+    It is ``A @ B @ …``, whose order compiled code chooses in any case so that there is least to do.
+
+    Raises:
+        ShapeError: fewer than two operands, or one that is no matrix.
+
+    >>> import symbackprop as sb
+    >>> print(sb.linalg.multi_dot(sb.symbols("A[N,M] B[M,K] x[K]")))
+    ABx
+    """
+    exprs = [as_expr(array) for array in arrays]
+    if len(exprs) < 2:
+        msg = f"multi_dot: multiplies two or more, not {len(exprs)}"
+        raise ShapeError(msg)
+    if len(exprs) == 2:
+        return contract.dot(*exprs)
+    for at, expr in enumerate(exprs):
+        if expr.ndim != 2 and (expr.ndim != 1 or 0 < at < len(exprs) - 1):
+            msg = f"multi_dot: takes matrices, and vectors at the ends: {expr.describe()}"
+            raise ShapeError(msg)
+    return reduce(matmul, exprs)
 
 
 def outer(x1: Operand, x2: Operand) -> Expr:

@@ -30,7 +30,7 @@ from symbackprop.ops import (
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, EYE
-from symbackprop.ops.factor import EIGENVECTORS, eigh, eigvalsh
+from symbackprop.ops.factor import EIGENVALUES, EIGENVECTORS, eigh, eigvalsh
 from symbackprop.ops.index import SLICE, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, SQUEEZE, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import SYMBOL
@@ -140,7 +140,7 @@ def _along_identity(expr: Expr) -> Expr | None:
 
 def _sum_of_eigenvalues(expr: Expr) -> Expr | None:
     values = expr.inputs[0]
-    whole = values.op is eigvalsh and expr.params["axes"] == (-1,) and not expr.params["keepdims"]
+    whole = values.op is EIGENVALUES and expr.params["axes"] == (-1,) and not expr.params["keepdims"]
     return trace(values.inputs[0]) if whole and values.inputs[0].dtype == expr.dtype else None
 
 
@@ -339,7 +339,7 @@ def _spectral_rules() -> tuple[Rule, ...]:
             _sum_of_eigenvalues,
             lambda: [sum_(eigvalsh(_square()))],
             roots=(SUM,),
-            below=(eigvalsh,),
+            below=(EIGENVALUES,),
         ),
         matrix_rule(
             "diagonal_of_ones",
