@@ -6,12 +6,27 @@ import numpy as np
 import pytest
 import sympy
 from sympy import Rational, pi
+from sympy.matrices.expressions.diagonal import DiagonalOf
+from sympy.tensor.array.expressions import (
+    ArrayAdd,
+    ArrayContraction,
+    ArrayDiagonal,
+    ArrayElementwiseApplyFunc,
+    ArraySymbol,
+    ArrayTensorProduct,
+    PermuteDims,
+    Reshape,
+)
 
 import symbackprop as sb
 from symbackprop import ops
 from symbackprop.errors import ArgumentError
 from symbackprop.ops import TABLE
 from symbackprop.sympy_names import FORMULAS, FUNCTIONS, written
+from tests.random_graphs import random_expression
+from tests.scoreboards.formulas import ROWS as FORMULA_ROWS
+from tests.scoreboards.formulas import SHAPES
+from tests.values import obeying
 
 x, y, z = sympy.symbols("x y z", real=True)
 i, j, k, N, D = sympy.symbols("i j k N D", integer=True, nonnegative=True)
@@ -269,3 +284,205 @@ def test_the_limits_tell_sizes_that_are_not_declared():
 def test_an_index_beyond_affine_is_refused():
     with pytest.raises(ArgumentError, match="an index is an index of a sum times an integer"):
         sb.from_sympy(sympy.Sum(v[i**2], (i, 0, 3)))
+
+
+# --- matrices and arrays --------------------------------------------------------------------------------------------
+
+SIZES = {"N": 3, "D": 2, "K": 4, "M": 2, "L": 2, "P": 3, "Q": 2}
+
+
+def values_for(*exprs):
+    """Random positive values for the symbols of expressions; what is declared of square matrices holds."""
+    rng = np.random.default_rng(1)
+    graph = exprs[0].graph
+    numbers = graph.reachable([expr.number for expr in exprs])
+    symbols = [sb.Expr(graph, number) for number in numbers if graph.nodes[number].op.name == "symbol"]
+    values = {}
+    for symbol in symbols:
+        shape = tuple(int(eval(str(size), {}, SIZES)) for size in symbol.shape)  # noqa: S307  (arithmetic on sizes)
+        square = 3 * np.eye(shape[-1]) if len(shape) == 2 and shape[0] == shape[1] else 0.0
+        values[symbol] = obeying(symbol, rng.uniform(0.2, 0.9, shape) + square)
+    return values
+
+
+def assert_agree(found, expected, values=None):
+    """Compare values at a random point; of arrays SymPy does not tell axes of size 1."""
+    values = values or values_for(found, expected)
+    ours, theirs = (np.asarray(sb.evaluate(expr, values), float) for expr in (expected, found))
+    np.testing.assert_allclose(theirs, ours.reshape(theirs.shape), rtol=1e-9, atol=1e-12)
+
+
+p, q, s = sympy.MatrixSymbol("p", N, 1), sympy.MatrixSymbol("q", N, 1), sympy.Symbol("s", real=True)
+B = sympy.MatrixSymbol("B", N, N)
+T, U = ArraySymbol("T", (N, D, 3)), ArraySymbol("U", (N, D, 3))
+
+MATRICES = [
+    (A * p, "A @ p"),
+    (2 * A - s * sympy.Identity(N), "2*A - s*eye('N')"),
+    (A.inv() * p, "linalg.solve(A, p)"),
+    (p.T * A.inv() * q, "p @ linalg.solve(A, q)"),
+    (B * A.inv(), "B @ linalg.inv(A)"),
+    (p.T * A, "p @ A"),
+    (p * q.T, "outer(p, q)"),
+    (p.T * q, "p @ q"),
+    (A**3 * p, "A @ A @ A @ p"),
+    (sympy.MatPow(A, -2), "linalg.inv(A @ A)"),
+    (sympy.Trace(A * B.T), "sum(A*B)"),
+    (sympy.Determinant(A), "linalg.det(A)"),
+    (sympy.log(sympy.Determinant(A)), "linalg.slogdet(A).logabsdet"),
+    (sympy.HadamardProduct(A, B, A), "A*B*A"),
+    (sympy.HadamardProduct(A, sympy.HadamardPower(B, -1)), "A/B"),
+    (sympy.HadamardPower(A, Rational(1, 2)), "sqrt(A)"),
+    (A.applyfunc(sympy.exp), "exp(A)"),
+    (X.applyfunc(sympy.Lambda(x, sympy.Max(x, s))), "maximum(X, s)"),
+    (sympy.DiagMatrix(p) * X, "p[:, None]*X"),
+    (DiagonalOf(A), "diagonal(A)"),
+    (sympy.DiagonalMatrix(A), "diag(diagonal(A))"),
+    (A + sympy.OneMatrix(N, N) + sympy.ZeroMatrix(N, N), "A + 1"),
+    (sympy.BlockMatrix([[A, X], [X.T, sympy.Identity(D)]]), "joined(A, X, eye('D'))"),
+    (sympy.BlockDiagMatrix(A, sympy.Identity(D)), "joined(A, 0*X, eye('D'))"),
+    (sympy.KroneckerProduct(A, X), "kron(A, X)"),
+    (sympy.DotProduct(p, q), "p @ q"),
+    (A[1, 2] + A[0, 0] * s, "A[1, 2] + A[0, 0]*s"),
+    (X[1:, :1], "X[1:, 0]"),
+    (A[0:2, 1:3], "A[:2, 1:3]"),
+    (sympy.FunctionMatrix(N, D, sympy.Lambda((i, j), X[i, j] * p[i, 0] + j)), "X*p[:, None] + arange(D)"),
+    (sympy.Matrix([[s, 1], [s**2, x]]), "stack([stack([s, 1.0]), stack([s**2, x])])"),
+    (sympy.Matrix([s, x, 2]), "stack([s, x, 2.0])"),
+    (sympy.ImmutableMatrix([[1, 2], [3, 4]]) * sympy.Matrix([s, x]), "stack([s + 2*x, 3*s + 4*x])"),
+    (sympy.Array([[[s, 1], [x, 2]]]), "stack([stack([stack([s, 1.0]), stack([x, 2.0])])])"),
+    (T, "T"),
+    (PermuteDims(T, [2, 0, 1]), "transpose(T, (2, 0, 1))"),
+    (ArrayContraction(ArrayTensorProduct(T, A), (0, 3)), "einsum('ijk,il->jkl', T, A)"),
+    (ArrayDiagonal(ArrayTensorProduct(T, U), (0, 3), (1, 4), (2, 5)), "T*U"),
+    (ArrayAdd(T, U), "T + U"),
+    (ArrayElementwiseApplyFunc(sympy.Lambda(x, sympy.sin(x)), T), "sin(T)"),
+    (sympy.Sum(T[i, 1, 2] * p[i, 0], (i, 0, N - 1)), "p @ T[:, 1, 2]"),
+    (Reshape(T, (N * D, 1, 3)), "reshape(T, ('N*D', 1, 3))"),
+]  # fmt: skip
+
+
+def joined(first, beside, last):
+    """The symmetric block matrix of these three."""
+    return sb.concatenate([sb.concatenate([first, beside], 1), sb.concatenate([beside.T, last], 1)])
+
+
+@pytest.mark.parametrize(("theirs", "ours"), MATRICES, ids=lambda part: " ".join(str(part).split())[:40])
+def test_matrices_and_arrays_are_read(theirs, ours):
+    named = {s_.name: s_ for s_ in sb.symbols("A[N,N] B[N,N] X[N,D] p[N] q[N] T[N,D,3] U[N,D,3] s x")}
+    functions = {name: getattr(ops, name) for name in ops.__all__}
+    functions |= {"linalg": ops.linalg, "joined": joined, "arange": ops.leaf.arange, "D": named["X"].shape[1]}
+    expected = eval(ours, {**functions, **named})  # noqa: S307  (our own text)
+    found = sb.from_sympy(theirs)
+    assert_agree(found, expected)
+    if found.shape == expected.shape:  # without the axes of size 1
+        assert_agree(sb.from_sympy(found.to_sympy()), expected)
+
+
+def test_a_system_is_solved_and_nothing_inverted():
+    for expr in (A.inv() * p, p.T * A.inv() * q, A**-1 * X):
+        read = sb.from_sympy(expr)
+        names = {read.graph.nodes[number].op.name for number in read.graph.reachable([read.number])}
+        assert "solve" in names
+        assert "inv" not in names
+
+
+UNSAID = re.compile(r"eig|expm|cosm|sinm|toeplitz|grad")  # SymPy has no words for the first of these
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in {row.z: row for row in FORMULA_ROWS}.values() if not UNSAID.search(row.z)],
+    ids=lambda row: row.z,
+)
+def test_formulas_come_back(row):
+    with sb.Graph():
+        named = {symbol.name: symbol for symbol in sb.symbols(f"{SHAPES} {row.shapes}")}
+        functions = {name: getattr(ops, name) for name in ops.__all__}
+        functions |= {name: getattr(ops.linalg, name) for name in ops.linalg.__all__}
+        expr = eval(row.z, {**functions, **named})  # noqa: S307  (our own text)
+        assert_agree(sb.from_sympy(expr.to_sympy(), named.values()), expr)
+
+
+DERIVATIVES = [
+    ("x @ A @ x", "x"), ("trace(A @ X)", "X"), ("trace(X @ A @ X.T)", "X"), ("trace(linalg.inv(X) @ A)", "X"),
+    ("b @ X @ x", "X"), ("trace(A @ X @ B @ X)", "X"), ("trace(X @ X @ X)", "X"), ("(A @ x - b) @ (A @ x - b)", "x"),
+    ("x @ x", "x"), ("b @ linalg.inv(X) @ b", "X"), ("b @ X.T @ X @ x", "X"), ("trace(A.T @ sin(X))", "X"),
+    ("trace(X.T @ A @ X @ B)", "X"), ("trace(outer(b, b) @ X.T @ X)", "X"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "by"), DERIVATIVES)
+def test_sympys_derivatives_by_matrices_are_ours(formula, by):
+    named = {symbol.name: symbol for symbol in sb.symbols("A[N,N] B[N,N] X[N,N] b[N] x[N]")}
+    functions = {name: getattr(ops, name) for name in ops.__all__} | {"linalg": ops.linalg}
+    expr = eval(formula, {**functions, **named})  # noqa: S307  (our own text)
+    theirs = expr.to_sympy().diff(named[by].to_sympy())
+    assert_agree(sb.from_sympy(theirs), sb.grad(expr, named[by]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs_come_back(seed):
+    rng = np.random.default_rng(seed)
+    with sb.Graph():
+        outputs, values = random_expression(rng, 12, tuple(NUMERIC) + tuple(SAID))
+        for output in outputs:
+            found = sb.from_sympy(output.to_sympy(), list(values))
+            assert_agree(found, output, values)
+
+
+SAID = [
+    op
+    for op in TABLE
+    if op.name
+    in {
+        "sum",
+        "mean",
+        "prod",
+        "norm",
+        "logsumexp",
+        "transpose",
+        "expand_dims",
+        "matmul",
+        "softmax",
+        "broadcast_to",
+        "concatenate",
+        "stack",
+        "slice",
+        "trace",
+        "diag",
+        "max",
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda A, T, b: sb.linalg.cholesky(A), "to_sympy: cholesky: SymPy has nothing like it: cholesky(A)[N, N]"),
+        (
+            lambda A, T, b: sb.max(b) * 2,
+            "to_sympy: max: SymPy has no extreme of as many elements as a named size tells: max(b)",
+        ),
+        (lambda A, T, b: b > 0, "to_sympy: greater: SymPy has no arrays of conditions"),
+        (lambda A, T, b: T[::-1], "to_sympy: slice: SymPy tells an array of so many axes by its elements only where"),
+        (lambda A, T, b: sb.linalg.inv(T), "to_sympy: inv: SymPy tells an array of so many axes"),
+    ],
+)
+def test_what_sympy_cannot_say_is_named(make, words):
+    square, stack, vector = sb.symbols("A[N,N] T[D,N,N] b[N]")
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        make(square, stack, vector).to_sympy()
+
+
+def test_a_stack_is_told_by_its_elements_where_a_matrix_comes_of_it():
+    batch, w = sb.symbols("T[N,D,D] w[D]")
+    expr = (batch @ w)[:, 0]
+    assert_agree(sb.from_sympy(expr.to_sympy()), expr)
+    with pytest.raises(ArgumentError, match="solve: SymPy has nothing like it"):
+        sb.linalg.solve(batch, w).to_sympy()
+
+
+def test_an_index_does_not_leave_its_axis():
+    with pytest.raises(ArgumentError, match="the index leaves the axis, which has size N"):
+        sb.from_sympy(sympy.Sum(v[i + 1], (i, 0, N - 1)))

@@ -50,7 +50,7 @@ def squeezed(shape: Shape) -> Shape:
 @at_once
 def _symbol(reader: Reader, expr: Basic) -> Value:
     symbol = named_symbol(reader, expr, squeezed(shape_of(reader, expr)))
-    return ops.squeeze(symbol) if isinstance(symbol, Expr) and symbol.ndim == 2 else symbol
+    return ops.squeeze(symbol) if isinstance(symbol, Expr) else symbol
 
 
 def stacked(reader: Reader, values: Sequence[Value], shape: Shape) -> Expr:
@@ -106,13 +106,11 @@ def _product(reader: Reader, expr: Basic) -> Steps[Part]:
         for at in range(1, last + 1):
             inner, columns = shapes[at]
             found = _product_of_two(found, values[at], shapes[0][0], inner, columns)
-    if coefficient == 1:
-        return found
-    if coefficient == -1:
-        return -found
-    if reader.constant(coefficient) and coefficient.is_negative:
-        return -multiplied([reader.number(-coefficient), found])
-    return multiplied([reader.operand(coefficient), found])
+    if not reader.constant(coefficient):
+        return multiplied([coefficient, found])
+    if abs(coefficient) != 1:
+        found = multiplied([reader.number(abs(coefficient)), found])
+    return -found if coefficient.is_negative else found
 
 
 def _inverse_of(matrix: Basic) -> Basic | None:

@@ -75,6 +75,9 @@ def _taken(reader: Reader, index: Basic, size: Size, scope: Scope) -> _Taken:
         if step.is_Integer and not rest.has(symbol):
             bound = scope[inside[symbol]]
             start = reader.size(rest) + bound.start * int(step)
+            last = start + (bound.length - 1) * int(step)
+            if any(dims.is_less(end, 0) or dims.is_less(size - 1, end) for end in (start, last)):
+                refuse(index, f"the index leaves the axis, which has size {size}")
             return _Taken(_run(start, bound.length, int(step), size), inside[symbol])
     return refuse(index, "an index is an index of a sum times an integer, with something added")
 

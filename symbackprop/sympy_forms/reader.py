@@ -108,6 +108,7 @@ class Reader:
             worked_out(expr, self._indices_of, self.needs)
 
     def _indices_of(self, part: Basic) -> Steps[Basic]:
+        """Give the indices of sums that a part is made of, in the steps that its own parts need."""
         if part in self.bound:
             return frozenset((part,))
         return frozenset().union(*(yield from each(part.args)))
@@ -168,6 +169,8 @@ class Reader:
         """Give the steps that translate a part; a sum's indices that it is not made of are left out before."""
         expr, scope = part
         if scope:
+            if expr not in self.needs:
+                worked_out(expr, self._indices_of, self.needs)
             needed = [at for at, bound in enumerate(scope) if bound.symbol in self.needs[expr]]
             narrow = scope[: needed[-1] + 1] if needed else ()
             if narrow != scope:

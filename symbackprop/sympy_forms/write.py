@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from symbackprop.expr import Expr
-from symbackprop.sympy_forms import write_elements, write_matrices
+from symbackprop.sympy_forms import write_arrays, write_elements, write_matrices
 from symbackprop.sympy_forms.writer import Form, Writer
 
-_RULES = {"element": write_elements.RULES, "matrix": write_matrices.RULES, "array": {}}
+_RULES = {"element": write_elements.RULES, "matrix": write_matrices.RULES, "array": write_arrays.RULES}
 
 
 def to_sympy(expr: Expr) -> Any:
@@ -35,4 +35,4 @@ def to_sympy(expr: Expr) -> Any:
     import sympy  # noqa: PLC0415  (who needs it has time for it)
 
     form: Form = "element" if not expr.shape else "matrix" if expr.ndim <= 2 else "array"
-    return Writer(sympy, expr, _RULES).write(expr.number, form)
+    return Writer(sympy, expr, _RULES, write_matrices.LINEAR).write(expr.number, form)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from symbackprop import dims
 from symbackprop.dims import Size
 from symbackprop.graph import Node
 from symbackprop.sympy_forms.walk import Steps, at_once, each
-from symbackprop.sympy_forms.writer import Basic, Index, Part, Rule, Writer, as_number
+from symbackprop.sympy_forms.writer import Basic, Index, Part, Rule, Writer, as_number, element
 
 
 def _at(number: int, index: Sequence[Basic]) -> Part:
@@ -265,6 +266,9 @@ def _product_of(writer: Writer, node: Node, indices: Sequence[Sequence[Basic]]) 
 
 def _matmul(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     left, right = (writer.nodes[number].shape for number in node.inputs)
+    if not node.shape and writer.linear.issuperset(node.inputs):
+        row, column = yield from each(Part(number, "matrix") for number in node.inputs)
+        return writer.sympy.Trace(row.T * column)
     (inner,) = writer.fresh(part.at, 1)
     index = list(part.at)
     last = [index.pop()] if len(right) > 1 else []
@@ -295,6 +299,9 @@ def _einsum(writer: Writer, node: Node, part: Part) -> Steps[Part]:
 
 
 def _trace(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    shape = writer.nodes[node.inputs[0]].shape
+    if node.inputs[0] in writer.linear and shape[0] == shape[1]:
+        return writer.sympy.Trace((yield Part(node.inputs[0], "matrix")))
     (at,) = writer.fresh(part.at, 1)
     value = yield _at(node.inputs[0], [*part.at, at, at])
     rows, columns = writer.nodes[node.inputs[0]].shape[-2:]
@@ -331,12 +338,18 @@ def _kron(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     )
 
 
-def _log_abs_det(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
-    matrix = yield Part(node.inputs[0], "matrix")
-    return writer.sympy.log(writer.sympy.Abs(writer.sympy.Determinant(matrix)))
+def _of_determinant(finish: Callable[[Any, Basic], Basic]) -> Rule:
+    def rule(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
+        if node.shape:
+            writer.refuse(node, "SymPy has no determinants of stacks of matrices")
+        matrix = yield Part(node.inputs[0], "matrix")
+        return finish(writer.sympy, writer.sympy.Determinant(matrix))
+
+    return rule
 
 
 RULES: Mapping[str, Rule] = {
+    "": element,
     "symbol": _symbol,
     "constant": _constant,
     "size": _size,
@@ -370,4 +383,8 @@ RULES: Mapping[str, Rule] = {
     "diagonal": _diagonal,
     "eye": _eye,
     "kron": _kron,
+    "det": _of_determinant(lambda _s, d: d),
+    "logabsdet": _of_determinant(lambda s, d: s.log(s.Abs(d))),
+    "logdet": _of_determinant(lambda s, d: s.log(d)),
+    "signdet": _of_determinant(lambda s, d: s.sign(d)),
 }

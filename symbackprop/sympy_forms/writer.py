@@ -7,7 +7,7 @@ arrays. Rules ask for whichever they need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -48,11 +48,14 @@ class Writer:
         graph: where the expression lives.
         nodes: its nodes.
         taken: the names of its symbols and sizes, which no index may have.
-        rules: how the ops are written, by their names, for each form.
+        rules: how the ops are written, by their names, for each form; by "" all others.
         known: the parts that have been written.
+        linear: the nodes whose products are written as products of matrices, not as sums over elements.
     """
 
-    def __init__(self, sympy: Any, expr: Expr, rules: Mapping[str, Mapping[str, Rule]]) -> None:
+    def __init__(
+        self, sympy: Any, expr: Expr, rules: Mapping[str, Mapping[str, Rule]], linear: Collection[str]
+    ) -> None:
         self.sympy = sympy
         self.graph: Graph = expr.graph
         self.nodes = self.graph.nodes
@@ -62,6 +65,17 @@ class Writer:
         self.taken = {node.params["name"] for node in reached if node.op.name == "symbol"}
         for node in reached:
             self.taken |= dims.names_of(node.shape)
+        self.linear: set[int] = set()
+        for number in self.graph.reachable([expr.number]):
+            node = self.nodes[number]
+            below = [operand for operand in node.inputs if self.nodes[operand].shape]
+            applied = (
+                node.op.elementwise
+                and node.dtype.kind != "b"
+                and [self.nodes[at].shape for at in below] == [node.shape]
+            )
+            if (node.op.name in linear or applied) and len(node.shape) <= 2 and self.linear.issuperset(below):
+                self.linear.add(number)
 
     def write(self, number: int, form: Form) -> Basic:
         """Write a node in one of its forms."""
@@ -73,8 +87,14 @@ class Writer:
     def rule(self, part: Part) -> Steps[Part]:
         """Give the steps that write a part."""
         node = self.nodes[part.number]
-        rule = self.rules[part.form].get(node.op.name, _OTHERWISE[part.form])
-        return rule(self, node, part)
+        rules = self.rules[part.form]
+        if part.form == "matrix" and self.has_stacks(node):
+            return by_elements(self, node, part)
+        return rules.get(node.op.name, rules[""])(self, node, part)
+
+    def has_stacks(self, node: Node) -> bool:
+        """Tell whether an operand has more axes than a matrix."""
+        return any(len(self.nodes[number].shape) > 2 for number in node.inputs)
 
     def refuse(self, node: Node, why: str) -> NoReturn:
         """Say that SymPy has no words for a node.
@@ -127,6 +147,13 @@ class Writer:
             base = 1 / logarithm if found.base.startswith("1/") else logarithm
         return s.sign(value) * s.sqrt(abs(value) * base) if found.root else value * base
 
+    @property
+    def arrays(self) -> Any:
+        """SymPy's module of arrays in symbols."""
+        from sympy.tensor.array import expressions  # noqa: PLC0415  (SymPy is loaded where it is used)
+
+        return expressions
+
     # --- indices --------------------------------------------------------------------------------------------------
 
     def fresh(self, index: Sequence[Basic], count: int) -> list[Basic]:
@@ -134,6 +161,15 @@ class Writer:
         taken = self.taken | {symbol.name for at in index for symbol in at.free_symbols}
         names = (name for name in _names() if name not in taken)
         return [self.sympy.Symbol(next(names), integer=True) for _ in range(count)]
+
+    def variable(self) -> Basic:
+        """Give the variable of a function that is applied to each element."""
+        name = next(
+            name
+            for name in ("x", "u", *(f"x{count}" for count in range(1, len(self.taken) + 2)))
+            if name not in self.taken
+        )
+        return self.sympy.Symbol(name, real=True)
 
     def aligned(self, operand: int, index: Index) -> Index:
         """Give the index of an operand that is broadcast: 0 where it has size 1, and none for axes it lacks."""
@@ -179,7 +215,7 @@ def operands_at(writer: Writer, node: Node, index: Index) -> Steps[Part]:
     return found
 
 
-def _element(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+def element(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     """Write an element of what acts on each element; of others the element of the matrix."""
     function = written(node.op.name) if node.op.elementwise else None
     if function is not None:
@@ -187,18 +223,18 @@ def _element(writer: Writer, node: Node, part: Part) -> Steps[Part]:
         if node.op.name == "where" and node.dtype.kind == "b":
             return writer.sympy.ITE(*operands)
         return function(writer.sympy, *operands, **node.params)
-    if node.op.name in writer.rules["matrix"] and len(node.shape) <= 2:
+    if node.op.name in writer.rules["matrix"] and len(node.shape) in {1, 2} and not writer.has_stacks(node):
         matrix = yield Part(part.number, "matrix")
-        if not node.shape:
-            return matrix[0, 0] if getattr(matrix, "is_Matrix", False) else matrix
         row, column = (*part.at, writer.sympy.S.Zero)[:2]
         return writer.sympy.matrices.expressions.matexpr.MatrixElement(matrix, row, column)
     writer.refuse(node, "SymPy has nothing like it")
 
 
-def _matrix(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+def by_elements(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     """Write a matrix by its elements: explicitly where its sizes are small numbers."""
     s = writer.sympy
+    if node.dtype.kind == "b":
+        writer.refuse(node, "SymPy has no arrays of conditions")
     rows, columns = writer.sizes((*node.shape, 1)[:2] if node.shape else (1, 1))
     rank = len(node.shape)
     if rank and rows.is_Integer and columns.is_Integer and rows * columns <= _MOST_ELEMENTS:
@@ -210,8 +246,10 @@ def _matrix(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     return s.FunctionMatrix(rows, columns, s.Lambda((row, column), value))
 
 
-def _array(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+def written_out(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     """Write an array out, element by element."""
+    if node.dtype.kind == "b":
+        writer.refuse(node, "SymPy has no arrays of conditions")
     s = writer.sympy
     count = dims.product(node.shape)
     if isinstance(count, Dim) or count > _MOST_ELEMENTS:
@@ -222,6 +260,3 @@ def _array(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     places = [tuple(map(s.Integer, place)) for place in np.ndindex(*shape)]
     values = yield from each(Part(part.number, "element", place) for place in places)
     return s.ImmutableDenseNDimArray(values, shape)
-
-
-_OTHERWISE: Mapping[str, Rule] = {"element": _element, "matrix": _matrix, "array": _array}
