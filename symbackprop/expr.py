@@ -16,7 +16,7 @@ from weakref import ref
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.errors import DtypeError, GraphError, ShapeError, Where
+from symbackprop.errors import GraphError, ShapeError, Where
 from symbackprop.refusals import METHODS
 
 if TYPE_CHECKING:
@@ -222,12 +222,12 @@ class Expr:
         return _ops().remainder(other, self)  # type: ignore[no-any-return]
 
     def __divmod__(self, other: Operand) -> tuple[Expr, Expr]:
-        """Give the quotient, rounded down, and the remainder."""
-        return self // other, self % other
+        """Give quotient and remainder of the floor division."""
+        return _ops().divmod(self, other)  # type: ignore[no-any-return]
 
     def __rdivmod__(self, other: Operand) -> tuple[Expr, Expr]:
-        """Give the quotient by this, rounded down, and the remainder."""
-        return self.__rfloordiv__(other), self.__rmod__(other)
+        """Give quotient and remainder of the floor division by this."""
+        return _ops().divmod(other, self)  # type: ignore[no-any-return]
 
     def __pow__(self, other: Operand) -> Expr:
         """Raise to a power; ``x**2`` is `square`."""
@@ -259,6 +259,22 @@ class Expr:
         """Give the absolute value."""
         return _ops().abs(self)  # type: ignore[no-any-return]
 
+    def __round__(self, ndigits: int | None = None) -> Expr:
+        """Round to some decimals."""
+        return _ops().round(self, ndigits or 0)  # type: ignore[no-any-return]
+
+    def __floor__(self) -> Expr:
+        """Round down."""
+        return _ops().floor(self)  # type: ignore[no-any-return]
+
+    def __ceil__(self) -> Expr:
+        """Round up."""
+        return _ops().ceil(self)  # type: ignore[no-any-return]
+
+    def __trunc__(self) -> Expr:
+        """Round towards zero."""
+        return _ops().trunc(self)  # type: ignore[no-any-return]
+
     def __lt__(self, other: Operand) -> Expr:
         """Compare elementwise."""
         return _ops().less(self, other)  # type: ignore[no-any-return]
@@ -276,24 +292,48 @@ class Expr:
         return _ops().greater_equal(self, other)  # type: ignore[no-any-return]
 
     def __invert__(self) -> Expr:
-        """Give the logical not of bools."""
-        return _ops().logical_not(*_bools("~", self))  # type: ignore[no-any-return]
+        """Give the logical not of bools, the other bits of integers."""
+        return _ops().invert(self)  # type: ignore[no-any-return]
 
     def __and__(self, other: Operand) -> Expr:
-        """Give the logical and of bools."""
-        return _ops().logical_and(*_bools("&", self, other))  # type: ignore[no-any-return]
+        """Give the logical and of bools, that of the bits of integers."""
+        return _ops().bitwise_and(self, other)  # type: ignore[no-any-return]
+
+    def __rand__(self, other: Operand) -> Expr:
+        """Give the logical and of bools, that of the bits of integers."""
+        return _ops().bitwise_and(other, self)  # type: ignore[no-any-return]
 
     def __or__(self, other: Operand) -> Expr:
-        """Give the logical or of bools."""
-        return _ops().logical_or(*_bools("|", self, other))  # type: ignore[no-any-return]
+        """Give the logical or of bools, that of the bits of integers."""
+        return _ops().bitwise_or(self, other)  # type: ignore[no-any-return]
+
+    def __ror__(self, other: Operand) -> Expr:
+        """Give the logical or of bools, that of the bits of integers."""
+        return _ops().bitwise_or(other, self)  # type: ignore[no-any-return]
 
     def __xor__(self, other: Operand) -> Expr:
-        """Tell where exactly one of two bools is true."""
-        return _ops().not_equal(*_bools("^", self, other))  # type: ignore[no-any-return]
+        """Tell where bools differ, or give the bits in which integers do."""
+        return _ops().bitwise_xor(self, other)  # type: ignore[no-any-return]
 
-    __rand__ = __and__
-    __ror__ = __or__
-    __rxor__ = __xor__
+    def __rxor__(self, other: Operand) -> Expr:
+        """Tell where bools differ, or give the bits in which integers do."""
+        return _ops().bitwise_xor(other, self)  # type: ignore[no-any-return]
+
+    def __lshift__(self, other: Operand) -> Expr:
+        """Move the bits of integers to the left."""
+        return _ops().left_shift(self, other)  # type: ignore[no-any-return]
+
+    def __rlshift__(self, other: Operand) -> Expr:
+        """Move the bits of another integer to the left by this many."""
+        return _ops().left_shift(other, self)  # type: ignore[no-any-return]
+
+    def __rshift__(self, other: Operand) -> Expr:
+        """Move the bits of integers to the right."""
+        return _ops().right_shift(self, other)  # type: ignore[no-any-return]
+
+    def __rrshift__(self, other: Operand) -> Expr:
+        """Move the bits of another integer to the right by this many."""
+        return _ops().right_shift(other, self)  # type: ignore[no-any-return]
 
     # --- layout and reductions --------------------------------------------------------------------------------
 
@@ -531,19 +571,6 @@ class Expr:
         if depth == 0:
             return "…"
         return f"{node.op.name}({', '.join(operand._call_text(depth - 1) for operand in self.inputs)})"  # noqa: SLF001
-
-
-def _bools(sign: str, *operands: Operand) -> tuple[Operand, ...]:
-    """Check that all operands are bools; NumPy's & | ~ act on the bits of integers."""
-    for operand in operands:
-        dtype = operand.dtype if isinstance(operand, Expr | np.generic | np.ndarray) else np.asarray(operand).dtype
-        if dtype.kind != "b":
-            shown = operand.describe() if isinstance(operand, Expr) else repr(operand)
-            msg = (
-                f"{sign} is for bools, and {shown} has dtype {dtype}: compare first, or use sb.logical_and and its kin"
-            )
-            raise DtypeError(msg)
-    return operands
 
 
 def _instead_of_array(frame: FrameType | None) -> str:

@@ -174,7 +174,7 @@ class Op:
             GraphError: operands of two graphs.
         """
         if not self.variadic and len(operands) != len(self.vjps):
-            given = f"{len(operands)}: {', '.join(map(_described, operands))}" if operands else "none"
+            given = f"{len(operands)}: {', '.join(map(described, operands))}" if operands else "none"
             msg = f"{self.name} takes {len(self.vjps)} operand{'s' * (len(self.vjps) != 1)}, not {given}"
             raise ArgumentError(msg)
         if params.keys() - self.options.keys():
@@ -250,7 +250,7 @@ def apply(op: Op, *operands: Operand, **params: Any) -> Expr:
             nodes = [expr.node for expr in exprs]
             shape, dtype = op.infer([node.shape for node in nodes], [node.dtype for node in nodes], params)
         else:
-            kinds = [_kind(operand) for operand in operands]
+            kinds = [kind_of(operand) for operand in operands]
             shape, dtype = op.infer([_shape(operand) for operand in operands], kinds, params)
             weak = dtype if dtype.kind != "b" else np.result_type(*kinds)
             exprs = [
@@ -298,7 +298,7 @@ def substituted(outputs: Sequence[Expr], places: Mapping[Expr, Expr]) -> list[Ex
 
 
 def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operand]) -> ShapeError | DtypeError:
-    named = ", ".join(map(_described, operands))
+    named = ", ".join(map(described, operands))
     explained = type(error)(f"{op.name}: {error}: {named}")
     where = user_line()
     if where:
@@ -306,7 +306,8 @@ def _explained(error: ShapeError | DtypeError, op: Op, operands: Sequence[Operan
     return explained
 
 
-def _described(operand: Any) -> str:
+def described(operand: Any) -> str:
+    """Give a short name of an operand for messages."""
     if isinstance(operand, Expr):
         return operand.describe()
     if isinstance(operand, np.ndarray | list | tuple):
@@ -331,7 +332,7 @@ def check_dtype(dtype: Any, what: str = "") -> Dtype:
     return read.newbyteorder("=")
 
 
-def _kind(operand: Any) -> Any:
+def kind_of(operand: Any) -> Any:
     """Give what NumPy's promotion wants to see: a dtype, or a Python scalar, which is weak; so is a named size."""
     if isinstance(operand, Expr):
         return operand.dtype

@@ -245,13 +245,20 @@ _FUNCTIONS: Mapping[str, Function] = {
 }
 _FUNCTIONS_OF_TWO: Mapping[str, Callable[[Any, Real, Real], Real]] = {
     "arctan2": lambda ctx, y, x: ctx.atan2(y, x),
+    "copysign": lambda ctx, x, y: abs(x) if y >= 0 else -abs(x),
+    "fmax": lambda ctx, x, y: y if ctx.isnan(x) else x if ctx.isnan(y) else max(x, y),
+    "fmin": lambda ctx, x, y: y if ctx.isnan(x) else x if ctx.isnan(y) else min(x, y),
+    "fmod": lambda ctx, x, y: x - y * _FUNCTIONS["trunc"](ctx, _divided(ctx, x, y)),
     "heaviside": lambda ctx, x, at_zero: at_zero if x == 0 else ctx.mpf(bool(x > 0)) if x < 0 or x > 0 else ctx.nan,
     "hypot": lambda ctx, x, y: ctx.sqrt(x * x + y * y),
     "logaddexp": lambda ctx, x, y: max(x, y) + (ctx.log1p(ctx.exp(-abs(x - y))) if ctx.isfinite(x - y) else 0),
     "maximum": lambda ctx, x, y: x + y if ctx.isnan(x + y) and x != -y else max(x, y),
     "minimum": lambda ctx, x, y: x + y if ctx.isnan(x + y) and x != -y else min(x, y),
 }
-_TESTS: Mapping[str, Function] = {name: _named(name) for name in ("isnan", "isinf", "isfinite")}
+_TESTS: Mapping[str, Function] = {
+    **{name: _named(name) for name in ("isnan", "isinf", "isfinite")},
+    "signbit": lambda _ctx, x: x < 0,
+}
 
 
 def _sigmoid(ctx: Any, x: Real) -> Real:
@@ -266,8 +273,28 @@ def _ndtr(ctx: Any, x: Real) -> Real:
     return ctx.erfc(-x / ctx.sqrt(2)) / 2
 
 
-# Ops whose source approximates a function that NumPy has not, to double precision alone.
-_OPS: Mapping[str, Function] = {
+def _logaddexp2(ctx: Any, x: Real, y: Real) -> Real:
+    return _FUNCTIONS_OF_TWO["logaddexp"](ctx, x * ctx.ln2, y * ctx.ln2) / ctx.ln2
+
+
+def _round(ctx: Any, x: Real, *, decimals: int) -> Real:
+    unit = ctx.mpf(10) ** decimals
+    return _FUNCTIONS["rint"](ctx, x * unit) / unit
+
+
+def _sinc_slope(ctx: Any, x: Real, *, order: int) -> Real:
+    """Give πⁿ∫₀¹ tⁿ cos(πtx + nπ/2) dt, the real part of a confluent hypergeometric function."""
+    i = ctx.mpc(0, 1)
+    return (ctx.pi * i) ** order * ctx.hyp1f1(order + 1, order + 2, i * ctx.pi * x) / (order + 1)
+
+
+# Ops whose source approximates a function that NumPy has not, or is NumPy's for floats alone: in double precision.
+_OPS: Mapping[str, Callable[..., Real]] = {
+    "fraction": lambda ctx, x: x - _FUNCTIONS["trunc"](ctx, x) if ctx.isfinite(x) else 0 * ctx.sign(x),
+    "logaddexp2": _logaddexp2,
+    "round": _round,
+    "sinc": lambda ctx, x: ctx.sincpi(x),
+    "sinc_slope": lambda ctx, x, *, order: ctx.mpf(_sinc_slope(ctx, x, order=order).real),
     "erf": _named("erf"),
     "erfc": _named("erfc"),
     "gauss": _gauss,
@@ -487,7 +514,7 @@ class _Library:
         ctx = self.context = context(digits)
         self.linalg = _Linalg(self)
         self._lift = np.frompyfunc(self.number, 1, 1)
-        for name, function in {**_FUNCTIONS, **_OPS}.items():
+        for name, function in _FUNCTIONS.items():
             setattr(self, name, self._unary(function))
         for name, test in _TESTS.items():
             setattr(
@@ -526,6 +553,14 @@ class _Library:
     def lifted(self, array: Any) -> Array:
         """Give an array of Numbers."""
         return np.asarray(self._lift(np.asarray(array)), dtype=object)
+
+    def applied(self, function: Callable[..., Real], operands: Sequence[Array], params: Mapping[str, Any]) -> Any:
+        """Apply a function of numbers to each of an array."""
+
+        def of_numbers(*xs: Any) -> Number:
+            return Number(function(self.context, *(self.number(x).value for x in xs), **params))
+
+        return np.frompyfunc(of_numbers, len(operands), 1)(*operands)
 
     def _unary(self, function: Function) -> Any:
         return np.frompyfunc(lambda x: Number(function(self.context, self.number(x).value)), 1, 1)
@@ -679,7 +714,7 @@ def _value(
     if node.op is ASTYPE and floats:
         return library.lifted(operands[0])
     if node.op.name in _OPS:
-        return library.lifted(getattr(library, node.op.name)(*operands))
+        return library.lifted(library.applied(_OPS[node.op.name], operands, node.params))
     if node.op.name in _MATRIX_FUNCTIONS:
         return library.lifted(_MATRIX_FUNCTIONS[node.op.name](library, *operands))
     if node.op.indices is not None:  # NumPy writes an array of objects without axes as one object

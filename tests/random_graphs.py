@@ -12,6 +12,7 @@ import numpy as np
 
 import symbackprop as sb
 from symbackprop.autodiff.forward import value_of
+from symbackprop.errors import DtypeError
 from symbackprop.expr import Expr
 from symbackprop.op import Case, Op
 from symbackprop.ops import TABLE
@@ -20,7 +21,9 @@ from tests.values import indices, is_index
 LARGEST = 50.0  # results beyond this are thrown away, so that towers of exp do not overflow
 MARGIN = 1e-4  # the least distance from a kink, a tie or a jump
 
-_COMPARED = {"maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+_COMPARED = {
+    "fmax", "fmin", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
+}  # fmt: skip
 # Not drawn: a random matrix may be next to one without an inverse, and unslice is told where by a slice.
 LEFT_OUT = {"cholesky", "det", "inv", "logabsdet", "logdet", "signdet", "solve", "unslice"}
 _NEAR_BASE = ((3,), (2, 3), (), (2, 1), (4,), (2, 4))
@@ -62,7 +65,7 @@ def random_loss(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = TABLE
 class _Builder:
     def __init__(self, rng: np.random.Generator, ops: tuple[Op, ...]) -> None:
         self.rng = rng
-        self.ops = [op for op in ops if op.vjps and op.name not in LEFT_OUT]
+        self.ops = [op for op in ops if op.vjps and op.name not in LEFT_OUT and _takes_floats(op)]
         self.known: dict[Expr, np.ndarray] = {}
         self.symbols: dict[Expr, np.ndarray] = {}
 
@@ -132,14 +135,25 @@ class _Builder:
             self.known[expr] = value
 
 
+def _takes_floats(op: Op) -> bool:
+    try:
+        op.dtype(*[np.dtype(float)] * len(op.vjps), **op.options)
+    except DtypeError:
+        return False
+    return True
+
+
 def _is_clear(op: Op, arrays: list[np.ndarray], params: dict) -> bool:
     """Tell whether the operands stay off the places where the op or its derivative jumps."""
     gaps = [np.abs(array - kink) for array in arrays for kink in op.kinks]
     if op.name in _COMPARED:
         gaps.append(np.abs(arrays[0] * 1.0 - arrays[1] * 1.0))
-    if op.name in {"floor_divide", "remainder"}:
+    if op.name in {"floor_divide", "fmod", "remainder"}:
         quotient = arrays[0] / arrays[1]
         gaps.append(np.abs(quotient - np.round(quotient)))
+    if op.name in {"ceil", "floor", "fraction", "rint", "round", "trunc"}:
+        halves = 2 * arrays[0] * 10.0 ** params.get("decimals", 0)
+        gaps.append(np.abs(halves - np.round(halves)))
     if op.name in {"max", "min"}:
         flat = np.moveaxis(arrays[0], params["axes"], range(-len(params["axes"]), 0)) if params["axes"] else arrays[0]
         rows = (

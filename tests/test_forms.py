@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import math
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -70,7 +71,7 @@ def no_elements(form: Form) -> Callable[[tuple[int, ...]], tuple[int, ...]] | No
 
 def computed(text: str, names: Mapping[str, Any], numpy: Any = np) -> Any:
     """Evaluate a form."""
-    spaces = {"np": numpy, "sp": scipy.special, "sla": scipy.linalg, "sb": sb}
+    spaces = {"np": numpy, "math": math, "sp": scipy.special, "sla": scipy.linalg, "sb": sb}
     return eval(text, {**spaces, **names})  # noqa: S307  (our own table)
 
 

@@ -28,6 +28,8 @@ from tests.values import indices, is_index
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
 FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve", "solve_triangular"}
 """Ops whose first operand must be regular."""
+INTEGERS = {"bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "invert", "lcm", "left_shift", "right_shift"}
+"""Ops that NumPy does not define for floats."""
 STEP = 1e-5
 
 # --- references -----------------------------------------------------------------------------------------------
@@ -102,6 +104,19 @@ def _tanh_slope_beside(t: Any, x: Any) -> Any:
     return np.where(slope < (0.03 if slope.itemsize > 2 else 0.2), 4.0 * e / ((1.0 + e) * (1.0 + e)), slope).astype(
         slope.dtype
     )
+
+
+def _sinc_slope(x: Any, order: int) -> Any:
+    """Integrate the derivative of cos(πtx) over t, with digits to spare."""
+
+    def of_one(x: float) -> float:
+        with mpmath.workdps(40):
+            turn = mpmath.pi * order / 2
+            return float(
+                mpmath.pi**order * mpmath.quad(lambda t: t**order * mpmath.cos(mpmath.pi * x * t + turn), [0, 1])
+            )
+
+    return np.vectorize(of_one, otypes=[float])(x)
 
 
 def _toeplitz(c: Any, r: Any) -> Any:
@@ -209,6 +224,10 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "ndtr": _in_double(scipy.special.ndtr),
     "normal_tail": _in_double(lambda x: scipy.special.erfcx(x / np.sqrt(2)) / 2),
     "normal_hazard": _in_double(lambda x: np.exp(-x * x / 2 - scipy.special.log_ndtr(x)) / np.sqrt(2 * np.pi)),
+    "fraction": lambda x: np.modf(x)[0],
+    "ratio": np.divide,
+    "round": np.round,
+    "sinc_slope": _in_double(_sinc_slope),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),
     "expm": _of_matrices(scipy.linalg.expm),
     "expm_frechet": _of_matrices(lambda a, e: scipy.linalg.expm_frechet(a, e, compute_expm=False)),
@@ -373,7 +392,7 @@ def sample(app: Application, seed: int = 0, dtype: Any = "float64") -> list[Any]
         if is_index(app.op, position):
             arrays.append(indices(rng, shape))
             continue
-        kind = "bool" if wants_bool(app.op, position) else dtype
+        kind = "bool" if wants_bool(app.op, position) else "int64" if app.op.name in INTEGERS else dtype
         arrays.append(regular(app.op, position, values.reshape(shape)).astype(kind))
     return arrays
 

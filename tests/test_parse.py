@@ -10,9 +10,11 @@ import pytest
 import symbackprop as sb
 from symbackprop.errors import ParseError, ShapeError
 from symbackprop.language.tokens import columns
+from symbackprop.op import Case
 from symbackprop.ops import TABLE
 from tests import random_graphs, test_linalg, test_printing
 from tests.round_trip import check_round_trip
+from tests.test_ops import INTEGERS
 from tests.values import indices, is_index
 
 OPTIONS = (
@@ -39,14 +41,14 @@ _PAIRS = [((3,), (3,)), ((), ()), ((2, 3), (2, 3)), ((3,), ()), ((), (2, 3)), ((
 
 def cases():
     for op in TABLE:
-        shapes = [case.shapes for case in op.cases]
+        applied = [*op.cases]
         if op.elementwise:
             arity = len(op.vjps)
             shapes = [pair if arity == 2 else (pair[0],) * (arity - 1) + pair[1:] for pair in _PAIRS]
-        params = [case.params for case in op.cases] or [{}] * len(shapes)
-        for number, (given, param) in enumerate(zip(shapes, params, strict=True)):
-            if op.vjps:
-                yield pytest.param(op, given, param, id=f"{op.name}-{number}")
+            params = [{}, *(case.params for case in op.cases if case.params)]
+            applied = [Case(given, param) for param in params for given in shapes]
+        for number, case in enumerate(applied if op.vjps else ()):
+            yield pytest.param(op, *case, id=f"{op.name}-{number}")
 
 
 def drawn(rng, op, position, shape):
@@ -58,18 +60,24 @@ def drawn(rng, op, position, shape):
     return array @ np.swapaxes(array, -1, -2) + 2 * np.eye(shape[-1]) if square and not op.elementwise else array
 
 
+def dtype_of(op, position):
+    if op.name == "where" and not position:
+        return "bool"
+    return "int64" if op.name in INTEGERS or is_index(op, position) else "float64"
+
+
 @pytest.mark.parametrize(("op", "shapes", "params"), list(cases()))
 def test_every_operation_is_read_back(op, shapes, params):
     rng = np.random.default_rng(0)
     names = ["x", "W1", "z", "y2"]
     symbols = [
-        sb.symbol(
-            name, shape, "bool" if op.name == "where" and not position else "int64" if is_index(op, position) else float
-        )
+        sb.symbol(name, shape, dtype_of(op, position))
         for position, (name, shape) in enumerate(zip(names, shapes, strict=False))
     ]
-    values = {symbol: drawn(rng, op, at, shape) for at, (symbol, shape) in enumerate(zip(symbols, shapes, strict=True))}
-    values = {symbol: value > 1 if symbol.dtype == bool else value for symbol, value in values.items()}
+    values = {}
+    for at, (symbol, shape) in enumerate(zip(symbols, shapes, strict=True)):
+        array = drawn(rng, op, at, shape)
+        values[symbol] = array > 1 if symbol.dtype == bool else array.astype(symbol.dtype)
     expr = op(*symbols, **params)
     check_round_trip(expr, values, options=OPTIONS)
     check_round_trip(2 * expr - sb.sqrt(expr * expr), values)
@@ -392,7 +400,7 @@ def test_known_arrays_that_are_shown_by_their_shape_are_given():
     ("text", "message", "marked"),
     [
         ("1 + aab", "'aab' can be split into names in 3 ways; set · or blanks between them", "aab"),
-        ("s + foo", "unknown name 'foo'; known are", "foo"),
+        ("s + qqq", "unknown name 'qqq'; known are", "qqq"),
         ("u v", "u[N] is a column, which has no product with v[N]; write uvᵀ, uᵀv or u ⊙ v", "v"),
         ("1 + uA", "u[N] is a column, which has no product with A[N, N]; write Aᵀu", "A"),
         ("uᵀvᵀ", "u[N] and v[N] are both rows", "vᵀ"),

@@ -114,7 +114,7 @@ def _functions() -> dict[str, Function]:
 
 
 FUNCTIONS: Mapping[str, Function] = _functions()
-_OF_ELEMENTS = {ops.elementwise.__name__, ops.special.__name__}
+_OF_ELEMENTS = {family.__name__ for family in (ops.elementwise, ops.numbers, ops.special)}
 ELEMENTWISE = frozenset(
     name
     for name, function in FUNCTIONS.items()

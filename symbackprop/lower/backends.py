@@ -119,7 +119,7 @@ JAX = Backend(
     package="jax.numpy",
     module="jnp",
     imports=("import jax.numpy as jnp",),
-    names=frozenset({"einsum", "heaviside", "kron"}),
+    names=frozenset({"einsum", "gcd", "heaviside", "kron", "lcm", "sinc"}),
     calls={"copy": lambda call: call.args[0]},
     native={"erf": "jax.scipy.special.erf", "erfc": "jax.scipy.special.erfc", "expm": "jax.scipy.linalg.expm"},
     functions={"put": _JAX_PUT},
@@ -198,19 +198,23 @@ TORCH = Backend(
     imports=("import torch",),
     array="Tensor",
     names=frozenset({
-        "amax", "amin", "broadcast_tensors", "cumprod", "einsum", "flip", "full_like", "heaviside", "index_select",
-        "kron", "permute",
+        "amax", "amin", "bitwise_not", "broadcast_tensors", "cumprod", "einsum", "flip", "full_like", "gcd",
+        "heaviside", "index_select", "kron", "lcm", "permute", "sinc",
     }),
     calls={
         "astype": _method("to"),
+        "atan2": _torch_numbers,
+        "bitwise_invert": _renamed("bitwise_not"),
         "broadcast_arrays": _renamed("broadcast_tensors"),
         "copy": _method("clone"),
         "copysign": _torch_numbers,
         "cumulative_prod": _renamed("cumprod"),
         "einsum": _renamed("einsum", "optimize"),
         "flip": _torch_flip,
+        "gcd": _torch_numbers,
         "heaviside": _torch_numbers,
         "hypot": _torch_numbers,
+        "lcm": _torch_numbers,
         "linalg.trace": lambda call: f"torch.sum(torch.linalg.diagonal({call.args[0]}), axis=-1)",
         "logaddexp": _torch_logaddexp,
         "max": _torch_over("amax"),
@@ -248,18 +252,23 @@ def _cupy_pinv(call: Called) -> Called:
     return call._replace(keywords={"rcond": bound})
 
 
+_ARC = {f"a{name}": f"arc{name}" for name in ("cos", "cosh", "sin", "sinh", "tan", "tan2", "tanh")}
+
 CUPY = Backend(
     name="cupy",
     package="cupy",
     module="cp",
     imports=("import cupy as cp",),
     names=frozenset({
-        "arcsinh", "arctanh", "concatenate", "cumprod", "diagonal", "einsum", "heaviside", "kron", "trace", "transpose",
+        *_ARC.values(), "concatenate", "cumprod", "diagonal", "einsum", "gcd", "heaviside", "invert", "kron", "lcm",
+        "left_shift", "right_shift", "sinc", "trace", "transpose",
     }),
     calls={
-        "asinh": _renamed("arcsinh"),
+        **{name: _renamed(known) for name, known in _ARC.items()},
         "astype": _method("astype"),
-        "atanh": _renamed("arctanh"),
+        "bitwise_invert": _renamed("invert"),
+        "bitwise_left_shift": _renamed("left_shift"),
+        "bitwise_right_shift": _renamed("right_shift"),
         "concat": _renamed("concatenate"),
         "copy": _method("copy"),
         "cumulative_prod": _renamed("cumprod"),
@@ -334,12 +343,19 @@ def heaviside(x, at_zero):
     return np.where(x > 0, one, np.where(x < 0, np.zeros_like(x), np.where(x == 0, at_zero * one, x)))
 '''
 
+_SINC = '''
+def sinc(x):
+    """sin(pi*x) / (pi*x), 1 at 0."""
+    u = np.pi * np.where(x == 0, 1e-20 * np.ones_like(x), x)
+    return np.sin(u) / u
+'''
+
 ARRAY_API = Backend(
     name="array_api",
     package="",
     module="xp",
     calls={"copy": lambda call: Called("asarray", call.args, {"copy": "True"}, call.dtype)},
-    functions={"einsum": _EINSUM, "heaviside": _HEAVISIDE, "kron": _KRON},
+    functions={"einsum": _EINSUM, "heaviside": _HEAVISIDE, "kron": _KRON, "sinc": _SINC},
     dtypes=_dtypes("xp", *_STANDARD),
     device=True,
     strict=True,

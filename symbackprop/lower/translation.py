@@ -19,18 +19,30 @@ from symbackprop.dims import Shape
 from symbackprop.errors import BackendError
 from symbackprop.lower.backends import Backend, Called, Rule
 from symbackprop.op import ATOM, CONSTANT, LOWEST, SIZE, Dtype, Form, Op, Params
-from symbackprop.ops import TABLE, add, logical_and, logical_not, logical_or, maximum, minimum, multiply, where
+from symbackprop.ops import (
+    TABLE,
+    add,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    multiply,
+    where,
+)
 from symbackprop.ops.elementwise import ASTYPE
 from symbackprop.spelling import Spelled, spelled, weak_ops
 
 _FUNCTIONS = """
-    abs all any arange argmax argmin argsort asarray asinh astype atanh broadcast_arrays broadcast_to ceil clip concat
-    copy copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot isfinite isinf
-    isnan log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis ones
-    ones_like permute_dims prod reshape round searchsorted sign sin sinh sqrt square squeeze stack sum take tanh tril
-    triu vecdot where zeros zeros_like
-    linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power linalg.pinv
-    linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.trace linalg.vecdot
+    abs acos acosh all any arange argmax argmin argsort asarray asin asinh astype atan atan2 atanh bitwise_and
+    bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil
+    clip concat copy copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot
+    isfinite isinf isnan log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max
+    maximum mean min minimum moveaxis ones ones_like permute_dims prod remainder reshape round searchsorted sign
+    signbit sin sinh sqrt square squeeze stack sum take tan tanh tril triu trunc vecdot where zeros zeros_like
+    linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power
+    linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.trace linalg.vecdot
 """
 _STANDARD = frozenset(_FUNCTIONS.split())
 """Functions of the array API standard (2024.12); `copy` stands for its ``asarray(x, copy=True)``."""
@@ -96,13 +108,16 @@ def _reshape(call: Called) -> Called:
 
 
 _TO_STANDARD: dict[str, Rule] = {
-    "arcsinh": _renamed("asinh"),
-    "arctanh": _renamed("atanh"),
+    **{f"arc{name}": _renamed(f"a{name}") for name in ("cos", "cosh", "sin", "sinh", "tan", "tan2", "tanh")},
     "array": _renamed("asarray"),
     "concatenate": _renamed("concat"),
     "cumprod": _renamed("cumulative_prod"),
     "diagonal": _renamed("linalg.diagonal", "axis1", "axis2"),
+    "invert": _renamed("bitwise_invert"),
+    "left_shift": _renamed("bitwise_left_shift"),
     "reshape": _reshape,
+    "right_shift": _renamed("bitwise_right_shift"),
+    "rint": _renamed("round"),
     "swapaxes": lambda call: f"({call.args[0]}).mT",
     "trace": _renamed("linalg.trace", "axis1", "axis2"),
     "transpose": _renamed("permute_dims"),
@@ -361,7 +376,7 @@ def _need(parent: ast.AST, child: ast.AST, declared: int) -> int:
 
 # --- programs -------------------------------------------------------------------------------------------------
 
-_CONDITIONS = {logical_and, logical_not, logical_or}
+_CONDITIONS = {logical_and, logical_not, logical_or, logical_xor}
 
 
 class Writer:

@@ -11,6 +11,7 @@ from symbackprop.ops import (
     layout,
     leaf,
     linalg,
+    numbers,
     products,
     reduce,
     special,
@@ -23,12 +24,27 @@ from symbackprop.ops.gather import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
+from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__)
 
-_FAMILIES = (leaf, elementwise, special, accurate, reduce, layout, contract, products, index, gather, at, statistics)
+_FAMILIES = (
+    leaf,
+    elementwise,
+    numbers,
+    special,
+    accurate,
+    reduce,
+    layout,
+    contract,
+    products,
+    index,
+    gather,
+    at,
+    statistics,
+)
 
 TABLE: tuple[Op, ...] = (
     CONSTANT,

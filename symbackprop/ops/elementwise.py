@@ -7,6 +7,7 @@ At a kink the rule gives the one-sided derivative that its docstring names.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -16,7 +17,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import DtypeError
+from symbackprop.errors import ArgumentError, DtypeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import (
     ADD,
@@ -28,6 +29,7 @@ from symbackprop.op import (
     MULTIPLY,
     NEGATE,
     POWER,
+    Case,
     Dtype,
     Form,
     Notation,
@@ -36,53 +38,95 @@ from symbackprop.op import (
     Vjp,
     apply,
     check_dtype,
+    described,
+    kind_of,
+    literal,
     scalar_value,
 )
+from symbackprop.ops.leaf import as_expr, constant
 
 __all__ = [
     "abs",
+    "absolute",
+    "acos",
+    "acosh",
     "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
     "arcsinh",
+    "arctan",
+    "arctan2",
     "arctanh",
+    "asin",
+    "asinh",
     "astype",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
     "clip",
+    "copysign",
     "cos",
     "cosh",
     "divide",
     "equal",
     "exp",
+    "exp2",
     "expm1",
+    "floor",
     "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "greater",
     "greater_equal",
+    "heaviside",
+    "hypot",
+    "isnan",
     "leaky_relu",
     "less",
     "less_equal",
     "log",
     "log1p",
+    "log2",
+    "log10",
     "logaddexp",
+    "logaddexp2",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "maximum",
     "minimum",
+    "mod",
     "multiply",
     "negative",
     "not_equal",
+    "piecewise",
+    "positive",
+    "pow",
     "power",
     "prelu",
     "relu",
     "remainder",
+    "rint",
+    "select",
     "sigmoid",
     "sign",
     "sin",
+    "sinc",
     "sinh",
     "softplus",
     "sqrt",
     "square",
     "step",
     "subtract",
+    "tan",
     "tanh",
+    "true_divide",
+    "trunc",
     "where",
 ]
 
@@ -141,15 +185,15 @@ def _broadcast(*shapes: Shape, **_: Any) -> Shape:
 # --- builders -------------------------------------------------------------------------------------------------
 
 
-def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str) -> str:
+def _doc(name: str, meaning: str, arity: int, notes: str, parameters: str, *, whole: bool) -> str:
     arguments = ["x", "y", "z"][:arity]
     call = f"sb.{name}({', '.join(arguments)}{parameters and ', '}{parameters})"
     shaped = " ".join(f"{argument}[N]" for argument in arguments)
-    target = ", ".join(arguments) + ("," if arity == 1 else "")
+    target, kind = ", ".join(arguments) + ("," if arity == 1 else ""), ', "int64"' * whole
     return (
         f"{meaning}\n\n{notes}{chr(10) * 2 if notes else ''}"
         f"Acts on each element; operands broadcast, and the result has their common shape.\n\n"
-        f">>> import symbackprop as sb\n>>> {target} = sb.symbols({shaped!r})\n>>> {call}.shape\n(N,)\n"
+        f">>> import symbackprop as sb\n>>> {target} = sb.symbols({shaped!r}{kind})\n>>> {call}.shape\n(N,)\n"
     )
 
 
@@ -165,16 +209,17 @@ def elementwise_op(
     notes: str = "",
     parameters: str = "",
     public: bool = True,
+    whole: bool = False,
     **rest: Any,
 ) -> Op:
-    """State an op; one that is not public is made by rewriting, and its documentation has no example."""
+    """State an op; one that is not public has no example in its documentation, one that is whole takes integers."""
     arity = len(vjps)
     arguments = ", ".join(f"${position}" for position in range(arity))
     notes += f" Defined for {rest['defined']}." if rest.get("defined") else ""
     notes += f" Derivative: {rest['kink']}." if rest.get("kink") else ""
     return Op(
         name=name,
-        doc=_doc(name, meaning, arity, notes.strip(), parameters) if public else meaning,
+        doc=_doc(name, meaning, arity, notes.strip(), parameters, whole=whole) if public else meaning,
         shape=_broadcast,
         dtype=dtype,
         vjps=vjps,
@@ -304,7 +349,20 @@ remainder = elementwise_op(
     numpy=Form("$0 % $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("$0 mod $1", MINUS, (MULTIPLY, MULTIPLY)),
     latex=Form(r"$0 \bmod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
-    dtype=like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)),
+    dtype=like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)), kink="where x/y is whole that of one side",
+)  # fmt: skip
+
+_PORTABLE_FMOD = '''
+def fmod(x, y):
+    """Remainder of the division that is rounded towards zero, with the sign of x."""
+    r = np.abs(x) % np.abs(y)
+    return np.where(x < 0, -r, r)
+'''
+fmod = function_op(
+    "fmod", "Give the remainder of the division that is rounded towards zero, with the sign of x.",
+    lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * trunc(a / b)), dtype=like_ufunc("fmod"),
+    domain=((0.2, 0.9), (1.1, 1.9)), kink="where x/y is whole that of one side",
+    portable=called("fmod", 2), portable_helper=_PORTABLE_FMOD, **by_math("fmod", names="x, y"),
 )  # fmt: skip
 
 negative = elementwise_op(
@@ -312,6 +370,23 @@ negative = elementwise_op(
     numpy=Form("-$0", NEGATE, (NEGATE,)), text=Form("−$0", MINUS, (MULTIPLY,)), latex=Form("-$0", MINUS, (MULTIPLY,)),
     dtype=like_ufunc("negative"), python=Form("-$0", NEGATE, (NEGATE,)),
 )  # fmt: skip
+
+
+def positive(x: Operand) -> Expr:
+    """Give ``+x``: x itself.
+
+    Raises:
+        DtypeError: x is of bools.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x", "N")
+    >>> sb.positive(x) is x
+    True
+    """
+    expr = as_expr(x)
+    like_ufunc("positive")(expr.dtype)
+    return expr
+
 
 square = elementwise_op(
     "square", "Square: ``x²``.", lambda g, _y, x: g * (2 * x),
@@ -346,6 +421,43 @@ sqrt = elementwise_op(
     defined="x ≥ 0", kink="infinite at x = 0", **by_math("sqrt"),
 )  # fmt: skip
 
+_CBRT = '''
+def cbrt(x):
+    """Real cube root."""
+    return np.copysign(np.abs(x) ** (1.0 / 3.0), x)
+'''
+cbrt = elementwise_op(
+    "cbrt", "Give the real cube root; d/dx = 1/(3 cbrt(x)²).", lambda g, y, _x: g / (3 * square(y)),
+    text=called("cbrt"), latex=Form(r"\sqrt[3]{$0}"), domain=[POSITIVE], kink="infinite at x = 0",
+    portable=called("cbrt"), portable_helper=_CBRT, **by_math("cbrt"),
+)  # fmt: skip
+
+_RATIO = '''
+def ratio(x, y):
+    """x / y, and 0 where y is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = np.divide(x, y)
+    return np.where((y == 0) & (x == x), np.zeros((), q.dtype), q)[()]
+'''
+_PORTABLE_RATIO = '''
+def ratio(x, y):
+    """x / y, and 0 where y is 0."""
+    q = x / y
+    return np.where((y == 0) & (x == x), np.zeros_like(q), q)
+'''
+RATIO: Op = elementwise_op(
+    "ratio", "Give x/y, and 0 where y is 0, as its derivatives are: what a length has for a slope at 0.",
+    lambda g, _y, _a, b: RATIO(g, b), lambda g, y, _a, b: -RATIO(g * y, b), numpy=called("ratio", 2), helper=_RATIO,
+    portable_helper=_PORTABLE_RATIO, text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
+    latex=Form(r"\frac{$0}{$1}", MULTIPLY), dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE), public=False,
+)  # fmt: skip
+
+hypot = function_op(
+    "hypot", "Give the length √(x² + y²); d/dx = x/hypot(x, y).",
+    lambda g, y, a, _b: g * RATIO(a, y), lambda g, y, _a, b: g * RATIO(b, y), dtype=like_ufunc("hypot"),
+    notes="Nothing overflows on the way.", kink="0 of each order at x = y = 0", **by_math("hypot", names="x, y"),
+)  # fmt: skip
+
 # --- exponentials, logarithms, trigonometry -------------------------------------------------------------------
 
 exp = function_op(
@@ -360,6 +472,7 @@ log = function_op(
     lambda g, _y, x: g / x,
     latex=r"\log",
     domain=[POSITIVE],
+    defined="x > 0",
     **by_math("log"),
 )
 log1p = function_op(
@@ -367,6 +480,7 @@ log1p = function_op(
     "Give log(1 + x), accurate near 0; d/dx = 1/(1 + x).",
     lambda g, _y, x: g / (1 + x),
     domain=[(-0.6, 2.0)],
+    defined="x > −1",
     **by_math("log1p"),
 )
 logaddexp = function_op(
@@ -374,10 +488,53 @@ logaddexp = function_op(
     lambda g, _y, a, b: g * sigmoid(a - b), lambda g, _y, a, b: g * sigmoid(b - a),
     dtype=like_ufunc("logaddexp"), notes="Nothing overflows, whatever x and y are.",
 )  # fmt: skip
+exp2 = elementwise_op(
+    "exp2", "Give 2 to the power x; d/dx = log(2)·2^x.", lambda g, y, _x: g * (math.log(2) * y),
+    portable=Form("2.0**$0", POWER, (ATOM, NEGATE)), text=Form("2^$0", POWER, (ATOM,)),
+    latex=Form("2^{$0}", POWER), **by_math("exp2"),
+)  # fmt: skip
+log2 = function_op(
+    "log2", "Give the logarithm to base 2; d/dx = 1/(x log(2)).", lambda g, _y, x: g / (math.log(2) * x),
+    latex=r"\log_{2}", domain=[POSITIVE], defined="x > 0", **by_math("log2"),
+)  # fmt: skip
+log10 = function_op(
+    "log10", "Give the logarithm to base 10; d/dx = 1/(x log(10)).", lambda g, _y, x: g / (math.log(10) * x),
+    latex=r"\log_{10}", domain=[POSITIVE], defined="x > 0", **by_math("log10"),
+)  # fmt: skip
+logaddexp2 = function_op(
+    "logaddexp2", "Give log2(2^x + 2^y); d/dx = 2^x/(2^x + 2^y).",
+    lambda g, _y, a, b: g * sigmoid(math.log(2) * (a - b)), lambda g, _y, a, b: g * sigmoid(math.log(2) * (b - a)),
+    dtype=like_ufunc("logaddexp2"), notes="Nothing overflows, whatever x and y are.",
+    portable=Form(f"np.logaddexp({math.log(2)} * $0, {math.log(2)} * $1) / {math.log(2)}", MULTIPLY, (NEGATE, NEGATE)),
+)  # fmt: skip
 sin = function_op("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin", **by_math("sin"))
 cos: Op = function_op(
     "cos", "Give the cosine; d/dx = -sin(x).", lambda g, _y, x: -(g * sin(x)), latex=r"\cos", **by_math("cos")
 )
+tan = function_op(
+    "tan", "Give the tangent; d/dx = 1 + tan(x)².", lambda g, y, _x: g * (1 + square(y)), latex=r"\tan",
+    domain=[(-1.2, 1.2)], **by_math("tan"),
+)  # fmt: skip
+arcsin = function_op(
+    "arcsin", "Give the angle in [-π/2, π/2] whose sine is x; d/dx = 1/√(1 - x²).",
+    lambda g, _y, x: g / sqrt(1 - square(x)), latex=r"\arcsin", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
+    kink="infinite at x = ±1", **by_math("arcsin", "asin"),
+)  # fmt: skip
+arccos = function_op(
+    "arccos", "Give the angle in [0, π] whose cosine is x; d/dx = -1/√(1 - x²).",
+    lambda g, _y, x: -(g / sqrt(1 - square(x))), latex=r"\arccos", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
+    kink="infinite at x = ±1", **by_math("arccos", "acos"),
+)  # fmt: skip
+arctan = function_op(
+    "arctan", "Give the angle in (-π/2, π/2) whose tangent is x; d/dx = 1/(1 + x²).",
+    lambda g, _y, x: g / (1 + square(x)), latex=r"\arctan", python=Form("math.atan($0)"),
+)  # fmt: skip
+arctan2 = function_op(
+    "arctan2", "Give the angle in [-π, π] at which the point (y, x) stands: arctan2(y, x), the ordinate first.",
+    lambda g, _y, a, b: g * RATIO(b, square(b) + square(a)), lambda g, _y, a, b: -(g * RATIO(a, square(b) + square(a))),
+    dtype=like_ufunc("arctan2"), domain=(SMOOTH, POSITIVE), notes="d/dy = x/(x² + y²), d/dx = -y/(x² + y²).",
+    kink="0 of each order at x = y = 0", python=Form("math.atan2($0, $1)"),
+)  # fmt: skip
 tanh = function_op(
     "tanh",
     "Give the hyperbolic tangent; d/dx = 1 - tanh(x)².",
@@ -401,10 +558,72 @@ arcsinh = function_op(
     lambda g, _y, x: g / sqrt(1 + square(x)),
     python=Form("math.asinh($0)"),
 )
+arccosh = function_op(
+    "arccosh", "Give the inverse hyperbolic cosine; d/dx = 1/√(x² - 1).",
+    lambda g, _y, x: g / sqrt(square(x) - 1), domain=[(1.2, 3.0)], defined="x ≥ 1", kink="infinite at x = 1",
+    **by_math("arccosh", "acosh"),
+)  # fmt: skip
 arctanh = function_op(
     "arctanh", "Give the inverse hyperbolic tangent; d/dx = 1/(1 - x²).",
-    lambda g, _y, x: g / (1 - square(x)), domain=[(-0.7, 0.7)], **by_math("arctanh", "atanh"),
+    lambda g, _y, x: g / (1 - square(x)), domain=[(-0.7, 0.7)], defined="|x| < 1", **by_math("arctanh", "atanh"),
 )  # fmt: skip
+
+_SINC_SLOPE = '''
+def sinc_slope(x, order):
+    """Derivative of sin(pi*x)/(pi*x): by its recurrence in the order, near 0 by its power series."""
+    u = np.pi * x
+    near = np.abs(u) < order + 1.0
+    t, v = np.where(near, u, 0.0), np.where(near, 1.0, u)
+    turns = np.sin(v), np.cos(v), 0.0 - np.sin(v), 0.0 - np.cos(v)
+    far = turns[0] / v
+    for n in range(1, order + 1):
+        far = (turns[n % 4] - n * far) / v
+    odd, series = order % 2, 0.0
+    for k in range(11 + 2 * order, -1, -1):
+        series = 1.0 / (order + odd + 2 * k + 1) - t * t * series / ((odd + 2 * k + 1) * (odd + 2 * k + 2))
+    series = (series * t if odd else series) * (-1.0) ** ((order + odd) // 2)
+    return np.pi**order * np.where(near, series, far)
+'''
+SINC_SLOPE: Op = elementwise_op(
+    "sinc_slope", "Give the derivative of sin(πx)/(πx) of some order, πⁿ∫₀¹ tⁿ cos(πtx + nπ/2) dt.",
+    lambda g, _y, x, *, order: g * sinc(x, order + 1), dtype=real, helper=_SINC_SLOPE,
+    numpy=lambda params, _shapes: Form(f"sinc_slope($0, {params['order']})"),
+    text=lambda params, _shapes: Form(f"sinc($0, {params['order']})"),
+    latex=lambda params, _shapes: Form(
+        rf"\operatorname{{sinc}}{_primes(params['order'])}\left($0\right)"
+    ),
+    options={"order": 1}, public=False,
+    cases=(Case(((5,),), {"order": 2}), Case(((5,),), {"order": 3}), Case(((5,),), {"order": 4})),
+)  # fmt: skip
+SINC = function_op("sinc", "Give sin(πx)/(πx).", lambda g, _y, x: g * sinc(x, 1), dtype=real, public=False)
+
+
+def _primes(order: int) -> str:
+    return "'" * order if order < 4 else f"^{{({order})}}"
+
+
+def sinc(x: Operand, order: int = 0) -> Expr:
+    """Give ``sin(πx)/(πx)``, which is 1 at 0, or its derivative of some order, to a few units of rounding everywhere.
+
+    The derivative of order n is ``πⁿ ∫₀¹ tⁿ cos(πtx + nπ/2) dt``: no digits cancel, near 0 either.
+
+    Args:
+        x: the operand.
+        order: how often it is differentiated.
+
+    Raises:
+        ArgumentError: the order is no whole number from 0.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.sinc(x), x))
+    sinc(x, 1)
+    """
+    if not hasattr(order, "__index__") or order < 0:
+        msg = f"sinc: the order of a derivative is a whole number from 0, not {order!r}"
+        raise ArgumentError(msg)
+    return SINC_SLOPE(x, order=int(order)) if order else SINC(x)
+
 
 # --- kinks, masks, choices ------------------------------------------------------------------------------------
 
@@ -434,6 +653,48 @@ minimum = function_op(
 )  # fmt: skip
 
 
+def _rounded(name: str, meaning: str, latex: str) -> Op:
+    return elementwise_op(
+        name, f"{meaning}; its derivative is zero almost everywhere.", None, text=called(name), latex=Form(latex),
+        dtype=like_ufunc(name), kink="0 at whole x too",
+    )  # fmt: skip
+
+
+floor: Op = _rounded("floor", "Round down to a whole number", r"\left\lfloor $0\right\rfloor")
+ceil: Op = _rounded("ceil", "Round up to a whole number", r"\left\lceil $0\right\rceil")
+trunc: Op = _rounded("trunc", "Round towards zero to a whole number", r"\operatorname{trunc}\left($0\right)")
+rint: Op = _rounded(
+    "rint", "Round to the nearest whole number, to the even one of two", r"\operatorname{rint}\left($0\right)"
+)
+isnan = function_op("isnan", "Tell where it is NaN, no number.", None, dtype=boolean)
+
+_PORTABLE_FMAX = """
+def {name}(x, y):
+    \"\"\"The {meaning} of two, and where one is NaN the other.\"\"\"
+    return np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.{function}(x, y)))
+"""
+fmax = function_op(
+    "fmax", "Give the larger of two, and where one is NaN the other.",
+    lambda g, _y, a, b: g * logical_or(a >= b, isnan(b)), lambda g, _y, a, b: g * logical_or(a < b, isnan(a)),
+    dtype=like_ufunc("fmax"), kink="where x = y all of it goes to x", portable=called("fmax", 2),
+    portable_helper=_PORTABLE_FMAX.format(name="fmax", meaning="larger", function="maximum"),
+)  # fmt: skip
+fmin = function_op(
+    "fmin", "Give the smaller of two, and where one is NaN the other.",
+    lambda g, _y, a, b: g * logical_or(a <= b, isnan(b)), lambda g, _y, a, b: g * logical_or(a > b, isnan(a)),
+    dtype=like_ufunc("fmin"), kink="where x = y all of it goes to x", portable=called("fmin", 2),
+    portable_helper=_PORTABLE_FMAX.format(name="fmin", meaning="smaller", function="minimum"),
+)  # fmt: skip
+copysign: Op = function_op(
+    "copysign", "Give |x| with the sign of y.", lambda g, _y, a, b: g * (sign(a) * copysign(1, b)), None,
+    dtype=like_ufunc("copysign"), kinks=(0.0,), kink="0 at x = 0", python=Form("math.copysign($0, $1)"),
+)  # fmt: skip
+heaviside = function_op(
+    "heaviside", "Give 1 where x is positive, 0 where it is negative, and y where it is 0.",
+    None, lambda g, _y, a, _b: g * equal(a, 0), dtype=like_ufunc("heaviside"), kinks=(0.0,), kink="0 by x at x = 0",
+)  # fmt: skip
+
+
 def _comparison(name: str, sign: str, words: str, *, text: str | None = None, latex: str | None = None) -> Op:
     return elementwise_op(
         name, f"Tell where x {words} y, as bools.", None, None,
@@ -447,18 +708,22 @@ greater = _comparison("greater", ">", "is greater than")
 greater_equal = _comparison("greater_equal", ">=", "is at least", text="≥", latex=r"\ge")
 less = _comparison("less", "<", "is less than")
 less_equal = _comparison("less_equal", "<=", "is at most", text="≤", latex=r"\le")
-equal = _comparison("equal", "==", "equals", text="=", latex="=")
+equal: Op = _comparison("equal", "==", "equals", text="=", latex="=")
 not_equal = _comparison("not_equal", "!=", "differs from", text="≠", latex=r"\ne")
 
-logical_and = elementwise_op(
+logical_and: Op = elementwise_op(
     "logical_and", "Tell where both hold.", None, None, dtype=boolean,
     text=Form("$0 ∧ $1", LOGIC, (LOGIC, LOGIC)), latex=Form(r"$0 \land $1", LOGIC, (LOGIC, LOGIC)),
     python=Form("bool($0 and $1)", ATOM, (LOGIC, LOGIC)),
 )  # fmt: skip
-logical_or = elementwise_op(
+logical_or: Op = elementwise_op(
     "logical_or", "Tell where one holds at least.", None, None, dtype=boolean,
     text=Form("$0 ∨ $1", LOGIC, (LOGIC + 1, LOGIC + 1)), latex=Form(r"$0 \lor $1", LOGIC, (LOGIC + 1, LOGIC + 1)),
     python=Form("bool($0 or $1)", ATOM, (LOGIC, LOGIC)),
+)  # fmt: skip
+logical_xor = function_op(
+    "logical_xor", "Tell where one holds and the other does not.", None, None, dtype=boolean,
+    latex=r"\operatorname{xor}", python=Form("(bool($0) != bool($1))", ATOM),
 )  # fmt: skip
 logical_not = elementwise_op(
     "logical_not", "Tell where it does not hold.", None, dtype=boolean,
@@ -569,14 +834,107 @@ def prelu(x: Operand, slope: Operand) -> Expr:
     return maximum(0, x) + slope * minimum(x, 0)
 
 
-def clip(x: Operand, low: Operand, high: Operand) -> Expr:
-    """Limit to an interval: ``min(max(x, low), high)``; the derivative is 0 outside, 1 inside and at both ends.
+def clip(
+    x: Operand,
+    a_min: Operand | None = None,
+    a_max: Operand | None = None,
+    *,
+    min: Operand | None = None,
+    max: Operand | None = None,
+) -> Expr:
+    """Limit to an interval: ``min(max(x, a_min), a_max)``; the derivative is 0 outside, 1 inside and at both ends.
+
+    Args:
+        x: the operand.
+        a_min: the lower end; None for no such end.
+        a_max: the upper end; None for no such end.
+        min: another name for a_min, which must not be given then.
+        max: another name for a_max.
+
+    Raises:
+        ArgumentError: an end is given by both of its names.
 
     >>> import symbackprop as sb
-    >>> sb.clip(sb.symbol("x", "N"), 0, 1).shape
-    (N,)
+    >>> x = sb.symbol("x", "N")
+    >>> print(sb.clip(x, 0, 1), sb.clip(x, max=1))
+    minimum(maximum(x, 0), 1) minimum(x, 1)
     """
-    return minimum(maximum(x, low), high)
+    if (min is not None or max is not None) and (a_min is not None or a_max is not None):
+        msg = "clip: the ends are given as a_min and a_max or as min and max, not as both"
+        raise ArgumentError(msg)
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    above = positive(x) if low is None else maximum(x, low)
+    return above if high is None else minimum(above, high)
+
+
+def are_bools(*operands: Operand) -> bool:
+    """Tell whether all operands are of bools."""
+    return bool(np.result_type(*map(kind_of, operands)).kind == "b")
+
+
+def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: Operand = 0) -> Expr:
+    """Choose elementwise: of the first choice whose condition holds, else the default.
+
+    Args:
+        condlist: conditions, bools.
+        choicelist: one for each condition.
+        default: taken where no condition holds.
+
+    Raises:
+        ArgumentError: not as many choices as conditions, or none.
+        DtypeError: a condition is not of bools.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.select([x < 0, x > 1], [-x, x**2]))
+    where(x < 0, −x, where(x > 1, x², 0))
+    """
+    if not condlist or len(condlist) != len(choicelist):
+        msg = f"select takes as many choices as conditions, not {len(choicelist)} and {len(condlist)}"
+        raise ArgumentError(msg)
+    kind = promoted(*map(kind_of, (*choicelist, default)))
+    chosen = default if isinstance(default, Expr) else constant(default, kind)
+    for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
+        if not are_bools(condition):
+            msg = f"select: the condition {described(condition)} is not of bools: compare first"
+            raise DtypeError(msg)
+        chosen = where(condition, choice, chosen)
+    return chosen
+
+
+def piecewise(x: Operand, condlist: Sequence[Operand], funclist: Sequence[Any], *args: Any, **kwargs: Any) -> Expr:
+    """Define a function by pieces: of the last piece whose condition holds; 0, or the one piece more, where none does.
+
+    Every function is called with all of x, and what it gives where its condition does not hold is not chosen.
+
+    Args:
+        x: the operand, whose dtype the result has.
+        condlist: conditions, bools, or one of them.
+        funclist: functions or values, one for each condition, and perhaps one for where none holds.
+        args: handed on to the functions.
+        kwargs: handed on to the functions.
+
+    Raises:
+        ArgumentError: another number of functions.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.piecewise(x, [x < 0, x >= 0], [lambda x: -x, lambda x: x**2]))
+    where(x ≥ 0, x², where(x < 0, −x, 0))
+    """
+    point = as_expr(x)
+    conditions: list[Operand] = [*condlist] if isinstance(condlist, list | tuple) else [condlist]  # type: ignore[list-item]  # a Sequence is one of these
+    if len(funclist) - len(conditions) not in {0, 1}:
+        msg = f"piecewise takes {len(conditions)} or {len(conditions) + 1} functions, not {len(funclist)}"
+        raise ArgumentError(msg)
+    pieces = [piece(point, *args, **kwargs) if callable(piece) else piece for piece in funclist]
+    found, *rest = [
+        astype(piece, point.dtype) if isinstance(piece, Expr) else literal(piece, point.dtype, graph=point.graph)
+        for piece in ([0] * (len(pieces) == len(conditions)) + pieces[len(conditions) :] + pieces[: len(conditions)])
+    ]
+    for condition, piece in zip(conditions, rest, strict=True):
+        found = where(condition, piece, found)
+    return found
 
 
 _SIGMOID = '''
@@ -632,3 +990,9 @@ def astype(x: Operand, dtype: Any) -> Expr:
         return x
     kind = check_dtype(dtype, "astype")
     return x if isinstance(x, Expr) and x.dtype == kind else apply(ASTYPE, x, dtype=kind)
+
+
+# --- second names: NumPy's, for the same functions --------------------------------------------------------------
+
+absolute, mod, pow, true_divide = abs, remainder, power, divide
+acos, acosh, asin, asinh, atan, atan2, atanh = arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh

@@ -23,16 +23,10 @@ from symbackprop.refusals import no_form
 
 Function: TypeAlias = Callable[..., Any]
 
-# NumPy's and SciPy's other names of what has an operation.
+# NumPy's other names of reductions; those of functions of each element are names of ours too.
 _OTHER_NAMES = {
-    "absolute": "abs",
     "amax": "max",
     "amin": "min",
-    "around": "round",
-    "expit": "sigmoid",
-    "fabs": "abs",
-    "psi": "digamma",
-    "true_divide": "divide",
 }
 _REDUCTIONS = {
     "add": "sum",
@@ -48,12 +42,6 @@ _REDUCTIONS = {
     "multiply": "prod",
 }
 _SCANS = {"add": "cumsum", "multiply": "cumprod"}
-_OF_BOOLS: Mapping[str, Function] = {
-    "bitwise_and": Expr.__and__,
-    "bitwise_or": Expr.__or__,
-    "bitwise_xor": Expr.__xor__,
-    "invert": Expr.__invert__,
-}
 _LINALG_AS_TOP = frozenset({"cross", "matmul", "matrix_transpose", "outer", "tensordot", "vecdot"})
 _CASTING_FIRST = frozenset({
     "cumprod", "cumsum", "mean", "nancumprod", "nancumsum", "nanmean", "nanprod", "nanstd", "nansum", "nanvar", "prod",
@@ -124,16 +112,7 @@ def _is_default(key: str, value: Any) -> bool:
 
 
 def _elementary(ufunc: np.ufunc, what: str) -> Function:
-    if ufunc.__name__ in _OF_BOOLS:
-        return _of_bools(_OF_BOOLS[ufunc.__name__])
-    if ufunc.__name__ in {"positive", "conjugate"}:
-        return ops.as_expr
     return _named(ufunc.__name__) or _refuse(what)
-
-
-def _of_bools(operator: Function) -> Function:
-    """Give the operator with an expression on the left: they do not mind the order."""
-    return lambda *operands: operator(*sorted(operands, key=lambda operand: not isinstance(operand, Expr)))
 
 
 def _called(ufunc: np.ufunc, what: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
