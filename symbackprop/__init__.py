@@ -45,6 +45,7 @@ from symbackprop.ops.products import *  # noqa: F403  (its __all__: NumPy's name
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.window import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.printing import latex, numpy_code, text
 from symbackprop.rewrite import simplify
 

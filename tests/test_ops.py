@@ -187,6 +187,28 @@ def _set_slice(x: Any, values: Any, runs: Any) -> Any:
     return out
 
 
+def _windows(x: Any, window: Any, steps: Any, dilations: Any) -> Any:
+    axes = range(-len(window), 0)
+    extents = [(size - 1) * far + 1 for size, far in zip(window, dilations, strict=True)]
+    starts = [range(0, x.shape[at] - long + 1, step) for at, long, step in zip(axes, extents, steps, strict=True)]
+    spread = [
+        [slice(i, i + long, far) for i in each] for each, long, far in zip(starts, extents, dilations, strict=True)
+    ]
+    taken = [x[(..., *place)] for place in itertools.product(*spread)]
+    lead = x.shape[: x.ndim - len(window)]
+    whole = np.stack(taken, len(lead)).reshape(*lead, *map(len, starts), *window)
+    return whole.astype(x.dtype)
+
+
+def _overlap_add(x: Any, into: Any, steps: Any, dilations: Any) -> Any:
+    rank = len(into)
+    out = np.zeros((*x.shape[: x.ndim - 2 * rank], *into), x.dtype)
+    for places in itertools.product(*map(range, x.shape[x.ndim - 2 * rank :])):
+        spots = zip(places[:rank], places[rank:], steps, dilations, strict=True)
+        out[(..., *(o * step + k * far for o, k, step, far in spots))] += x[(..., *places)]
+    return out
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     function = getattr(np, name)
     return lambda x, axes, keepdims: function(x, axis=axes, keepdims=keepdims)
@@ -222,6 +244,8 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "gauss": _in_double(lambda x: np.exp(-x * x / 2)),
     "log_ndtr": _in_double(scipy.special.log_ndtr),
     "ndtr": _in_double(scipy.special.ndtr),
+    "overlap_add": _overlap_add,
+    "windows": _windows,
     "normal_tail": _in_double(lambda x: scipy.special.erfcx(x / np.sqrt(2)) / 2),
     "normal_hazard": _in_double(lambda x: np.exp(-x * x / 2 - scipy.special.log_ndtr(x)) / np.sqrt(2 * np.pi)),
     "fraction": lambda x: np.modf(x)[0],
@@ -459,8 +483,10 @@ def test_named_sizes_give_the_same(app):
         return as_shape([f"D{size}" if size > 1 else size for size in sizes])
 
     arrays = sample(app)
-    params = {name: named(value) if name in {"shape", "into"} else value for name, value in app.params.items()}
-    fixed = params.get("runs") and app.op.name != "slice"  # or the runs had other lengths
+    counted = app.op.name == "overlap_add"  # windows are not as many as another axis is long; see those of `windows`
+    told = {"shape", "into"} if not counted else {}
+    params = {name: named(value) if name in told else value for name, value in app.params.items()}
+    fixed = counted or (params.get("runs") and app.op.name != "slice")  # or the runs had other lengths
     shapes = app.shapes if fixed else [named(shape) for shape in app.shapes]
     y, xs = build(app._replace(params=params), arrays, shapes=shapes)
     all_sizes = {*itertools.chain(*app.shapes, app.params.get("shape", ()), app.params.get("into", ()))}

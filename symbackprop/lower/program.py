@@ -13,8 +13,9 @@ from symbackprop.op import CONSTANT, SIZE, Op, Params
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
+from symbackprop.ops.window import WINDOWS
 
-VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO})
+VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE, SLICE, BROADCAST_TO, WINDOWS})
 """What gives no new array but looks at another."""
 LIGHT = frozenset({TRANSPOSE, EXPAND_DIMS})
 """Those so cheap that they are written again at each use."""
@@ -281,3 +282,11 @@ def sizes_of_runs(param: Sequence[Any], size: Shape) -> Iterator[Dim]:
         for bound in (run.length, low, extent - high - 1):
             if isinstance(bound, Dim) and bound.may_be_negative:
                 yield bound
+
+
+def sizes_of_windows(whole: Shape, window: Shape, dilations: Sequence[int]) -> Iterator[Dim]:
+    """Give what must not be negative for windows over the last axes of a named size: each of them fits in."""
+    for extent, size, dilation in zip(whole[len(whole) - len(window) :], window, dilations, strict=True):
+        room = extent - (size - 1) * dilation - 1
+        if isinstance(room, Dim) and room.may_be_negative:
+            yield room

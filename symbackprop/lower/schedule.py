@@ -37,6 +37,7 @@ from symbackprop.lower.program import (
     Term,
     refs_in,
     sizes_of_runs,
+    sizes_of_windows,
 )
 from symbackprop.op import CONSTANT, SIZE, Op, Value
 from symbackprop.ops import add, divide, multiply, negative, subtract
@@ -45,6 +46,7 @@ from symbackprop.ops.index import CONCATENATE, SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
+from symbackprop.ops.window import WINDOWS
 from symbackprop.spelling import Names, renamed, safe_sizes
 
 _WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
@@ -469,16 +471,23 @@ class _Lowering:
     def _repeats(self, number: int) -> bool:
         """Tell whether a view shows elements of its base more than once, which must not be handed out."""
         while self.nodes[number].op in VIEWS:
-            if self.nodes[number].op is BROADCAST_TO:
+            if self.nodes[number].op in {BROADCAST_TO, WINDOWS}:
                 return True
             number = self.nodes[number].inputs[0]
         return False
 
     def _requirements(self) -> Iterable[Requirement]:
-        """Give what must hold for the sizes of slices, each size once."""
+        """Give what must hold for the sizes of slices and windows, each size once."""
         found: dict[Size, Requirement] = {}
         for number in self.order:
             node = self.nodes[number]
+            if node.op is WINDOWS:
+                whole, window = (
+                    renamed(each, self.renamed) for each in (self.nodes[node.inputs[0]].shape, node.params["window"])
+                )
+                for size in sizes_of_windows(whole, window, node.params["dilations"]):
+                    if size not in found:
+                        found[size] = Requirement(size, f"windows of {Expr(self.graph, node.inputs[0]).describe()}")
             if node.op is not SLICE and node.op not in {SPREAD, ADD_WHERE_EQUAL}:
                 continue
             runs = renamed(node.params["runs"], self.renamed)

@@ -16,6 +16,7 @@ from symbackprop.ops import (
     reduce,
     special,
     statistics,
+    window,
 )
 from symbackprop.ops import protocols as protocols  # what NumPy's protocols ask here
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__)
@@ -29,6 +30,7 @@ from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__)
+from symbackprop.ops.window import *  # noqa: F403  (its __all__)
 
 _FAMILIES = (
     leaf,
@@ -44,6 +46,7 @@ _FAMILIES = (
     gather,
     at,
     statistics,
+    window,
 )
 
 TABLE: tuple[Op, ...] = (

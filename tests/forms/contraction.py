@@ -5,6 +5,19 @@ from __future__ import annotations
 from tests.forms import form
 
 _MATRICES = {"A": (2, 3), "B": (3, 4)}
+_MODES = {
+    "convolve": ("", ", 'same'", ", 'valid'"),
+    "correlate": (", 'full'", "", ", 'same'"),
+}
+"""How the functions are called, first that of which no size must be known."""
+_VIEW = "np.lib.stride_tricks.sliding_window_view"
+
+
+def _correlated(pads: str, index: str, extents: str = "(2, 3)") -> str:
+    """Say what a kernel sees of images: NumPy's windows, some of them, times the kernel."""
+    padded = f"np.pad(x, ((0, 0), (0, 0), {pads}))" if pads else "x"
+    return f"np.einsum('nchwkl,ockl->nohw', {_VIEW}({padded}, {extents}, (2, 3)){index}, w)"
+
 
 FORMS = (
     # --- products of vectors and matrices
@@ -138,4 +151,116 @@ FORMS = (
     form("np.vander(x, 4)", x=(3,)),
     form("np.vander(x, 2, increasing=True)", x=(3,)),
     form("np.vander(x, N=4) @ p", x=(3,), p=(4,), named=False),
+    # --- convolution of vectors
+    *(
+        form(f"np.{name}(a, v{mode})", a=(m,), v=(n,), named=mode == _MODES[name][0] or n in {1, m})
+        for name in _MODES
+        for mode in _MODES[name]
+        for m, n in ((5, 3), (4, 4), (6, 1))
+    ),
+    *(
+        form(f"np.{name}(a, v, mode='{mode}')", a=(m,), v=(n,), named=mode == "full" or m == 1)
+        for name in _MODES
+        for mode in ("full", "same", "valid")
+        for m, n in ((3, 5), (1, 4), (2, 6))
+    ),
+    form("np.convolve(x, [0.25, 0.5, 0.25], mode='same')", x=(6,)),
+    form("np.convolve(np.array([1.0, -1.0]), x)", x=(6,)),
+    form("np.convolve(2.0, x)", x=(6,)),
+    form("np.correlate(x, x, 'full')", x=(4,)),
+    # --- windows
+    form(f"{_VIEW}(x, 3)", x=(6,)),
+    form(f"{_VIEW}(x, (2, 3))", x=(4, 5)),
+    form(f"{_VIEW}(x, 2, axis=0)", x=(4, 5)),
+    form(f"{_VIEW}(x, (3, 2), axis=(2, 0))", x=(4, 2, 5)),
+    form(f"{_VIEW}(x, 3).mean(axis=-1)", x=(6,)),
+    form("sb.windows(x, 2, axis=0, step=2)", truth=f"{_VIEW}(x, 2, axis=0)[::2]", x=(5, 3)),
+    form("sb.windows(x, (2, 2), step=(1, 2), dilation=(2, 1))", truth=f"{_VIEW}(x, (3, 2))[:, ::2, ::2]", x=(5, 6)),
+    form(
+        "sb.overlap_add(x, 4)",
+        truth="np.einsum('ok,okn->n', x, np.eye(4, dtype=x.dtype)[np.add.outer(range(3), range(2))])",
+        x=(3, 2),
+        named=False,
+    ),
+    # --- convolution and pooling of images
+    form("sb.conv1d(x, w)", truth=f"np.einsum('nctk,ock->not', {_VIEW}(x, 3, 2), w)", x=(2, 2, 6), w=(4, 2, 3)),
+    form(
+        "sb.conv(x, w)",
+        truth=f"np.einsum('chwkl,ockl->ohw', {_VIEW}(x, (2, 3), (1, 2)), w)",
+        x=(3, 5, 6),
+        w=(4, 3, 2, 3),
+    ),
+    *(
+        form(f"sb.conv2d(x, w{how})", truth=_correlated(pads, index), x=(2, 3, 5, 6), w=(4, 3, 2, 3))
+        for how, pads, index in (
+            ("", "", ""),
+            (", 2", "", "[..., ::2, ::2, :, :]"),
+            (", stride=(2, 3)", "", "[..., ::2, ::3, :, :]"),
+            (", padding=1", "(1, 1), (1, 1)", ""),
+            (", padding=(1, 2)", "(1, 1), (2, 2)", ""),
+            (", padding=((0, 1), (2, 0))", "(0, 1), (2, 0)", ""),
+            (", padding='same'", "(0, 1), (1, 1)", ""),
+            (", stride=2, padding=(1, 1)", "(1, 1), (1, 1)", "[..., ::2, ::2, :, :]"),
+        )
+    ),
+    form(
+        "sb.conv2d(x, w, stride=2, padding='same')",
+        truth=_correlated("(0, 1), (0, 1)", "[..., ::2, ::2, :, :]"),
+        x=(2, 3, 5, 6),
+        w=(4, 3, 2, 3),
+        named=False,
+    ),
+    form(
+        "sb.conv2d(x, w, dilation=2)",
+        truth=_correlated("", "[..., ::2, ::2]", "(3, 5)"),
+        x=(2, 3, 5, 6),
+        w=(4, 3, 2, 3),
+    ),
+    form(
+        "sb.conv2d(x, w, groups=2)",
+        truth=f"np.einsum('ngchwkl,gockl->ngohw', {_VIEW}(x.reshape(-1, 2, 2, 5, 6), (2, 2), (3, 4)), "
+        "w.reshape(2, 2, 2, 2, 2)).reshape(-1, 4, 4, 5)",
+        x=(3, 4, 5, 6),
+        w=(4, 2, 2, 2),
+        named=False,
+    ),
+    form(
+        "sb.conv_transpose(x, w)",
+        truth=f"np.einsum('nctukl,cokl->notu', {_VIEW}(np.pad(x, ((0, 0), (0, 0), (1, 1), (2, 2))), (2, 3), (2, 3)), "
+        "w[..., ::-1, ::-1])",
+        x=(2, 4, 5, 6),
+        w=(4, 3, 2, 3),
+    ),
+    form(
+        "sb.conv_transpose(x, w, stride=2)",
+        truth="np.einsum('nct,cok->notk', x, w).reshape(2, 3, 10)",
+        x=(2, 4, 5),
+        w=(4, 3, 2),
+    ),
+    form(
+        "sb.conv_transpose(x, w, 2, padding=1)",
+        truth="np.einsum('nct,cok->notk', x, w).reshape(2, 3, 10)[:, :, 1:-1]",
+        x=(2, 4, 5),
+        w=(4, 3, 2),
+    ),
+    *(
+        form(
+            f"sb.{name}_pool2d(x, {how})",
+            truth=f"{_VIEW}({padded}, {window}, (2, 3)){index}.{method}(axis=(-2, -1))",
+            x=(2, 3, 5, 6),
+        )
+        for name, method, beyond in (("max", "max", "x.min() - 1"), ("avg", "mean", "0"))
+        for how, padded, window, index in (
+            ("2", "x", "(2, 2)", "[:, :, ::2, ::2]"),
+            ("(2, 3)", "x", "(2, 3)", "[:, :, ::2, ::3]"),
+            ("3, stride=1", "x", "(3, 3)", ""),
+            ("(2, 2), (1, 2)", "x", "(2, 2)", "[:, :, :, ::2]"),
+            (
+                "3, 2, padding=1",
+                f"np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values={beyond})",
+                "(3, 3)",
+                "[:, :, ::2, ::2]",
+            ),
+        )
+    ),
 )
