@@ -21,11 +21,7 @@ from symbackprop.autodiff import (
     fisher,
     gauss_newton,
     gnvp,
-    grad,
-    hessian,
     hessian_diag,
-    hvp,
-    jacobian,
     jvp,
     laplacian,
     vjp,
@@ -48,6 +44,7 @@ from symbackprop.ops.statistics import *  # noqa: F403  (its __all__: NumPy's na
 from symbackprop.ops.window import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.printing import latex, numpy_code, text
 from symbackprop.rewrite import simplify
+from symbackprop.tracing import Derivative, grad, hessian, hvp, jacobian, trace_function, value_and_grad
 
 if TYPE_CHECKING:
     from symbackprop.equality import Comparison, same
@@ -61,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackpropTable",
     "Comparison",
+    "Derivative",
     "Drawing",
     "Expr",
     "Function",
@@ -104,6 +102,8 @@ __all__ = [
     "simplify",
     "sparsity",
     "text",
+    "trace_function",
+    "value_and_grad",
     "vjp",
 ]
 __all__ += ops.__all__

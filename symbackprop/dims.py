@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import ast
 import operator
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from keyword import iskeyword
 from numbers import Integral, Real
@@ -33,6 +36,15 @@ ShapeLike: TypeAlias = "SizeLike | Sequence[SizeLike]"
 
 _Atom: TypeAlias = "str | tuple[Dim, int]"  # a name, or (numerator, denominator) of a floor division
 _Monomial: TypeAlias = tuple[_Atom, ...]
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib costs an import several ms)
+
+tracing: ContextVar[str] = ContextVar("symbackprop_tracing", default="")
+"""The dtype of the floats of a Python function that is run on symbols; empty where none is.
+
+Such a function is to do the same for all sizes: where it asks whether N equals 3 it must learn that this is not known.
+"""
 
 
 class Dim:
@@ -186,26 +198,31 @@ class Dim:
 
     # --- a size as a number: with floats it is a scalar expression ---------------------------------------------
 
+    def _number(self) -> Any:
+        if tracing.get() not in {"", "float64"}:
+            self._unknown()  # numbers of Python do not widen float32, expressions of float64 do
+        return type(self).as_number(self)
+
     def _with(self, function: Callable[[Any, Any], Any], other: object) -> Any:
-        return function(type(self).as_number(self), other) if isinstance(other, Real) else NotImplemented
+        return function(self._number(), other) if isinstance(other, Real) else NotImplemented
 
     def __truediv__(self, other: Any) -> Any:
         """Divide as a number."""
-        return type(self).as_number(self) / other
+        return self._number() / other
 
     def __rtruediv__(self, other: Any) -> Any:
         """Divide by the size as a number."""
-        return other / type(self).as_number(self)
+        return other / self._number()
 
     def __pow__(self, other: Any) -> Any:
         """Give a power: of a whole exponent a size, else a number."""
         if isinstance(other, Integral) and int(other) >= 0:
             return product([self] * int(other))
-        return type(self).as_number(self) ** other
+        return self._number() ** other
 
     def __rpow__(self, other: Any) -> Any:
         """Raise to the size as a number."""
-        return other ** type(self).as_number(self)
+        return other ** self._number()
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Let ``np.log(N)`` and ``array * N`` build expressions."""
@@ -230,7 +247,15 @@ class Dim:
         """Compare canonical forms; a plain named size also equals its name."""
         if isinstance(other, Dim):
             return self._text == other._text
+        if type(other) is int and _asked_by_function():
+            self._unknown()
         return isinstance(other, str) and self._text == other
+
+    def __bool__(self) -> bool:
+        """Be true: what is named may be 0 only at the call."""
+        if _asked_by_function():
+            self._unknown()
+        return True
 
     def __hash__(self) -> int:
         """Hash as the text, so that a named size and its name are one key."""
@@ -239,6 +264,11 @@ class Dim:
     def __repr__(self) -> str:
         """Give the canonical form, which is also a Python expression."""
         return self._text
+
+
+def _asked_by_function() -> bool:
+    """Tell whether it is a traced function itself that asks, not the package."""
+    return bool(tracing.get()) and not sys._getframe(2).f_code.co_filename.startswith(_PACKAGE)  # noqa: SLF001  (as expr.user_line)
 
 
 def _text(terms: tuple[tuple[_Monomial, int], ...]) -> str:

@@ -39,6 +39,7 @@ LAYERS = (
     ("precise",),
     ("sympy_forms",),
     ("equality", "lower", "printing"),
+    ("tracing",),
     ("train", "parallel"),
     ("optimise",),
     ("cli",),

@@ -85,7 +85,8 @@ def of_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: Mapp
     """
     name = ufunc.__name__
     what = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"
-    given = [ops.size_of(each) if isinstance(each, Dim) else each for each in inputs]
+    only_sizes = not any(isinstance(each, Expr | np.ndarray | np.generic) for each in inputs)
+    given = [ops.size_of(each, "int64") if only_sizes and isinstance(each, Dim) else each for each in inputs]
     told = {key: value for key, value in keywords.items() if not _is_default(key, value)}
     for key in ("out", "where", "order", "subok"):
         if key in told and (key != "where" or method == "__call__"):
