@@ -30,13 +30,16 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
 from symbackprop.lower import Function, Sparsity, Structured, compile, sparsity
 from symbackprop.ops import linalg
+from symbackprop.ops.arrange import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.create import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.gather import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.numbers import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.padding import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__: NumPy's names)

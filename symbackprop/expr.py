@@ -357,9 +357,42 @@ class Expr:
         """
         return _ops().at.At(self)  # type: ignore[no-any-return]
 
-    def reshape(self, *shape: ShapeLike) -> Expr:
+    @property
+    def mT(self) -> Expr:
+        """The transposes of the matrices along the last two axes."""
+        return _ops().matrix_transpose(self)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: ShapeLike, order: str = "C") -> Expr:
         """Give the same elements in another shape."""
-        return _ops().reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return _ops().reshape(self, shape[0] if len(shape) == 1 else shape, order)  # type: ignore[no-any-return]
+
+    def ravel(self, order: str = "C") -> Expr:
+        """Give all elements along one axis."""
+        return _ops().ravel(self, order)  # type: ignore[no-any-return]
+
+    def flatten(self, order: str = "C") -> Expr:
+        """Give all elements along one axis."""
+        return _ops().flatten(self, order)  # type: ignore[no-any-return]
+
+    def copy(self) -> Expr:
+        """Give the expression itself: nothing can write to it."""
+        return self
+
+    def swapaxes(self, axis1: int, axis2: int) -> Expr:
+        """Swap two axes."""
+        return _ops().swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
+
+    def repeat(self, repeats: object, axis: int | None = None) -> Expr:
+        """Repeat each element, or each part along an axis."""
+        return _ops().repeat(self, repeats, axis)  # type: ignore[no-any-return]
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
+        """Give the diagonals of matrices."""
+        return _ops().diagonal(self, offset, axis1, axis2)  # type: ignore[no-any-return]
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
+        """Give the sums of the diagonals of matrices."""
+        return _ops().trace(self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Expr:
         """Permute the axes, given one by one or as a tuple; without arguments reverse them."""

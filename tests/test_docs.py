@@ -16,7 +16,7 @@ from symbackprop.ops import TABLE
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
 HIDDEN = {  # what derivatives, functions of other names and rewritten formulas are made of
-    "add_where_equal", "arange", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "size", "slice",
+    "add_where_equal", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "slice",
     "spread", "unit", "unslice",
     "gather", "maximum_at", "minimum_at", "scatter", "scatter_add", "set_at", "set_slice",
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",

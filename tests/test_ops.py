@@ -283,6 +283,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "qr_q": lambda x: np.linalg.qr(x)[0],
     "qr_r": lambda x: np.linalg.qr(x)[1],
     "reshape": lambda x, shape: x.reshape(shape),
+    "roll": lambda x, shifts, axes: np.roll(x, shifts, axis=axes),
     "sinm": _of_matrices(scipy.linalg.sinm),
     "sinm_frechet": _along(np.imag),
     "sigmoid": _in_double(scipy.special.expit),

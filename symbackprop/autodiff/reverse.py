@@ -266,7 +266,7 @@ def pulled_back(
         found = grad_table.get(target.number)
         if found is None:
             with attributed(target.node.origin.pulled_back()):
-                found = full_like(target, 0, leading=extra)
+                found = full_like(target, 0, shape=extra + target.shape)
         elif applied and found.node.backward:
             found.node.applied = applied
         gradients.append(found)

@@ -30,7 +30,6 @@ Function: TypeAlias = Callable[..., Expr]
 
 # Functions that make no node of operands, or that take what the language has no words for.
 _NOT_HERE = {"as_expr", "assume", "astype", "constant", "getitem", "size_of", "symbol", "symbols"}
-_SEVERAL = {"eigh", "lstsq", "qr", "slogdet", "svd"}  # what gives more than one value
 _DTYPES = tuple(sorted({np.dtype(code).name for code in "?bhilBHILefd"}))
 
 
@@ -99,11 +98,15 @@ def _inside(index: Any) -> Any:
     return index[0] if isinstance(index, tuple) and len(index) == 1 else index
 
 
+def _gives_one_value(function: Any) -> bool:
+    """Tell whether a function gives one expression: no tuple of them, no shape."""
+    return isinstance(function, Op) or function.__annotations__.get("return") in {"Expr", Expr}
+
+
 def _functions() -> dict[str, Function]:
-    found: dict[str, Function] = {
-        name: getattr(ops.linalg, name) for name in ops.linalg.__all__ if name not in _SEVERAL
-    }
-    found |= {name: getattr(ops, name) for name in ops.__all__ if name not in _NOT_HERE}  # of one name, NumPy's
+    spaces = (ops.linalg, ops)  # of one name, NumPy's
+    named = {name: getattr(space, name) for space in spaces for name in space.__all__ if name not in _NOT_HERE}
+    found: dict[str, Function] = {name: function for name, function in named.items() if _gives_one_value(function)}
     for op, form in _FORMS:
         called = re.match(r"([^\W\d]\w*)\(\$0", form.template)
         if called and op.options.keys() <= {"axes", "axis"}:

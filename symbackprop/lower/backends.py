@@ -187,6 +187,10 @@ def _torch_flip(call: Called) -> Called:
     return Called("flip", [call.args[0], axis if axis.startswith("(") else f"({axis},)"], {}, call.dtype)
 
 
+def _torch_roll(call: Called) -> Called:
+    return call._replace(args=[*call.args, call.keywords.get("axis", "0")], keywords={})
+
+
 def _all_by_position(call: Called) -> Called:
     return call._replace(args=[*call.args, *call.keywords.values()], keywords={})
 
@@ -226,6 +230,7 @@ TORCH = Backend(
         "prod": _torch_over("prod"),
         "sum": _torch_over("sum"),
         "take": _torch_take,
+        "roll": _torch_roll,
         "tril": _all_by_position,
         "triu": _all_by_position,
         "vecdot": _renamed("linalg.vecdot"),

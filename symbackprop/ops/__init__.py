@@ -3,8 +3,10 @@
 from symbackprop.op import CONSTANT, Op
 from symbackprop.ops import (
     accurate,
+    arrange,
     at,
     contract,
+    create,
     elementwise,
     gather,
     index,
@@ -12,6 +14,7 @@ from symbackprop.ops import (
     leaf,
     linalg,
     numbers,
+    padding,
     products,
     reduce,
     special,
@@ -19,13 +22,16 @@ from symbackprop.ops import (
     window,
 )
 from symbackprop.ops import protocols as protocols  # what NumPy's protocols ask here
+from symbackprop.ops.arrange import *  # noqa: F403  (its __all__)
 from symbackprop.ops.contract import *  # noqa: F403  (its __all__)
+from symbackprop.ops.create import *  # noqa: F403  (its __all__)
 from symbackprop.ops.elementwise import *  # noqa: F403  (its __all__)
 from symbackprop.ops.gather import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
 from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
+from symbackprop.ops.padding import *  # noqa: F403  (its __all__)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
@@ -47,6 +53,9 @@ _FAMILIES = (
     at,
     statistics,
     window,
+    arrange,
+    padding,
+    create,
 )
 
 TABLE: tuple[Op, ...] = (

@@ -33,7 +33,7 @@ from symbackprop.op import (
     check_dtype,
     new_expr,
 )
-from symbackprop.ops.elementwise import multiply, promoted
+from symbackprop.ops.elementwise import astype, equal, multiply, promoted
 from symbackprop.ops.index import PORTABLE_PUT, SLICE, UNSLICE, Run, runs_text
 from symbackprop.ops.layout import (
     axes_of,
@@ -46,7 +46,7 @@ from symbackprop.ops.layout import (
     shape_text,
     squeeze,
 )
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.leaf import arange, as_expr
 from symbackprop.ops.reduce import accumulated
 
 __all__ = [
@@ -241,12 +241,15 @@ EYE = Op(
 )
 
 
-def eye(N: SizeLike, M: SizeLike | None = None, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:
+def eye(
+    N: SizeLike, M: SizeLike | None = None, k: int = 0, dtype: Any = "float64", *, graph: Graph | None = None
+) -> Expr:
     """Give the identity matrix: ones where the row is the column, zeros elsewhere.
 
     Args:
         N: how many rows.
         M: how many columns; as many unless told.
+        k: where the ones are: 0 is the main diagonal, 1 the one above it, -1 the one below.
         dtype: the dtype.
         graph: where it is to live; the current graph unless told.
 
@@ -256,6 +259,9 @@ def eye(N: SizeLike, M: SizeLike | None = None, dtype: Any = "float64", *, graph
     """
     rows, columns = dims.as_shape((N, N if M is None else M))
     kind = check_dtype(dtype, "eye")
+    if k:
+        row, column = (arange(size, graph=graph) for size in (rows, columns))
+        return astype(equal(expand_dims(row, -1) + k, column), kind)
     params = {"rows": rows, "columns": columns, "dtype": kind}
     return new_expr(current_graph() if graph is None else graph, EYE, (), params, (rows, columns), kind)
 
@@ -275,7 +281,7 @@ def _trace_shape(x: Shape) -> Shape:
 
 
 def _trace_vjp(g: Expr, _y: Expr, x: Expr) -> Expr:
-    return (expand_dims(g, (-2, -1)) if g.ndim else g) * eye(x.shape[-2], x.shape[-1], g.dtype, graph=x.graph)
+    return (expand_dims(g, (-2, -1)) if g.ndim else g) * eye(x.shape[-2], x.shape[-1], dtype=g.dtype, graph=x.graph)
 
 
 TRACE = Op(

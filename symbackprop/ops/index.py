@@ -14,7 +14,7 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Form, Op, Params, apply
 from symbackprop.ops.elementwise import promoted
-from symbackprop.ops.layout import axes_of, free, kept_dtype, shape_text, squeeze
+from symbackprop.ops.layout import axes_of, free, kept_dtype, ravel, shape_text, squeeze
 from symbackprop.ops.leaf import as_expr
 
 __all__ = [
@@ -196,7 +196,7 @@ UNSLICE: Op = Op(
 )
 
 
-def _operands(name: str, arrays: Sequence[Operand]) -> list[Operand]:
+def operands_of(name: str, arrays: Sequence[Operand]) -> list[Operand]:
     """Leave expressions and Python's numbers, which are weak, as they are; close the rest in constants."""
     given: object = arrays  # who has no type checker may pass the first of them
     if isinstance(given, Expr):
@@ -267,8 +267,12 @@ CONCATENATE = Op(
 )
 
 
-def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
+def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Expr:
     """Join arrays along an axis that they have.
+
+    Args:
+        arrays: the arrays.
+        axis: along which axis; None joins all elements of all arrays, each in row-major order.
 
     Raises:
         ShapeError: no arrays, or sizes differ off the axis.
@@ -277,7 +281,10 @@ def concatenate(arrays: Sequence[Operand], axis: int = 0) -> Expr:
     >>> sb.concatenate([sb.symbol("a", "N"), sb.symbol("b", "M")]).shape
     (M + N,)
     """
-    operands = _operands("concatenate", arrays)
+    operands = operands_of("concatenate", arrays)
+    if axis is None:
+        graph = next((x.graph for x in operands if isinstance(x, Expr)), None)
+        operands, axis = [ravel(as_expr(x, graph=graph)) for x in operands], 0
     if not all(map(_rank, operands)):
         msg = "concatenate: a scalar has no axis to join along; use stack"
         raise ShapeError(msg)
@@ -330,6 +337,6 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Expr:
     >>> sb.stack([sb.symbol("a", "N"), sb.symbol("b", "N")], axis=-1).shape
     (N, 2)
     """
-    operands = _operands("stack", arrays)
+    operands = operands_of("stack", arrays)
     (right,) = axes_of("stack", as_expr(operands[0]), axis, new=True)
     return apply(STACK, *operands, axis=right)

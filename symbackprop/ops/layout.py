@@ -5,24 +5,41 @@ Axes are counted from the right wherever an op keeps them, so that a cotangent m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from symbackprop import dims
-from symbackprop.dims import Shape, ShapeLike, SizeLike
+from symbackprop.dims import Shape, ShapeLike, Size, SizeLike
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import ATOM, POWER, Case, Dtype, Form, Op, Params, apply, literal
+from symbackprop.op import ATOM, POWER, Case, Dtype, Form, Op, Params, apply, check_dtype, literal
+from symbackprop.ops.elementwise import astype
 from symbackprop.ops.leaf import as_expr
 
 __all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
     "broadcast_to",
+    "copy",
     "expand_dims",
+    "flatten",
+    "full_like",
+    "matrix_transpose",
+    "moveaxis",
+    "ndim",
     "ones_like",
+    "permute_dims",
+    "ravel",
     "reshape",
+    "rollaxis",
+    "shape",
+    "size",
     "squeeze",
+    "swapaxes",
     "transpose",
     "zeros_like",
 ]
@@ -116,17 +133,22 @@ RESHAPE: Op = Op(
 )
 
 
-def reshape(x: Operand, shape: ShapeLike) -> Expr:
+def reshape(a: Operand, shape: ShapeLike, order: str = "C") -> Expr:
     """Give the same elements, in row-major order, in another shape; one size may be -1.
 
+    Args:
+        a: the array.
+        shape: the sizes.
+        order: C where elements follow one another along the last axis, F along the first, in `a` and in the result.
+
     Raises:
-        ShapeError: the number of elements differs.
+        ShapeError: the number of elements differs, or another order.
 
     >>> import symbackprop as sb
     >>> sb.reshape(sb.symbol("x", ("N", 2, 3)), ("N", -1)).shape
     (N, 6)
     """
-    expr = as_expr(x)
+    expr = as_expr(a)
     single = isinstance(shape, str | dims.Dim) or hasattr(shape, "__index__")
     sizes: Sequence[SizeLike] = [shape] if single else shape  # type: ignore[assignment,list-item]  # told apart above
     unknown = [axis for axis, size in enumerate(sizes) if size == -1]
@@ -142,7 +164,88 @@ def reshape(x: Operand, shape: ShapeLike) -> Expr:
             msg = f"reshape: -1 cannot be found: {error}: {expr.describe()}"
             raise ShapeError(msg) from None
         target = (*target[: unknown[0]], fitted, *target[unknown[0] + 1 :])
+    if _is_column_major("reshape", expr, order):
+        return transpose(reshape(transpose(expr), target[::-1]))
     return expr if expr.shape == target else apply(RESHAPE, expr, shape=target)
+
+
+def _is_column_major(name: str, x: Expr, order: str) -> bool:
+    """Read NumPy's order; an expression lies nowhere in memory, so its order is C."""
+    if order not in {"C", "F"}:
+        msg = f"{name}: the order is C or F, not {order!r}: {x.describe()}"
+        raise ShapeError(msg)
+    return order == "F"
+
+
+def ravel(a: Operand, order: str = "C") -> Expr:
+    """Give all elements along one axis.
+
+    Args:
+        a: the array.
+        order: C where elements follow one another along the last axis, F along the first.
+
+    Raises:
+        ShapeError: another order.
+
+    >>> import symbackprop as sb
+    >>> sb.ravel(sb.symbol("X", ("N", "D"))).shape
+    (D*N,)
+    """
+    expr = as_expr(a)
+    return reshape(expr, (expr.size,), order)
+
+
+def flatten(a: Operand, order: str = "C") -> Expr:
+    """Give all elements along one axis, as `ravel` does.
+
+    >>> import symbackprop as sb
+    >>> sb.symbol("X", (2, "D")).flatten().shape
+    (2*D,)
+    """
+    return ravel(a, order)
+
+
+def copy(a: Operand) -> Expr:
+    """Give the expression itself: nothing can write to it.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> sb.copy(x) is x
+    True
+    """
+    return as_expr(a)
+
+
+def shape(a: Operand) -> Shape:
+    """Give the sizes.
+
+    >>> import symbackprop as sb
+    >>> sb.shape(sb.symbol("X", ("N", 3)))
+    (N, 3)
+    """
+    return as_expr(a).shape
+
+
+def ndim(a: Operand) -> int:
+    """Give the number of axes.
+
+    >>> import symbackprop as sb
+    >>> sb.ndim(sb.symbol("X", ("N", 3)))
+    2
+    """
+    return as_expr(a).ndim
+
+
+def size(a: Operand, axis: int | Iterable[int] | None = None) -> Size:
+    """Give the number of elements, of the whole or along axes.
+
+    >>> import symbackprop as sb
+    >>> X = sb.symbol("X", ("N", 3))
+    >>> sb.size(X), sb.size(X, 0), sb.size(X, axis=-1)
+    (3*N, N, 3)
+    """
+    expr = as_expr(a)
+    return dims.product(expr.shape[right] for right in axes_of("size", expr, axis))
 
 
 # --- transpose ------------------------------------------------------------------------------------------------
@@ -191,7 +294,7 @@ def permute(x: Expr, axes: tuple[int, ...]) -> Expr:
     return apply(TRANSPOSE, x, axes=axes)
 
 
-def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
+def transpose(a: Operand, axes: Iterable[int] | None = None) -> Expr:
     """Permute the axes; without `axes` reverse them.
 
     Raises:
@@ -201,7 +304,7 @@ def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
     >>> sb.transpose(sb.symbol("x", ("A", "B", "C")), (0, 2, 1)).shape
     (A, C, B)
     """
-    expr = as_expr(x)
+    expr = as_expr(a)
     rank = expr.ndim
     wanted = tuple(range(rank))[::-1] if axes is None else tuple(axes)
     from_right = tuple(axis - rank if axis >= 0 else axis for axis in wanted)
@@ -211,9 +314,98 @@ def transpose(x: Operand, axes: Iterable[int] | None = None) -> Expr:
     return permute(expr, from_right)
 
 
-def matrix_transpose(x: Expr) -> Expr:
-    """Swap the last two axes."""
-    return permute(x, (-1, -2))
+def permute_dims(a: Operand, axes: Iterable[int] | None = None) -> Expr:
+    """Permute the axes, as `transpose` does: the name of the array API standard.
+
+    >>> import symbackprop as sb
+    >>> sb.permute_dims(sb.symbol("x", ("A", "B", "C")), (2, 0, 1)).shape
+    (C, A, B)
+    """
+    return transpose(a, axes)
+
+
+def matrix_transpose(x: Operand) -> Expr:
+    """Swap the last two axes.
+
+    Raises:
+        ShapeError: the operand has fewer.
+
+    >>> import symbackprop as sb
+    >>> sb.matrix_transpose(sb.symbol("A", ("B", "M", "N"))).shape
+    (B, N, M)
+    """
+    expr = as_expr(x)
+    if expr.ndim < 2:
+        msg = f"matrix_transpose: needs two axes at least: {expr.describe()}"
+        raise ShapeError(msg)
+    return permute(expr, (-1, -2))
+
+
+def _moved(name: str, x: Operand, source: int | Sequence[int], destination: int | Sequence[int]) -> Expr:
+    """Move axes to where they are wanted; the others keep their order."""
+    expr = as_expr(x)
+    sources, targets = (_places(name, expr, axes) for axes in (source, destination))
+    if len(sources) != len(targets):
+        msg = f"{name}: {len(sources)} axes cannot move to {len(targets)} places: {expr.describe()}"
+        raise ShapeError(msg)
+    order = [axis for axis in range(-expr.ndim, 0) if axis not in sources]
+    for target, axis in sorted(zip(targets, sources, strict=True)):
+        order.insert(target + expr.ndim, axis)
+    return permute(expr, tuple(order))
+
+
+def _places(name: str, x: Expr, axes: int | Sequence[int]) -> tuple[int, ...]:
+    """Read axes as `axes_of` does, in the order that they are given in."""
+    axes_of(name, x, axes)
+    return tuple(axes_of(name, x, axis)[0] for axis in ((axes,) if hasattr(axes, "__index__") else axes))
+
+
+def swapaxes(a: Operand, axis1: int, axis2: int) -> Expr:
+    """Swap two axes.
+
+    Raises:
+        ShapeError: an axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> sb.swapaxes(sb.symbol("x", ("A", "B", "C")), 0, -1).shape
+    (C, B, A)
+    """
+    expr = as_expr(a)
+    (one,), (other,) = (axes_of("swapaxes", expr, axis) for axis in (axis1, axis2))
+    swapped = {one: other, other: one}
+    return permute(expr, tuple(swapped.get(axis, axis) for axis in range(-expr.ndim, 0)))
+
+
+def moveaxis(a: Operand, source: int | Sequence[int], destination: int | Sequence[int]) -> Expr:
+    """Move axes to other places; the others keep their order.
+
+    Raises:
+        ShapeError: an axis is out of range or named twice, or there are more axes than places.
+
+    >>> import symbackprop as sb
+    >>> sb.moveaxis(sb.symbol("x", ("A", "B", "C")), 0, -1).shape
+    (B, C, A)
+    """
+    return _moved("moveaxis", a, source, destination)
+
+
+def rollaxis(a: Operand, axis: int, start: int = 0) -> Expr:
+    """Move an axis to before another one; NumPy advises `moveaxis`.
+
+    Raises:
+        ShapeError: an axis is out of range.
+
+    >>> import symbackprop as sb
+    >>> sb.rollaxis(sb.symbol("x", ("A", "B", "C")), 2).shape
+    (C, A, B)
+    """
+    expr = as_expr(a)
+    (right,) = axes_of("rollaxis", expr, axis)
+    if not -expr.ndim <= start <= expr.ndim:
+        msg = f"rollaxis: start {start} is out of range for rank {expr.ndim}: {expr.describe()}"
+        raise ShapeError(msg)
+    at = start + expr.ndim * (start < 0)
+    return _moved("rollaxis", expr, right, at - (right + expr.ndim < at))
 
 
 # --- broadcasting ---------------------------------------------------------------------------------------------
@@ -256,31 +448,73 @@ def broadcast_to(x: Operand, shape: ShapeLike) -> Expr:
     return expr if expr.shape == target else apply(BROADCAST_TO, expr, shape=target)
 
 
-def full_like(expr: Expr, value: float, *, leading: Shape = ()) -> Expr:
-    """Give an array of one value with the shape and dtype of an expression, in its graph."""
-    shape = leading + expr.shape
-    scalar = literal(value, expr.dtype, graph=expr.graph)
-    return broadcast_to(scalar, shape) if shape else scalar
+def broadcast_arrays(*args: Operand) -> tuple[Expr, ...]:
+    """Broadcast arrays against one another.
+
+    Raises:
+        ShapeError: two sizes differ and neither is 1.
+
+    >>> import symbackprop as sb
+    >>> [x.shape for x in sb.broadcast_arrays(*sb.symbols("x[N] y[M,1]"))]
+    [(M, N), (M, N)]
+    """
+    exprs = _beside(*args)
+    try:
+        common = dims.broadcast(*(expr.shape for expr in exprs))
+    except ShapeError as error:
+        msg = f"broadcast_arrays: {error}: {', '.join(expr.describe() for expr in exprs)}"
+        raise ShapeError(msg) from None
+    return tuple(broadcast_to(expr, common) for expr in exprs)
 
 
-def zeros_like(expr: Expr) -> Expr:
-    """Give zeros with the shape and dtype of an expression.
+def _beside(*args: Operand) -> tuple[Expr, ...]:
+    """Give operands as expressions of one graph."""
+    graph = next((arg.graph for arg in args if isinstance(arg, Expr)), None)
+    return tuple(as_expr(arg, graph=graph) for arg in args)
+
+
+def full_like(a: Operand, fill_value: Operand, dtype: Any = None, *, shape: ShapeLike | None = None) -> Expr:
+    """Give an array of one value, or of values that are broadcast, like another array.
+
+    Args:
+        a: the other array.
+        fill_value: the value; as in NumPy it gets the dtype of `a` unless told.
+        dtype: another dtype.
+        shape: another shape.
+
+    Raises:
+        ShapeError: the values do not broadcast to the shape.
+
+    >>> import symbackprop as sb
+    >>> print(sb.full_like(sb.symbol("x", "N"), 3))
+    broadcast_to(3, (N,))
+    """
+    expr = as_expr(a)
+    kind = expr.dtype if dtype is None else check_dtype(dtype, "full_like")
+    sizes = expr.shape if shape is None else dims.as_shape(shape)
+    if isinstance(fill_value, Expr | dims.Dim):
+        return broadcast_to(astype(as_expr(fill_value, graph=expr.graph), kind), sizes)
+    return broadcast_to(literal(fill_value, kind, graph=expr.graph), sizes)
+
+
+def zeros_like(a: Operand, dtype: Any = None, *, shape: ShapeLike | None = None) -> Expr:
+    """Give zeros like another array, with its shape and dtype unless told.
 
     >>> import symbackprop as sb
     >>> sb.zeros_like(sb.symbol("x", "N")).shape
     (N,)
     """
-    return full_like(expr, 0)
+    return full_like(a, 0, dtype, shape=shape)
 
 
-def ones_like(expr: Expr) -> Expr:
-    """Give ones with the shape and dtype of an expression.
+def ones_like(a: Operand, dtype: Any = None, *, shape: ShapeLike | None = None) -> Expr:
+    """Give ones like another array, with its shape and dtype unless told.
 
     >>> import symbackprop as sb
     >>> sb.ones_like(sb.symbol("x", "N")).shape
     (N,)
     """
-    return full_like(expr, 1)
+    return full_like(a, 1, dtype, shape=shape)
 
 
 # --- new and dropped axes -------------------------------------------------------------------------------------
@@ -377,3 +611,39 @@ def squeeze(x: Operand, axis: int | Iterable[int] | None = None) -> Expr:
     else:
         axes = axes_of("squeeze", expr, axis)
     return apply(SQUEEZE, expr, axes=axes) if axes else expr
+
+
+def _each(function: Callable[[Expr], Expr], arys: tuple[Operand, ...]) -> Any:
+    found = tuple(map(function, _beside(*arys)))
+    return found[0] if len(found) == 1 else found
+
+
+def atleast_1d(*arys: Operand) -> Any:
+    """Give a scalar an axis; several operands give a tuple.
+
+    >>> import symbackprop as sb
+    >>> sb.atleast_1d(sb.symbol("s")).shape
+    (1,)
+    """
+    return _each(lambda x: expand_dims(x, range(1 - min(x.ndim, 1))), arys)
+
+
+def atleast_2d(*arys: Operand) -> Any:
+    """Give new leading axes to what has fewer than two; several operands give a tuple.
+
+    >>> import symbackprop as sb
+    >>> sb.atleast_2d(sb.symbol("x", "N")).shape
+    (1, N)
+    """
+    return _each(lambda x: expand_dims(x, range(2 - min(x.ndim, 2))), arys)
+
+
+def atleast_3d(*arys: Operand) -> Any:
+    """Give new axes to what has fewer than three: a vector stands in the middle; several operands give a tuple.
+
+    >>> import symbackprop as sb
+    >>> sb.atleast_3d(sb.symbol("x", "N")).shape, sb.atleast_3d(sb.symbol("A", ("N", "D"))).shape
+    ((1, N, 1), (N, D, 1))
+    """
+    new = {0: (0, 1, 2), 1: (0, 2), 2: (2,)}
+    return _each(lambda x: expand_dims(x, new.get(x.ndim, ())), arys)

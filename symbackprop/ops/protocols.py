@@ -275,10 +275,6 @@ def _defaults(func: Function) -> dict[str, Any]:
         return {}
 
 
-def _size(a: Any, axis: int | None = None) -> Any:
-    return np.size(a) if not isinstance(a, Expr) else a.size if axis is None else a.shape[axis]
-
-
 def _dtypes(operands: Sequence[Any]) -> list[Any]:
     return [each.dtype if isinstance(each, Expr) else each for each in operands]
 
@@ -286,17 +282,13 @@ def _dtypes(operands: Sequence[Any]) -> list[Any]:
 _ANSWERS: Mapping[str, Function] = {
     "can_cast": lambda from_, to, casting="safe": np.can_cast(_dtype_of(from_), to, casting),
     "common_type": lambda *arrays: np.common_type(*[np.empty(0, _dtype_of(each)) for each in arrays]),
-    "copy": lambda a, order="K", subok=False: a,
     "imag": lambda val: ops.zeros_like(val),  # noqa: PLW0108  (as this is read, the operations are not)
     "iscomplexobj": lambda x: False,
     "isrealobj": lambda x: True,
     "min_scalar_type": lambda a: a.dtype,
-    "ndim": lambda a: a.ndim,
     "real": lambda val: val,
     "real_if_close": lambda a, tol=100: a,
     "result_type": lambda *operands: np.result_type(*_dtypes(operands)),
-    "shape": lambda a: a.shape,
-    "size": _size,
 }
 
 Dim.as_number = ops.leaf.size_of

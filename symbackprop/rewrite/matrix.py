@@ -113,7 +113,7 @@ def _turned_identity(expr: Expr) -> Expr | None:
     (x,) = expr.inputs
     if x.op is not EYE or expr.params["axes"] != (-1, -2):
         return None
-    return eye(x.shape[1], x.shape[0], x.dtype, graph=expr.graph)
+    return eye(x.shape[1], x.shape[0], dtype=x.dtype, graph=expr.graph)
 
 
 def _diagonal_of_diag(expr: Expr) -> Expr | None:
