@@ -42,6 +42,7 @@ from symbackprop.ops.numbers import *  # noqa: F403  (its __all__: NumPy's names
 from symbackprop.ops.padding import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__: NumPy's names)
+from symbackprop.ops.scan import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__: NumPy's names)
 from symbackprop.ops.window import *  # noqa: F403  (its __all__: NumPy's names)

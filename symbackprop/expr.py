@@ -451,6 +451,14 @@ class Expr:
         """Give the position of the smallest element, as `symbackprop.argmin`."""
         return _ops().argmin(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
+    def cumsum(self, axis: int | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Sum the elements up to each one, as `symbackprop.cumsum`."""
+        return _ops().cumsum(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def cumprod(self, axis: int | None = None, *args: Any, **kwargs: Any) -> Expr:
+        """Multiply the elements up to each one, as `symbackprop.cumprod`."""
+        return _ops().cumprod(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
     # --- protocols --------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Operand, **kwargs: object) -> Any:

@@ -82,6 +82,10 @@ CASES = {
     "outer": lambda x, X, w: sb.sum(sb.sin(sb.exp(x)[:, None] * w + X)),
     "columns": lambda x, X, w: sb.sum(sb.sin(sb.exp(X.T) * x)),
     "both ways": lambda x, X, w: sb.sum(sb.sin(X.T @ X + sb.exp(X).T @ X)),
+    "sums so far in rows": lambda x, X, w: sb.sum(sb.tanh(sb.cumsum(sb.sin(X * w), axis=1)) * sb.exp(x)[:, None]),
+    "sums so far over rows": lambda x, X, w: sb.sum(sb.tanh(sb.cumsum(sb.sin(X * w), axis=0)) * sb.exp(x)[:, None]),
+    "products so far": lambda x, X, w: sb.sum(sb.tanh(sb.cumprod(sb.sin(X * w), axis=1)) * sb.exp(x)[:, None]),
+    "products so far over rows": lambda x, X, w: sb.sum(sb.exp(x) * sb.cumprod(sb.sin(x)) * sb.cummax(sb.cos(x))),
     "distances": lambda x, X, w: sb.sum(sb.exp(-((x[:, None] - x) ** 2))),
 }
 

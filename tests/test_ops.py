@@ -219,6 +219,18 @@ def _position(name: str) -> Callable[..., Any]:
     return lambda x, axes, keepdims: function(x, axis=None if len(axes) == x.ndim else axes[0], keepdims=keepdims)
 
 
+def _scan(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, axes: function(x, axis=axes[0])
+
+
+def _recurrence(a: Any, b: Any, axes: tuple[int, ...], start: float) -> Any:
+    a, b = (np.moveaxis(x, axes[0], 0) for x in np.broadcast_arrays(a, b))
+    states = [np.full(a.shape[1:], start, np.result_type(a, b))]
+    for p, q in zip(a[:-1], b[:-1], strict=True):
+        states.append(p * states[-1] + q)
+    return np.moveaxis(np.stack(states[: len(a)]), 0, axes[0])
+
+
 REFERENCE: dict[str, Callable[..., Any]] = {
     **{name: _reduction(name) for name in ("sum", "mean", "max", "min", "prod", "any", "all")},
     **{name: _position(name) for name in ("argmax", "argmin")},
@@ -275,9 +287,14 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "logdet": lambda x: np.log(np.linalg.det(x)),
     "matrix_power": np.linalg.matrix_power,
     "centred": _in_double(lambda x, axes: x - x.mean(axes, keepdims=True)),
+    "cummax": _scan(np.maximum.accumulate),
+    "cummin": _scan(np.minimum.accumulate),
+    "cumprod": _scan(np.cumprod),
+    "cumsum": _scan(np.cumsum),
     "damped": np.multiply,
     "norm": _in_double(lambda x, axes, keepdims: np.sqrt((x * x).sum(axes, keepdims=keepdims))),
     "product_of_others": _product_of_others,
+    "recurrence": _recurrence,
     "relu": _in_double(lambda x, slope_at_zero: np.where(x > 0, x, 0.0)),
     "pinv": lambda x, rtol: np.linalg.pinv(x, rtol=rtol),
     "qr_q": lambda x: np.linalg.qr(x)[0],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.special
 
 import symbackprop as sb
@@ -110,6 +111,81 @@ def test_a_variance_does_not_cancel():
     np.testing.assert_allclose(gradient, 2 * (wide - wide.mean()) / 1000, rtol=0, atol=2 * np.spacing(1e9) / 1000)
 
 
+# --- scans ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zeros", [(), (0,), (3,), (5,), (1, 3), (0, 2, 4), (0, 1, 2, 3, 4, 5)])
+def test_derivatives_of_a_cumulative_product_at_zeros(zeros):
+    """Of first, second and third order against those of the polynomials that the products are, taken apart."""
+    array = np.array([2.0, 3.0, -0.5, 1.5, 4.0, 0.25])
+    array[list(zeros)] = 0
+    w = np.array([1.0, -2.0, 3.0, 0.5, 1.25, -1.0])
+    x = sb.symbol("x", 6)
+
+    def expected(*by):
+        """Differentiate Σ w[k] x[0]…x[k] by some of the elements."""
+        if len(set(by)) < len(by):
+            return 0.0
+        return sum(w[k] * np.prod(np.delete(array[: k + 1], by)) for k in range(max(by), 6))
+
+    first = sb.grad(sb.sum(sb.cumprod(x) * w), x)
+    second = sb.vjp(first, x, np.eye(6))
+    third = sb.grad(sb.sum(second * np.arange(36.0).reshape(6, 6)), x)
+    compiled = sb.compile([x], [first, second, third])
+    found = [compiled(array), [sb.evaluate(each, {x: array}) for each in (first, second, third)]]
+    for one, two, three in found:
+        np.testing.assert_allclose(one, [expected(i) for i in range(6)], rtol=1e-14)
+        np.testing.assert_allclose(two, [[expected(i, j) for j in range(6)] for i in range(6)], rtol=1e-14)
+        np.testing.assert_allclose(
+            three,
+            [sum((6 * i + j) * expected(i, j, k) for i in range(6) for j in range(6)) for k in range(6)],
+            rtol=1e-13,
+        )
+
+
+def test_a_long_cumulative_product_and_its_derivative_take_linear_time_and_keep_their_digits():
+    """50 000 factors, some of them 0: an O(N²) table would fill 20 GB."""
+    rng = np.random.default_rng(3)
+    array = rng.uniform(0.99, 1.01, 50_000)
+    array[[20_000, 40_000]] = 0
+    x = sb.symbol("x", "N")
+    gradient = sb.compile([x], sb.grad(sb.sum(sb.cumprod(x)), x))(array)
+    wide = array.astype(np.longdouble)
+    before = np.cumprod(np.concatenate([[1], wide[:-1]]))
+    behind = np.zeros_like(wide)
+    for k in range(len(wide) - 1, -1, -1):
+        behind[k] = 1 + (wide[k + 1] * behind[k + 1] if k + 1 < len(wide) else 0)
+    np.testing.assert_allclose(gradient, (before * behind).astype(float), rtol=1e-12)
+    assert gradient[20_000] != 0
+    assert not gradient[20_001:].any()
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "expected"),
+    [
+        (sb.cummax, [2.0, 1.0, 2.0, 2.0, 1.0], [2, 0, 1, 2, 0]),
+        (sb.cummin, [2.0, 3.0, 1.0, 1.0, 4.0], [2, 0, 1, 2, 0]),
+        (lambda x: sb.cummax(x, axis=0), [[1.0, 5.0], [1.0, 4.0]], [[1, 2], [1, 0]]),
+    ],
+)
+def test_records_have_the_derivatives_of_what_they_are_the_extreme_of(function, at, expected):
+    """Of elements that tie the latest has all from there on."""
+    _, gradient, second = derivatives(function, at)
+    np.testing.assert_array_equal(gradient, expected)
+    assert not second.any()
+
+
+def test_a_recurrence_is_a_filter():
+    """Of r = a r + b, as SciPy's filter computes it, with its derivative by the constant a."""
+    b = np.random.default_rng(5).normal(size=40)
+    symbol, a = sb.symbol("b", "N"), sb.symbol("a")
+    state = a * sb.recurrence(a, symbol) + symbol
+    value, slope = sb.compile([symbol, a], [state, sb.grad(sb.sum(state), a)])(b, 0.9)
+    np.testing.assert_allclose(value, scipy.signal.lfilter([1], [1, -0.9], b), rtol=1e-13)
+    ends = [scipy.signal.lfilter([1], [1, -0.9 - h], b).sum() for h in (1e-6, -1e-6)]
+    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=1e-7)
+
+
 # --- positions and truth --------------------------------------------------------------------------------------
 
 
@@ -170,6 +246,14 @@ def test_weighted_logsumexp_at_extreme_values():
         (lambda x: sb.average(x, weights=x[0]), ShapeError, r"average: weights of another shape need an axis"),
         (lambda x: sb.average(x, axis=0, weights=x[0]), ShapeError, r"average: the weights do not have the shape"),
         (lambda x: sb.cov(x[None]), ShapeError, "cov: has two axes at most"),
+        (sb.cumulative_sum, ShapeError, "cumsum: of more than one axis"),
+        (lambda x: sb.cumsum(x, axis=2), ShapeError, r"cumsum: axis 2 is out of range .*x\[2, 3\]"),
+        (lambda x: sb.diff(x, n=-1), ValueError, "diff: the order must not be negative: -1"),
+        (lambda x: sb.diff(x[0, 0]), ShapeError, r"diff: axis -1 is out of range"),
+        (lambda x: sb.ediff1d(x.astype(int), to_end=0.5), DtypeError, "ediff1d: to_end= is float64"),
+        (lambda x: sb.gradient(x, axis=0, edge_order=2), ShapeError, r"gradient: needs more than 2 samples on axis 0"),
+        (lambda x: sb.gradient(x, 1.0, 2.0, 3.0), ArgumentError, "gradient: needs a scalar spacing"),
+        (lambda x: sb.gradient(x, x[0], x[0]), ShapeError, "gradient: the coordinates do not fit axis 0"),
         (lambda x: sb.logsumexp(x, return_sign=True), ArgumentError, "logsumexp: gives one value"),
     ],
 )

@@ -202,7 +202,7 @@ TORCH = Backend(
     imports=("import torch",),
     array="Tensor",
     names=frozenset({
-        "amax", "amin", "bitwise_not", "broadcast_tensors", "cumprod", "einsum", "flip", "full_like", "gcd",
+        "amax", "amin", "bitwise_not", "broadcast_tensors", "cumprod", "cumsum", "einsum", "flip", "full_like", "gcd",
         "heaviside", "index_select", "kron", "lcm", "permute", "sinc",
     }),
     calls={
@@ -213,6 +213,7 @@ TORCH = Backend(
         "copy": _method("clone"),
         "copysign": _torch_numbers,
         "cumulative_prod": _renamed("cumprod"),
+        "cumulative_sum": _renamed("cumsum"),
         "einsum": _renamed("einsum", "optimize"),
         "flip": _torch_flip,
         "gcd": _torch_numbers,
@@ -265,8 +266,8 @@ CUPY = Backend(
     module="cp",
     imports=("import cupy as cp",),
     names=frozenset({
-        *_ARC.values(), "concatenate", "cumprod", "diagonal", "einsum", "gcd", "heaviside", "invert", "kron", "lcm",
-        "left_shift", "right_shift", "sinc", "trace", "transpose",
+        *_ARC.values(), "concatenate", "cumprod", "cumsum", "diagonal", "einsum", "gcd", "heaviside", "invert", "kron",
+        "lcm", "left_shift", "right_shift", "sinc", "trace", "transpose",
     }),
     calls={
         **{name: _renamed(known) for name, known in _ARC.items()},
@@ -277,6 +278,7 @@ CUPY = Backend(
         "concat": _renamed("concatenate"),
         "copy": _method("copy"),
         "cumulative_prod": _renamed("cumprod"),
+        "cumulative_sum": _renamed("cumsum"),
         "linalg.diagonal": _last_axes("diagonal"),
         "linalg.pinv": _cupy_pinv,
         "linalg.svdvals": lambda call: Called("linalg.svd", call.args, {"compute_uv": "False"}, call.dtype),

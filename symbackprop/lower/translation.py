@@ -37,10 +37,11 @@ from symbackprop.spelling import Spelled, spelled, weak_ops
 _FUNCTIONS = """
     abs acos acosh all any arange argmax argmin argsort asarray asin asinh astype atan atan2 atanh bitwise_and
     bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to ceil
-    clip concat copy copysign cos cosh cumulative_prod exp expand_dims expm1 eye flip floor full full_like hypot
-    isfinite isinf isnan log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul max
-    maximum mean min minimum moveaxis ones ones_like permute_dims prod remainder reshape roll round searchsorted
-    sign signbit sin sinh sqrt square squeeze stack sum take tan tanh tril triu trunc vecdot where zeros zeros_like
+    clip concat copy copysign cos cosh cumulative_prod cumulative_sum exp expand_dims expm1 eye flip floor full
+    full_like hypot isfinite isinf isnan log log10 log1p log2 logaddexp logical_and logical_not logical_or
+    logical_xor matmul max maximum mean min minimum moveaxis ones ones_like permute_dims prod remainder reshape roll
+    round searchsorted sign signbit sin sinh sqrt square squeeze stack sum take tan tanh tril triu trunc vecdot
+    where zeros zeros_like
     linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power
     linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.trace linalg.vecdot
 """
@@ -112,6 +113,7 @@ _TO_STANDARD: dict[str, Rule] = {
     "array": _renamed("asarray"),
     "concatenate": _renamed("concat"),
     "cumprod": _renamed("cumulative_prod"),
+    "cumsum": _renamed("cumulative_sum"),
     "diagonal": _renamed("linalg.diagonal", "axis1", "axis2"),
     "invert": _renamed("bitwise_invert"),
     "left_shift": _renamed("bitwise_left_shift"),

@@ -17,6 +17,7 @@ from symbackprop.ops import (
     padding,
     products,
     reduce,
+    scan,
     special,
     statistics,
     window,
@@ -34,6 +35,7 @@ from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
 from symbackprop.ops.padding import *  # noqa: F403  (its __all__)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
+from symbackprop.ops.scan import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__)
 from symbackprop.ops.window import *  # noqa: F403  (its __all__)
@@ -52,6 +54,7 @@ _FAMILIES = (
     gather,
     at,
     statistics,
+    scan,
     window,
     arrange,
     padding,

@@ -41,7 +41,7 @@ _REDUCTIONS = {
     "minimum": "min",
     "multiply": "prod",
 }
-_SCANS = {"add": "cumsum", "multiply": "cumprod"}
+_SCANS = {"add": "cumsum", "maximum": "cummax", "minimum": "cummin", "multiply": "cumprod"}
 _LINALG_AS_TOP = frozenset({"cross", "matmul", "matrix_transpose", "outer", "tensordot", "vecdot"})
 _CASTING_FIRST = frozenset({
     "cumprod", "cumsum", "mean", "nancumprod", "nancumsum", "nanmean", "nanprod", "nanstd", "nansum", "nanvar", "prod",

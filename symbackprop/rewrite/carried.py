@@ -27,6 +27,7 @@ from symbackprop.ops.reduce import (
     SOFTMAX_CENTRED,
     SUM,
 )
+from symbackprop.ops.scan import CUMMAX, CUMMIN, CUMPROD, CUMSUM, RECURRENCE
 
 _VIEWS = frozenset({TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE})
 REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, ANY, ALL, LARGEST, LOGSUMEXP, NORM})
@@ -34,7 +35,8 @@ REDUCTIONS = frozenset({SUM, MEAN, MAX, MIN, ANY, ALL, LARGEST, LOGSUMEXP, NORM}
 SUMS = frozenset({SUM, MEAN, matmul, EINSUM})
 """Ops that sum over axes."""
 _PIECES = frozenset({SLICE, CONCATENATE, STACK})
-BY_ROWS = frozenset({SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED})
+_SCANS = frozenset({CUMSUM, CUMPROD, CUMMAX, CUMMIN, RECURRENCE})
+BY_ROWS = _SCANS | {SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED}
 """Ops that work element by element but for some axes."""
 
 Carry: TypeAlias = "tuple[int, int, int | None]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tests.forms import bools, floats, form, ints
 
 NEGATIVE = floats((2, 3), -1.7, 1.7)
@@ -97,4 +99,54 @@ FORMS = (
     form("sb.logsumexp(x, b=b)", truth="sp.logsumexp(x, b=b)", x=(2, 3), b=(3,)),
     form("sb.softmax(x, axis=0)", truth="sp.softmax(x, axis=0)", x=(2, 3)),
     form("sb.log_softmax(x, axis=-1)", truth="sp.log_softmax(x, axis=-1)", x=(2, 3)),
+    *(
+        form(f"np.{name}({arguments})", x=(3, 4))
+        for name in ("cumsum", "cumprod")
+        for arguments in ("x", "x, 0", "x, axis=-1", "x, axis=1, dtype=np.float64")
+    ),
+    *(form(f"np.{name}(x)", x=(5,)) for name in ("cumsum", "cumprod", "cumulative_sum", "cumulative_prod")),
+    *(form(f"np.{name}(x, axis=1)", x=(2, 3, 2)) for name in ("cumsum", "cumprod", "cumulative_sum")),
+    *(form(f"np.{name}(x, axis=0, include_initial=True)", x=(3, 2)) for name in ("cumulative_sum", "cumulative_prod")),
+    *(form(f"x.{name}({axis})", x=(3, 2)) for name in ("cumsum", "cumprod") for axis in ("", "0", "axis=-1")),
+    form("np.cumsum(k, axis=0)", k=ints((3, 2)), differentiable=False),
+    form("np.cumsum(x > 1)", x=(5,), differentiable=False),
+    form("np.cumsum(x[::-1])[::-1]", x=(5,)),
+    form("np.add.accumulate(x)", x=(5,)),
+    form("np.multiply.accumulate(x, axis=1)", x=(2, 3)),
+    *(form(f"np.{name}.accumulate(x)", x=floats((6,), -1.7, 1.7)) for name in ("maximum", "minimum")),
+    *(form(f"np.{name}.accumulate(x, axis=1)", x=(2, 5)) for name in ("maximum", "minimum")),
+    form("sb.cummax(x, axis=0)", truth="np.maximum.accumulate(x, axis=0)", x=(5, 2)),
+    form("sb.cummin(x)", truth="np.minimum.accumulate(x)", x=(5,)),
+    form("sb.recurrence(a, b)", truth="np.stack([0 * b[0], b[0], a[1] * b[0] + b[1]])", a=(3,), b=(3,)),
+    form("np.diff(x)", x=(5,)),
+    form("np.diff(x)", x=(2, 3)),
+    form("np.diff(x, axis=0)", x=(4, 3)),
+    form("np.diff(x, n=2)", x=(2, 5)),
+    form("np.diff(x, 3, axis=0)", x=(5, 2)),
+    form("np.diff(x, n=0)", x=(5,)),
+    form("np.diff(x, prepend=0.0)", x=(5,)),
+    form("np.diff(x, append=x[:1])", x=(5,)),
+    form("np.diff(x, axis=0, prepend=1.0, append=2.0)", x=(3, 2)),
+    form("np.diff(b)", b=bools((5,)), differentiable=False),
+    form("np.ediff1d(x)", x=(5,)),
+    form("np.ediff1d(x)", x=(2, 3)),
+    form("np.ediff1d(x, to_end=[1, 2], to_begin=x[:1])", x=(5,)),
+    form("np.gradient(x)", x=(5,)),
+    form("np.gradient(x, 0.5)", x=(5,)),
+    form("np.gradient(x, h)", x=(5,), h=()),
+    form("np.gradient(x, edge_order=2)", x=(5,)),
+    form("np.gradient(x)", x=(3, 4)),
+    form("np.gradient(x, axis=0)", x=(3, 4)),
+    form("np.gradient(x, 2.0, 0.5)", x=(3, 4)),
+    form("np.gradient(x, 0.5, axis=(1, 0))", x=(3, 4)),
+    form("np.gradient(x, t)", x=(5,), t=np.array([0.0, 0.5, 0.7, 1.5, 2.0]), named=False),
+    form("np.gradient(x, np.cumsum(t), edge_order=2)", x=(5,), t=(5,)),
+    form("np.gradient(x, t, axis=1, edge_order=2)", x=(2, 4), t=np.array([0.0, 0.5, 0.7, 1.5]), named=False),
+    form("np.trapezoid(x)", x=(5,)),
+    form("np.trapezoid(x)", x=(2, 5)),
+    form("np.trapezoid(x, dx=0.5)", x=(5,)),
+    form("np.trapezoid(y, x)", y=(5,), x=(5,)),
+    form("np.trapezoid(y, x=x, axis=0)", y=(5, 2), x=(5,)),
+    form("np.trapezoid(y, x, axis=1)", y=(2, 3), x=(2, 3)),
+    form("np.trapezoid(y, axis=0)", y=(3, 2)),
 )
