@@ -25,7 +25,10 @@ _COMPARED = {
     "fmax", "fmin", "maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
 }  # fmt: skip
 # Not drawn: a random matrix may be next to one without an inverse, and unslice is told where by a slice.
-LEFT_OUT = {"cholesky", "det", "inv", "logabsdet", "logdet", "signdet", "solve", "unslice"}
+LEFT_OUT = {
+    "cholesky", "det", "inv", "logabsdet", "logdet", "pinv", "qr_q", "qr_r", "signdet", "solve", "solve_triangular",
+    "svd_u", "svd_vh", "unslice",
+}  # fmt: skip
 _NEAR_BASE = ((3,), (2, 3), (), (2, 1), (4,), (2, 4))
 
 

@@ -44,6 +44,8 @@ SEMIDEFINITE = {"symmetric", "positive_semidefinite"}
 DEFINITE = {"symmetric", "positive_semidefinite", "positive_definite"}
 NONNEGATIVE = {"nonnegative"}
 POSITIVE = {"nonnegative", "positive"}
+LOWER, UPPER = {"lower"}, {"upper"}
+DIAGONAL = LOWER | UPPER
 
 INFERRED = [
     ("A", set()),
@@ -85,12 +87,12 @@ INFERRED = [
     ("S + x", set()),
     ("sb.outer(x, x)", SEMIDEFINITE),
     ("sb.outer(x, y)", set()),
-    ("sb.diag(x)", SYMMETRIC),
-    ("sb.diag(sb.exp(x))", DEFINITE),
+    ("sb.diag(x)", SYMMETRIC | DIAGONAL),
+    ("sb.diag(sb.exp(x))", DEFINITE | DIAGONAL),
     ("sb.kron(P, P)", DEFINITE),
     ("Q @ Q", {"orthogonal"}),
     ("Q @ S @ Q.T", SYMMETRIC),
-    ("sb.eye('N')", DEFINITE | NONNEGATIVE | {"orthogonal"}),
+    ("sb.eye('N')", DEFINITE | NONNEGATIVE | DIAGONAL | {"orthogonal"}),
     ("sb.exp(x)", POSITIVE),
     ("sb.square(x)", NONNEGATIVE),
     ("abs(x) + 1", POSITIVE),
@@ -115,6 +117,14 @@ INFERRED = [
     ("x + (x - 1)", set()),
     ("sb.linalg.det(P)", POSITIVE),
     ("sb.linalg.det(S)", set()),
+    ("sb.linalg.cholesky(P)", LOWER),
+    ("sb.linalg.cholesky(P).T", UPPER),
+    ("inv(sb.linalg.cholesky(P).T)", UPPER),
+    ("sb.linalg.qr(A).R", UPPER),
+    ("t * sb.linalg.cholesky(P) + sb.diag(x)", LOWER),
+    ("sb.linalg.cholesky(P) @ sb.linalg.cholesky(P) / 2", LOWER),
+    ("sb.linalg.cholesky(P) + t", set()),
+    ("sb.linalg.cholesky(P) + sb.linalg.qr(A).R", set()),
 ]
 
 

@@ -91,7 +91,7 @@ def _of_matrices(function: Callable[..., Any]) -> Callable[..., Any]:
     return _in_double(reference)
 
 
-def _solve_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+def _solve_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool, **_: bool) -> Any:
     triangle = np.tril(a) if lower else np.triu(a)
     if unit_diagonal:
         triangle = np.where(np.eye(a.shape[-1], dtype=bool), np.ones((), a.dtype), triangle)

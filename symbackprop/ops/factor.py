@@ -23,7 +23,7 @@ from symbackprop.ops.leaf import as_expr, constant, size_of
 from symbackprop.ops.reduce import Axis
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import sum as sum_
-from symbackprop.ops.systems import SOLVE_TRIANGULAR, STACKS, factored, solve, square_of, triangle_of
+from symbackprop.ops.systems import STACKS, factored, solve, square_of, triangle_of, triangular
 
 __all__ = [
     "cholesky",
@@ -127,7 +127,7 @@ def _through_q(x: Expr, m: Expr, q: Expr, r: Expr) -> Expr:
     lower = apply(HALVED, m)
     found = matmul(q, lower + matrix_transpose(lower))
     turned = matrix_transpose(found if x is q else x + found)
-    return matrix_transpose(apply(SOLVE_TRIANGULAR, r, turned, lower=False, unit_diagonal=False))
+    return matrix_transpose(triangular(r, turned, lower=False, zeros=True))
 
 
 def _q_vjp(g: Expr, y: Expr, a: Expr) -> Expr:

@@ -160,12 +160,14 @@ A⁻ᵀc
 # --- triangular systems ---------------------------------------------------------------------------------------
 
 _SOLVE_TRIANGULAR = '''
-def solve_triangular(a, b, lower=False, unit_diagonal=False):
-    """Solve a system with one triangle of a: row by row in blocks, each of which waits for those before it."""
+def solve_triangular(a, b, lower=False, unit_diagonal=False, zeros=False):
+    """Solve a system with one triangle of a; the other may have zeros. Blocks of rows wait for those before them."""
     n = a.shape[-1]
     triangle, k = (np.tril, -1) if lower else (np.triu, 1)
 
     def solved(a, b):
+        if zeros:
+            return np.linalg.solve(a, b)
         return np.linalg.solve(triangle(a, k) + np.eye(a.shape[-1], dtype=a.dtype) if unit_diagonal else triangle(a), b)
 
     if n <= 128:
@@ -180,8 +182,10 @@ def solve_triangular(a, b, lower=False, unit_diagonal=False):
     return x[..., 0] if b.ndim == 1 else x
 '''
 _PORTABLE_SOLVE_TRIANGULAR = '''
-def solve_triangular(a, b, lower=False, unit_diagonal=False):
-    """Solve a system with one triangle of a."""
+def solve_triangular(a, b, lower=False, unit_diagonal=False, zeros=False):
+    """Solve a system with one triangle of a; the other may have zeros."""
+    if zeros:
+        return np.linalg.solve(a, b)
     k = int(unit_diagonal)
     a = np.tril(a, k=-k) if lower else np.triu(a, k=k)
     if unit_diagonal:
@@ -197,15 +201,15 @@ def triangle_of(a: Expr, *, lower: bool, beyond: int = 0) -> Expr:
     return where(greater_equal(down if lower else -down, beyond), a, 0)
 
 
-def _triangular_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
-    named = "".join(f", {name}=True" for name in ("lower", "unit_diagonal") if params[name])
+def _triangular_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    named = "".join(f", {name}=True" for name in ("lower", "unit_diagonal", "zeros") if params[name])
     return Form(f"solve_triangular($0, $1{named})")
 
 
 def _triangular_portable(params: Params, shapes: tuple[Shape, ...]) -> Form:
     side = _solve_portable(params, shapes)
     second = side.template.removeprefix("np.linalg.solve($0, ").removesuffix(")")
-    return Form(_triangular_form(params, shapes).template.replace("$1", second), ATOM, side.operands)
+    return Form(_triangular_numpy(params, shapes).template.replace("$1", second), ATOM, side.operands)
 
 
 def _triangular_latex(params: Params, _shapes: tuple[Shape, ...]) -> Form:
@@ -213,16 +217,16 @@ def _triangular_latex(params: Params, _shapes: tuple[Shape, ...]) -> Form:
     return Form(rf"{name}\left($0\right)^{{-1}} $1", MULTIPLY, (LOWEST, MULTIPLY))
 
 
-def _triangular_side_vjp(g: Expr, _y: Expr, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
-    turned, params = matrix_transpose(a), {"lower": not lower, "unit_diagonal": unit_diagonal}
+def _triangular_side_vjp(g: Expr, _y: Expr, a: Expr, b: Expr, *, lower: bool, **others: bool) -> Expr:
+    turned, params = matrix_transpose(a), {"lower": not lower, **others}
     if b.ndim == 1 and g.ndim > 1:
-        return squeeze(apply(SOLVE_TRIANGULAR, turned, expand_dims(g, -1), **params), -1)
-    return apply(SOLVE_TRIANGULAR, turned, g, **params)
+        return squeeze(triangular(turned, expand_dims(g, -1), **params), -1)
+    return triangular(turned, g, **params)
 
 
-def _triangular_matrix_vjp(g: Expr, y: Expr, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
-    side = _triangular_side_vjp(g, y, a, b, lower=lower, unit_diagonal=unit_diagonal)
-    return triangle_of(_against(side, y, b), lower=lower, beyond=int(unit_diagonal))
+def _triangular_matrix_vjp(g: Expr, y: Expr, a: Expr, b: Expr, *, lower: bool, **others: bool) -> Expr:
+    side = _triangular_side_vjp(g, y, a, b, lower=lower, **others)
+    return triangle_of(_against(side, y, b), lower=lower, beyond=int(others["unit_diagonal"]))
 
 
 SOLVE_TRIANGULAR: Op = Op(
@@ -231,9 +235,9 @@ SOLVE_TRIANGULAR: Op = Op(
     shape=lambda a, b, **_: _solve_shape(a, b),
     dtype=factored,
     vjps=(_triangular_matrix_vjp, _triangular_side_vjp),
-    numpy=_triangular_form,
+    numpy=_triangular_numpy,
     portable=_triangular_portable,
-    text=_triangular_form,
+    text=lambda params, shapes: _triangular_numpy({**params, "zeros": False}, shapes),
     latex=_triangular_latex,
     helper=_SOLVE_TRIANGULAR,
     portable_helper=_PORTABLE_SOLVE_TRIANGULAR,
@@ -249,7 +253,7 @@ SOLVE_TRIANGULAR: Op = Op(
         Case(((2, 2), (4, 2, 3)), {"lower": True}),
         Case(((2, 2, 2), (2, 2))),
     ),
-    options={"lower": False, "unit_diagonal": False},
+    options={"lower": False, "unit_diagonal": False, "zeros": False},
 )
 
 
@@ -290,8 +294,12 @@ def solve_triangular(
     matrix = as_expr(a)
     if matrix.ndim > 1 and turned:
         matrix = matrix_transpose(matrix)
-    below = bool(lower) is not turned
-    return apply(SOLVE_TRIANGULAR, matrix, as_expr(b), lower=below, unit_diagonal=bool(unit_diagonal))
+    return triangular(matrix, as_expr(b), lower=bool(lower) is not turned, unit_diagonal=bool(unit_diagonal))
+
+
+def triangular(a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool = False, zeros: bool = False) -> Expr:
+    """Solve with one triangle of a matrix; with `zeros` the other is known to be zero, so that it may be read."""
+    return apply(SOLVE_TRIANGULAR, a, b, lower=lower, unit_diagonal=unit_diagonal, zeros=zeros)
 
 
 # --- tensors ----------------------------------------------------------------------------------------------------

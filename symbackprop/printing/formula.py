@@ -38,7 +38,7 @@ from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.norms import NORM, UNIT
 from symbackprop.ops.reduce import SOFTMAX_CENTRED
-from symbackprop.ops.systems import inv, solve
+from symbackprop.ops.systems import SOLVE_TRIANGULAR, inv, solve
 from symbackprop.printing.index import Builder, Elements, Key, LettersError, Notation, View, lettered
 from symbackprop.printing.names import fresh_names
 from symbackprop.printing.piece import Piece, Scribe, Style
@@ -191,6 +191,12 @@ def _build_solution(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Pi
     return scribe.matrix(_inverse(scribe, matrix), right, node.shape, flat=len(right.shape) < 3)
 
 
+def _build_substitution(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
+    """Write the solution of a system; with one triangle of a matrix, where the other is not zero, it is a call."""
+    whole = node.params["zeros"] and not node.params["unit_diagonal"]
+    return (_build_solution if whole else _build_formed)(scribe, node, operands)
+
+
 def _build_unit(scribe: Scribe, node: Node, operands: Sequence[Piece]) -> Piece:
     """Write x/‖x‖; what is divided along some axes only is a call."""
     (x,) = operands
@@ -219,6 +225,7 @@ _BUILDERS: dict[Op, Builder] = {
     UNIT: _build_unit,
     inv: _build_inverse,
     solve: _build_solution,
+    SOLVE_TRIANGULAR: _build_substitution,
 }
 
 

@@ -1,8 +1,8 @@
 """What is known of values: declared with `assume`, and inferred from how they are made.
 
 Facts of elements: ``positive`` and ``nonnegative``. Facts of square matrices: ``symmetric``, ``orthogonal``,
-``positive_definite`` and ``positive_semidefinite``. Inference looks at one operation and at what is known of its
-operands, so that all of it costs what the graph has nodes.
+``positive_definite`` and ``positive_semidefinite``, ``lower`` and ``upper`` where all else is zero. Inference looks at
+one operation and at what is known of its operands, so that all of it costs what the graph has nodes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
 from symbackprop.ops.elementwise import RELU
-from symbackprop.ops.factor import EIGENVECTORS
+from symbackprop.ops.factor import EIGENVECTORS, HALVED, QR_R, cholesky
 from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.matrix_function import MATRIX_POWER, cosm, expm, sinm
@@ -37,6 +37,13 @@ _IMPLIED = {
 _NOTHING: Facts = frozenset()
 _ELEMENTS = frozenset({"positive", "nonnegative"})
 _MATRIX = frozenset({"symmetric", "orthogonal", "positive_definite", "positive_semidefinite"})
+_TRIANGLES = frozenset({"lower", "upper"})
+_TRIANGULAR = {
+    cholesky: frozenset({"lower"}),
+    HALVED: frozenset({"lower"}),
+    QR_R: frozenset({"upper"}),
+    DIAG: _TRIANGLES,
+}
 _DEFINITE = frozenset({"symmetric", "positive_definite", "positive_semidefinite"})
 _SUMS = frozenset({SUM, MEAN})
 _SHARES = frozenset({ops.sigmoid, SOFTMAX})
@@ -125,13 +132,26 @@ def _inferred(expr: Expr, found: dict[int, Facts]) -> set[str]:
     if node.op is ops.subtract and node.dtype.kind == "f" and _is_complement(expr):
         facts.add("nonnegative")
     if is_square(expr):
-        facts |= _of_matrix(expr, below, look)
+        facts |= _of_matrix(expr, below, look) | _triangles(expr, below)
     return facts
+
+
+def _triangles(expr: Expr, below: Sequence[Facts]) -> Facts:
+    """Tell which triangle, the diagonal included, has all the elements that are not zero."""
+    op, found = expr.op, _TRIANGLES.intersection(*below)
+    if op in _TRIANGULAR:
+        return _TRIANGULAR[op]
+    if is_transpose(expr):
+        return _TRIANGLES - found if len(found) == 1 else found
+    scaled = op in {ops.multiply, ops.divide} and not expr.inputs[1].shape
+    if scaled or (op is ops.multiply and not expr.inputs[0].shape):
+        return _TRIANGLES & frozenset().union(*below)
+    return found if op in {inv, ops.add, ops.matmul, ops.negative, ops.subtract} else _NOTHING
 
 
 def _of_leaf(expr: Expr) -> set[str]:
     if expr.op is EYE and is_square(expr):
-        return {"nonnegative", "orthogonal", "positive_definite"}
+        return {"nonnegative", "orthogonal", "positive_definite", *_TRIANGLES}
     if expr.op is SIZE:
         return {"nonnegative"}
     if expr.op is CONSTANT and not expr.shape and expr.dtype.kind in "iuf":

@@ -36,7 +36,17 @@ from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.norms import NORM, UNIT, norm
 from symbackprop.ops.reduce import SUM
-from symbackprop.ops.systems import LOGABSDET, LOGDET, SIGNDET, det, inv, slogdet, solve
+from symbackprop.ops.systems import (
+    LOGABSDET,
+    LOGDET,
+    SIGNDET,
+    SOLVE_TRIANGULAR,
+    det,
+    inv,
+    slogdet,
+    solve,
+    solve_triangular,
+)
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.product import is_square, is_transpose
@@ -240,13 +250,13 @@ def _scalar_out_of_system(expr: Expr) -> Expr | None:
     """Take a scalar out of the right side: systems with sides that differ by it are solved once."""
     matrix, side = expr.inputs
     if side.op is negative:
-        return -apply(expr.op, matrix, side.inputs[0])
+        return -apply(expr.op, matrix, side.inputs[0], **expr.params)
     if side.op is divide and not side.inputs[1].shape and side.inputs[0].shape:
-        return apply(expr.op, matrix, side.inputs[0]) / side.inputs[1]
+        return apply(expr.op, matrix, side.inputs[0], **expr.params) / side.inputs[1]
     if side.op is multiply:
         for scalar, x in (side.inputs, side.inputs[::-1]):
             if not scalar.shape and x.shape:
-                return scalar * apply(expr.op, matrix, x)
+                return scalar * apply(expr.op, matrix, x, **expr.params)
     return None
 
 
@@ -504,8 +514,9 @@ def _matrix() -> tuple[Rule, ...]:
                 solve(_square(), symbol("s") * symbol("x", "N")),
                 solve(_square(), symbol("B", ("N", "D")) / symbol("s")),
                 solve(_square(), -symbol("x", "N")),
+                solve_triangular(_square(), symbol("s") * symbol("x", "N"), lower=True),
             ],
-            roots=(solve,),
+            roots=(solve, SOLVE_TRIANGULAR),
             below=(multiply, divide, negative),
         ),
         matrix_rule(

@@ -24,12 +24,14 @@ from symbackprop.rewrite.diagonal import DIAGONALS
 from symbackprop.rewrite.distribute import rebuild_distributed
 from symbackprop.rewrite.engine import Rewritten, Rule, Strength, rebuild
 from symbackprop.rewrite.exponents import rebuild_exponents
+from symbackprop.rewrite.factored import rebuild_with_shared_factors
 from symbackprop.rewrite.factors import rebuild_shared
 from symbackprop.rewrite.fold import FOLD
 from symbackprop.rewrite.growth import LIMITS
 from symbackprop.rewrite.joined import rebuild_joined
 from symbackprop.rewrite.long_axis import rebuild_with_long_axis_last
 from symbackprop.rewrite.matrix import MATRIX, SAME
+from symbackprop.rewrite.parts import rebuild_with_parts_together
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.reroll import rebuild_rolled
 from symbackprop.rewrite.rows import rebuild_rows
@@ -119,6 +121,11 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
         ),
         Pass("join", "pieces of one product or one array are computed at once", rebuild=rebuild_joined),
         Pass("solve", "systems are solved, not inverted", rebuild=rebuild_solved),
+        Pass(
+            "factor",
+            "definite matrices are factored once, and triangular systems are solved by substitution",
+            rebuild=rebuild_with_shared_factors,
+        ),
         Pass("common", "common factors come out of sums of arrays", rebuild=rebuild_factored),
         Pass(
             "gather",
@@ -152,6 +159,12 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "many small values that do not wait for each other are computed at once",
             rebuild=_with_sizes(rebuild_stacked, ordering),
             alone=True,
+        ),
+        Pass(
+            "parts",
+            "what one decomposition gives, such as eigenvalues and eigenvectors, is computed once",
+            rebuild=rebuild_with_parts_together,
+            alone=True,  # what gives several values is no array, of which rules could say anything
         ),
         Pass(
             TOGETHER,
