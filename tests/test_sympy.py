@@ -281,9 +281,20 @@ def test_the_limits_tell_sizes_that_are_not_declared():
     assert symbol.shape == (sb.symbol("u", "N+1").shape)
 
 
-def test_an_index_beyond_affine_is_refused():
-    with pytest.raises(ArgumentError, match="an index is an index of a sum times an integer"):
-        sb.from_sympy(sympy.Sum(v[i**2], (i, 0, 3)))
+def test_any_integer_is_an_index():
+    u, n = sb.symbols("v[N]")[0], sb.symbol("k", (), "int64")
+    assert_agree(sb.from_sympy(sympy.Sum(v[i**2], (i, 0, 1))), u[0] + u[1])
+    assert_agree(sb.from_sympy(sympy.Sum(A[i, sympy.Mod(i + j, N)] * v[j], (i, 0, N - 1), (j, 0, N - 1))), circulant(u))
+    at = sympy.Symbol("k", integer=True)
+    picked = sb.from_sympy(v[at] * x)
+    assert sb.evaluate(picked, {u: np.array([1.0, 2.0, 4.0]), n: 1, sb.symbol("x"): 3.0}) == 6.0
+
+
+def circulant(u):
+    """Each row of A times u, turned by as many places as the row has number."""
+    square = sb.symbol("A", ("N", "N"))
+    at = ops.leaf.arange(u.shape[0])
+    return sb.sum(square[at[:, None], (at[:, None] + at) % u.shape[0]] * u)
 
 
 # --- matrices and arrays --------------------------------------------------------------------------------------------
@@ -359,6 +370,7 @@ MATRICES = [
     (ArrayElementwiseApplyFunc(sympy.Lambda(x, sympy.sin(x)), T), "sin(T)"),
     (sympy.Sum(T[i, 1, 2] * p[i, 0], (i, 0, N - 1)), "p @ T[:, 1, 2]"),
     (Reshape(T, (N * D, 1, 3)), "reshape(T, ('N*D', 1, 3))"),
+    (Reshape(T, (N * D, 3)), "reshape(T, ('N*D', 3))"),
 ]  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def _element(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
     if reader.needs.get(expr.name):
         refuse(expr, "the array depends on the index of a sum; write its elements")
     array = reader.as_expr((yield expr.name, ()))
-    return element(reader, array, expr.indices, scope)
+    return (yield from element(reader, array, expr.indices, scope))
 
 
 RULES: Mapping[str, Rule] = {

@@ -254,7 +254,7 @@ def _element(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
         refuse(expr, "the matrix depends on the index of a sum; write its elements")
     sizes = shape_of(reader, expr.parent)
     indices = [index for index, size in zip((expr.i, expr.j), sizes, strict=True) if size != 1]
-    return element(reader, value, indices, scope)
+    return (yield from element(reader, value, indices, scope))
 
 
 def _by_elements(reader: Reader, expr: Basic) -> Steps[Part]:

@@ -11,8 +11,8 @@ from symbackprop.expr import Expr
 from symbackprop.op import apply
 from symbackprop.ops.contract import EINSUM
 from symbackprop.sympy_forms.read_scalars import named_symbol, powered, times
-from symbackprop.sympy_forms.reader import Basic, Bound, Part, Reader, Rule, Scope, Value, refuse
-from symbackprop.sympy_forms.walk import Steps, at_once
+from symbackprop.sympy_forms.reader import Basic, Bound, Part, Reader, Rule, Scope, refuse
+from symbackprop.sympy_forms.walk import Steps
 
 
 def _opened(reader: Reader, expr: Basic, scope: Scope) -> Scope:
@@ -58,11 +58,13 @@ class _Taken(NamedTuple):
     depth: int | None
 
 
-def _taken(reader: Reader, index: Basic, size: Size, scope: Scope) -> _Taken:
-    """Read an index: a number, a size, or an index of a sum times an integer with something added."""
+def _taken(reader: Reader, index: Basic, size: Size, scope: Scope) -> _Taken | None:
+    """Read an index: a number, a size, or an index of a sum times an integer with something added; else give None."""
     inside = {bound.symbol: depth for depth, bound in enumerate(scope)}
     found = [symbol for symbol in index.free_symbols if symbol in inside]
     if not found:
+        if not all(symbol.name in reader.sizes for symbol in index.free_symbols):
+            return None
         at = reader.size(index)
         if isinstance(at, int) and at < 0:
             refuse(index, "an index is not negative")
@@ -79,7 +81,7 @@ def _taken(reader: Reader, index: Basic, size: Size, scope: Scope) -> _Taken:
             if any(dims.is_less(end, 0) or dims.is_less(size - 1, end) for end in (start, last)):
                 refuse(index, f"the index leaves the axis, which has size {size}")
             return _Taken(_run(start, bound.length, int(step), size), inside[symbol])
-    return refuse(index, "an index is an index of a sum times an integer, with something added")
+    return None
 
 
 def _run(start: Size, length: Size, step: int, size: Size) -> slice:
@@ -90,11 +92,15 @@ def _run(start: Size, length: Size, step: int, size: Size) -> slice:
     return slice(start, None if stop == -1 else stop, step)
 
 
-def element(reader: Reader, array: Expr, indices: Sequence[Basic], scope: Scope) -> Value:
+def element(reader: Reader, array: Expr, indices: Sequence[Basic], scope: Scope) -> Steps[Part]:
     """Give the elements of an array at indices, each along the axis of its index of a sum."""
     taken = [_taken(reader, index, size, scope) for index, size in zip(indices, array.shape, strict=True)]
-    found = array[tuple(each.part for each in taken)]
-    depths = [each.depth for each in taken if each.depth is not None]
+    known = [part for part in taken if part is not None]
+    if len(known) < len(taken):  # arrays of integers that broadcast to the axes of the sums
+        values = yield from reader.all_of(indices, scope)
+        return array[tuple(reader.as_expr(value).astype("int64") for value in values)]
+    found = array[tuple(part for part, _ in known)]
+    depths = [depth for _, depth in known if depth is not None]
     if not depths:
         return found
     order = sorted(set(depths), reverse=True)
@@ -107,13 +113,12 @@ def element(reader: Reader, array: Expr, indices: Sequence[Basic], scope: Scope)
     return ops.expand_dims(found, tuple(-1 - depth for depth in range(order[0]) if depth not in order))
 
 
-@at_once
-def _indexed(reader: Reader, expr: Basic, scope: Scope) -> Value:
+def _indexed(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
     label = expr.base.label
     if not label.is_Symbol:
         refuse(expr, "an indexed array has a name")
     array = named_symbol(reader, label, _shape(reader, expr))
-    return element(reader, array, expr.indices, scope)
+    return (yield from element(reader, array, expr.indices, scope))
 
 
 def _shape(reader: Reader, expr: Basic) -> Shape:
