@@ -395,13 +395,50 @@ square = elementwise_op(
 )  # fmt: skip
 
 
+_MOST_LOOKED_AT = 64  # nodes, lest a long sum be looked through for each root of its parts
+_OF_PARTS = {"add", "sum", "mean", "multiply", "divide", "where", "broadcast_to", "expand_dims", "squeeze", "reshape"}
+
+
+def _is_length(x: Expr) -> bool:
+    """Tell whether a value is made of squares and absolute values, so that it is 0 at its least alone."""
+    stack, looked_at = [x], 0
+    while stack:
+        part = stack.pop()
+        name, inputs, number = part.op.name, part.inputs, scalar_value(part)
+        looked_at += 1
+        if looked_at > _MOST_LOOKED_AT or (number is not None and number < 0):
+            return False
+        squared = name == "multiply" or (name == "matmul" and not part.shape)
+        if number is not None or name in {"square", "abs", "norm", "size"} or (squared and _are_one(*inputs)):
+            continue
+        if name not in _OF_PARTS:
+            return False
+        stack += inputs[name == "where" :]
+    return True
+
+
+def _are_one(x: Expr, y: Expr) -> bool:
+    """Tell whether two values are the same, as two times x[0] are."""
+    while x.node.key != y.node.key:
+        if x.op is not y.op or len(x.inputs) != 1 or x.params != y.params:
+            return False
+        (x,), (y,) = x.inputs, y.inputs
+    return True
+
+
 def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
     exponent = scalar_value(b)
     if exponent is None:  # at a = b = 0 the factor b is to win against 0**-1
         return g * (b * power(a, where(equal(b, 0), 1, b - 1)))
     if exponent in {0, 1}:
         return g if exponent else g * 0
+    if 0 < exponent < 1 and _is_length(a):
+        return g * RATIO(b, power(a, 1 - exponent))
     return g * (b * (a if exponent == 2 else power(a, exponent - 1)))
+
+
+def _root_vjp(g: Expr, y: Expr, x: Expr) -> Expr:
+    return RATIO(g, y) / 2 if _is_length(x) else g / (2 * y)
 
 
 def _power_of_exponent(g: Expr, y: Expr, a: Expr, _b: Expr) -> Expr:
@@ -416,9 +453,10 @@ power = elementwise_op(
 )  # fmt: skip
 
 sqrt = elementwise_op(
-    "sqrt", "Give the square root.", lambda g, y, _x: g / (2 * y),
+    "sqrt", "Give the square root.", _root_vjp,
     text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[POSITIVE],
-    defined="x ≥ 0", kink="infinite at x = 0", **by_math("sqrt"),
+    defined="x ≥ 0",
+    kink="infinite at x = 0, but 0 where x is made of squares or absolute values, as of a norm", **by_math("sqrt"),
 )  # fmt: skip
 
 _CBRT = '''
@@ -450,6 +488,7 @@ RATIO: Op = elementwise_op(
     lambda g, _y, _a, b: RATIO(g, b), lambda g, y, _a, b: -RATIO(g * y, b), numpy=called("ratio", 2), helper=_RATIO,
     portable_helper=_PORTABLE_RATIO, text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     latex=Form(r"\frac{$0}{$1}", MULTIPLY), dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE), public=False,
+    **by_python("scalar_ratio", "return x / y if y else 0.0 if x == x else x", "x, y"),
 )  # fmt: skip
 
 hypot = function_op(

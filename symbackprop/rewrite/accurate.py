@@ -61,6 +61,7 @@ from symbackprop.ops.accurate import (
     TANH_SLOPE,
     XLOGX,
 )
+from symbackprop.ops.elementwise import RATIO
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
 from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, xlog1py, xlogy
@@ -557,6 +558,7 @@ def textbook() -> tuple[Rule, ...]:
             examples=lambda: [where(equal(symbol("x"), 0), 0, symbol("x") / symbol("y"))],
             fits=lambda ops: ops == (equal, CONSTANT, divide),
         ),
+        equation("textbook_length_ratio", RATIO(x, y), x / y, FINITE),
         equation("textbook_hypot1", HYPOT1(x), sqrt(1 + square(x)), REAL),
         equation("textbook_gauss", GAUSS(x), exp(-0.5 * square(x)), REAL),
         equation("textbook_normal_tail", NORMAL_TAIL(x), ndtr(-x) / exp(-0.5 * square(x)), FINITE),
