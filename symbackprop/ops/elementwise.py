@@ -831,7 +831,7 @@ RELU = elementwise_op(
     "relu", "Give max(0, x).", _relu_vjp,
     numpy=Form("np.maximum($0, 0.0)"), python=Form("max($0, 0.0)"),
     text=called("relu"), latex=Form(r"\operatorname{relu}\left($0\right)"),
-    dtype=real, kinks=(0.0,), options={"slope_at_zero": 0.0},
+    dtype=real, kinks=(0.0,), kink="slope_at_zero at x = 0, which is 0 unless told", options={"slope_at_zero": 0.0},
 )  # fmt: skip
 
 
