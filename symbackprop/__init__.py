@@ -26,6 +26,7 @@ from symbackprop.autodiff import (
     laplacian,
     vjp,
 )
+from symbackprop.custom import define_op
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, current_graph, module
 from symbackprop.lower import Function, Sparsity, Structured, compile, sparsity
@@ -77,6 +78,7 @@ __all__ = [
     "check_grad",
     "compile",
     "current_graph",
+    "define_op",
     "directional",
     "divergence",
     "draw",

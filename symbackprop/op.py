@@ -7,6 +7,7 @@ cotangent of the output, the output, the operands.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,10 +228,14 @@ class Op:
         return eval(_compiled(form.fill(names)), namespace)  # noqa: S307  (a template of the op table, never a user's text)
 
 
+DEFINED: dict[str, Op] = {}
+"""What people have defined beside the table, by name."""
+
+
 @lru_cache(maxsize=1024)
 def _helper_namespace(helper: str | None, library: Any) -> dict[str, Any]:
     """Give the names that an op's NumPy source may use."""
-    namespace: dict[str, Any] = {"np": library}
+    namespace: dict[str, Any] = {"np": library, "math": math}
     if helper:
         exec(helper, namespace)  # noqa: S102  (the op's own source, never a user's)
     return namespace

@@ -39,7 +39,7 @@ LAYERS = (
     ("precise",),
     ("sympy_forms",),
     ("equality", "lower", "printing"),
-    ("tracing",),
+    ("custom", "tracing"),
     ("train", "parallel"),
     ("optimise",),
     ("cli",),

@@ -9,9 +9,10 @@ import inspect
 import math
 import operator
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from symbackprop import ops
 from symbackprop.dims import Size
 from symbackprop.errors import ParseError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import ADD, COMPARE, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply, literal
+from symbackprop.op import ADD, COMPARE, DEFINED, LOGIC, MINUS, MULTIPLY, Case, Form, Op, apply, literal
 from symbackprop.ops.gather import getitem
 from symbackprop.ops.index import UNSLICE
 from symbackprop.ops.layout import axes_of
@@ -116,7 +117,7 @@ def _functions() -> dict[str, Function]:
     return found | {name: _converted(name) for name in _DTYPES}
 
 
-FUNCTIONS: Mapping[str, Function] = _functions()
+FUNCTIONS: Mapping[str, Function] = ChainMap(_functions(), cast("dict[str, Function]", DEFINED))
 _OF_ELEMENTS = {family.__name__ for family in (ops.elementwise, ops.numbers, ops.special)}
 ELEMENTWISE = frozenset(
     name

@@ -29,6 +29,7 @@ from symbackprop.lower.program import Nest, Program
 from symbackprop.lower.recompute import lowered_in_order, lowered_within
 from symbackprop.lower.schedule import Request, lower
 from symbackprop.lower.structured import taken_apart
+from symbackprop.op import DEFINED
 from symbackprop.ops import TABLE
 from symbackprop.ops.leaf import SYMBOL, check_names, placed
 from symbackprop.rewrite.pipeline import TOGETHER, Stage, pipeline, run
@@ -343,7 +344,8 @@ def compile(
     flat, keys, form = _flattened(outputs)
     new = dict(updates or {})
     values = [*flat, *new.values()]
-    reserved = _RESERVED if library is NUMPY else _RESERVED | _names_of(library)
+    reserved = _RESERVED | {found for op in DEFINED.values() for found in _HELPER.findall(op.helper or "")}
+    reserved = reserved if library is NUMPY else reserved | _names_of(library)
     if name in reserved - _BUILTINS:
         raise GraphError(f"compile: {name!r} cannot name a function: the generated code calls another by that name")
     if not name.isidentifier() or iskeyword(name):
