@@ -550,7 +550,7 @@ class _Pair:
         if not self.left and not self.right:
             return self._alike()
         self._take_root()
-        return self._looped() or self._matrices()
+        return self._looped() or self._stacked() or self._matrices()
 
     def _copied(self, inner: str) -> int:
         """Count the elements that must be copied to have the summed axes in an order, side by side."""
@@ -614,6 +614,21 @@ class _Pair:
             labels = before + own + after
             return self._part(labels, self._shaped(matmul(self._matrix(other, own, inner), stack), labels))
         return None
+
+    def _stacked(self) -> _Part | None:
+        """Multiply matrix by matrix and add the products up, where to bring all summed axes together would copy more."""
+        first = self.a.labels[0]
+        rest = self.a.without(first + self.left)
+        if self.batch or self.b.labels[0] != first or first not in self.inner or not (self.left and self.right and rest):
+            return None
+        whole = ((self.a, self.left), (self.b, self.right))
+        if any(part.without(first) not in {own + rest, rest + own} for part, own in whole):
+            return None
+        products, copied = self.of.elements(first + self.left + self.right), self._copied(self.inner)
+        if products >= copied or self.of.elements(rest) * products < _CALL * self.of.elements(first):
+            return None
+        self.batch, self.inner = first, rest
+        return _summed(self._matrices(), frozenset(self.left + self.right))
 
     def _matrices(self) -> _Part:
         """Multiply two matrices, or a matrix and a vector, or stacks of them."""
