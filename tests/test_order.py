@@ -187,6 +187,17 @@ def test_summed_axes_between_others_are_copied_where_the_pieces_are_small():
     np.testing.assert_allclose(copied(*values), np.einsum("iaj,na->inj", *values), rtol=1e-13)
 
 
+def test_products_of_stacks_are_added_up_where_to_join_them_would_copy_more():
+    P, Q = sb.symbols("P[L,M,N] Q[L,K,N]")
+    terms = [("nop", P), ("ncp", Q)]
+    added, source = compiled(terms, "oc", [P, Q], L=32, M=16, K=9, N=64)
+    assert source == "result = (P @ np.transpose(Q, (0, 2, 1))).sum(axis=0)"
+    values = [np.random.default_rng(0).standard_normal(shape) for shape in ((5, 3, 4), (5, 2, 4))]
+    np.testing.assert_allclose(added(*values), np.einsum("nop,ncp->oc", *values), rtol=1e-13)
+    _, joined = compiled(terms, "oc", [P, Q], L=32, M=16, K=144, N=4)
+    assert "np.transpose(P, (1, 0, 2)).reshape((M, L*N))" in joined
+
+
 def test_the_order_is_that_of_the_sizes():
     P, Q, R = sb.symbols("P[M,N] Q[N,K] R[K,L]")
     terms = [("ij", P), ("jk", Q), ("kl", R)]

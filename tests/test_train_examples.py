@@ -76,6 +76,13 @@ def test_digits_are_read():
     assert "dJ/dW2 = h1ᵀ((softmax(a3) − T) W3ᵀ ⊙ [a2 > 0])/N" in printed
 
 
+def test_digits_are_read_by_convolution():
+    pytest.importorskip("sklearn")
+    printed = output_of("convolution.py", "--source")
+    assert float(re.search(r"test accuracy (\S+)%", printed)[1]) >= 97
+    assert printed.count("sliding_window_view(") == 3, "the windows of values are those of derivatives"
+
+
 def test_few_epochs_are_enough_to_run():
     pytest.importorskip("sklearn")
     assert "test accuracy" in output_of("digits.py", "--epochs", "1")

@@ -616,10 +616,12 @@ class _Pair:
         return None
 
     def _stacked(self) -> _Part | None:
-        """Multiply matrix by matrix and add the products up, where to bring all summed axes together would copy more."""
+        """Multiply matrix by matrix and add the products up, where to join the summed axes would copy more."""
         first = self.a.labels[0]
         rest = self.a.without(first + self.left)
-        if self.batch or self.b.labels[0] != first or first not in self.inner or not (self.left and self.right and rest):
+        if self.batch or self.b.labels[0] != first or first not in self.inner:
+            return None
+        if not (self.left and self.right and rest):
             return None
         whole = ((self.a, self.left), (self.b, self.right))
         if any(part.without(first) not in {own + rest, rest + own} for part, own in whole):
