@@ -346,6 +346,34 @@ class Expr:
         """Index as NumPy does: with ints, slices, ``None``, ``...``, arrays of integers and known masks."""
         return _ops().getitem(self, index)  # type: ignore[no-any-return]
 
+    def take(self, indices: Operand | Sequence[int], axis: int | None = None, mode: str = "raise") -> Expr:
+        """Take elements along an axis."""
+        return _ops().take(self, indices, axis, mode)  # type: ignore[no-any-return]
+
+    def argsort(self, axis: int | None = -1, kind: str | None = None) -> Expr:
+        """Give the indices that sort along an axis."""
+        return _ops().argsort(self, axis, kind)  # type: ignore[no-any-return]
+
+    def argpartition(self, kth: int | Sequence[int], axis: int | None = -1) -> Expr:
+        """Give the indices that bring the kth element to its sorted place."""
+        return _ops().argpartition(self, kth, axis)  # type: ignore[no-any-return]
+
+    def searchsorted(self, v: Operand, side: str = "left", sorter: Operand | None = None) -> Expr:
+        """Give where values would have to be inserted in this sorted array."""
+        return _ops().searchsorted(self, v, side, sorter)  # type: ignore[no-any-return]
+
+    def compress(self, condition: Operand | Sequence[bool], axis: int | None = None) -> Expr:
+        """Take along an axis where a known condition holds."""
+        return _ops().compress(condition, self, axis)  # type: ignore[no-any-return]
+
+    def choose(self, choices: Operand | Sequence[Operand], mode: str = "raise") -> Expr:
+        """Give for each element that of the choice that it numbers."""
+        return _ops().choose(self, choices, mode)  # type: ignore[no-any-return]
+
+    def nonzero(self, *, size: int | None = None, fill_value: int = 0) -> tuple[Expr, ...]:
+        """Give the places of the elements that are not zero, `size` of them."""
+        return _ops().nonzero(self, size=size, fill_value=fill_value)  # type: ignore[no-any-return]
+
     @property
     def at(self) -> At:
         """Functional writes: ``x.at[i].set(v)`` is x with v at i; also ``add multiply min max …``.

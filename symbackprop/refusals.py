@@ -15,12 +15,10 @@ _NO_MEMORY = "an expression has no values and no place in memory"
 _CALLS = "it calls a function for one part after the other: write the formula for whole arrays"
 
 _FUNCTIONS = {
-    "argwhere flatnonzero nonzero": f"{_COUNT}: use where with the condition itself",
-    "compress extract": f"{_COUNT}: use where, or an index that is a constant",
-    "intersect1d setdiff1d setxor1d trim_zeros union1d unique": _COUNT,
+    "intersect1d setdiff1d setxor1d trim_zeros union1d": _COUNT,
     "unique_all unique_counts unique_inverse unique_values": _COUNT,
     "poly polydiv polymul roots": f"{_COUNT}: it leaves leading zeros out",
-    "bincount digitize histogram histogram2d histogram_bin_edges histogramdd": _STEPS,
+    "histogram histogram2d histogram_bin_edges histogramdd": _STEPS,
     "packbits unpackbits": "it acts on the bits of integers, which have no derivative: compute it outside",
     "copyto fill_diagonal place put put_along_axis putmask": _IN_PLACE,
     "allclose array_equal array_equiv": f"{_TRUTH}: use sb.all of a comparison",
@@ -36,7 +34,7 @@ _METHODS = {
     "dump dumps item tobytes tofile tolist": _NO_VALUES,
     "base ctypes data flags getfield itemsize nbytes setfield setflags strides view": _NO_MEMORY,
     "byteswap": "values are in the byte order of the machine",
-    "choose compress nonzero searchsorted": f"{_COUNT}: use where, or an index that is a constant",
+    "partition sort": "it sorts in place, and expressions never change: y = sb.sort(x)",
     "flat": "elements are not known one by one: x.ravel() has them all along one axis",
 }
 
@@ -47,6 +45,8 @@ def _by_name(table: dict[str, str]) -> dict[str, str]:
 
 FUNCTIONS = _by_name(_FUNCTIONS)
 """Why, by NumPy's name of the function, with that of its submodule."""
+WRITING = frozenset(name for name, reason in FUNCTIONS.items() if reason is _IN_PLACE)
+"""The functions that write into an argument."""
 METHODS = _by_name(_METHODS)
 """Why, by the name of an array's method or attribute."""
 

@@ -16,7 +16,7 @@ from symbackprop import errors
 from symbackprop.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from symbackprop.expr import user_line
 from symbackprop.op import Value
-from symbackprop.refusals import FUNCTIONS, METHODS
+from symbackprop.refusals import FUNCTIONS, METHODS, WRITING
 
 # --- operators ------------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ def test_what_an_expression_cannot_be(call, message):
 def test_numpy_functions_without_symbolic_form_say_why(name, reason):
     x = sb.symbol("x", 3)
     module, _, function = f"numpy.{name}".rpartition(".")
-    assert not hasattr(sb.linalg if module == "numpy.linalg" else sb, function)
+    assert function in WRITING or not hasattr(sb.linalg if module == "numpy.linalg" else sb, function)
     called = getattr(importlib.import_module(module), function, None)
     if called is not None:  # some came with newer versions of NumPy
         with pytest.raises(TypeError, match=re.escape(f"np.{name} has no symbolic form in symbackprop: {reason}")):

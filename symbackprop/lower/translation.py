@@ -40,7 +40,7 @@ _FUNCTIONS = """
     clip concat copy copysign cos cosh cumulative_prod cumulative_sum exp expand_dims expm1 eye flip floor full
     full_like hypot isfinite isinf isnan log log10 log1p log2 logaddexp logical_and logical_not logical_or
     logical_xor matmul max maximum mean min minimum moveaxis ones ones_like permute_dims prod remainder reshape roll
-    round searchsorted sign signbit sin sinh sqrt square squeeze stack sum take tan tanh tril triu trunc vecdot
+    round searchsorted sign signbit sin sinh sort sqrt square squeeze stack sum take tan tanh tril triu trunc vecdot
     where zeros zeros_like
     linalg.cholesky linalg.det linalg.diagonal linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_power
     linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.trace linalg.vecdot
@@ -108,8 +108,14 @@ def _reshape(call: Called) -> Called:
     return call._replace(name="reshape", args=[x, shape[0] if len(shape) == 1 else f"({', '.join(shape)})"])
 
 
+def _argsort(call: Called) -> Called:
+    call = call.named("argsort", "kind")
+    return call._replace(keywords={**call.keywords, "stable": "True"})
+
+
 _TO_STANDARD: dict[str, Rule] = {
     **{f"arc{name}": _renamed(f"a{name}") for name in ("cos", "cosh", "sin", "sinh", "tan", "tan2", "tanh")},
+    "argsort": _argsort,
     "array": _renamed("asarray"),
     "concatenate": _renamed("concat"),
     "cumprod": _renamed("cumulative_prod"),

@@ -14,10 +14,12 @@ from symbackprop.ops import (
     leaf,
     linalg,
     numbers,
+    order,
     padding,
     products,
     reduce,
     scan,
+    selection,
     special,
     statistics,
     window,
@@ -32,10 +34,12 @@ from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
 from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
+from symbackprop.ops.order import *  # noqa: F403  (its __all__)
 from symbackprop.ops.padding import *  # noqa: F403  (its __all__)
 from symbackprop.ops.products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.reduce import *  # noqa: F403  (its __all__)
 from symbackprop.ops.scan import *  # noqa: F403  (its __all__)
+from symbackprop.ops.selection import *  # noqa: F403  (its __all__)
 from symbackprop.ops.special import *  # noqa: F403  (its __all__)
 from symbackprop.ops.statistics import *  # noqa: F403  (its __all__)
 from symbackprop.ops.window import *  # noqa: F403  (its __all__)
@@ -59,6 +63,8 @@ _FAMILIES = (
     arrange,
     padding,
     create,
+    order,
+    selection,
 )
 
 TABLE: tuple[Op, ...] = (

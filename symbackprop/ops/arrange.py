@@ -699,7 +699,7 @@ def delete(arr: Operand, obj: Any, axis: int | None = None) -> Expr:
         return delete(ravel(expr), obj, 0)
     (right,) = axes_of("delete", expr, axis)
     size = expr.shape[right]
-    if hasattr(obj, "__index__") and not isinstance(obj, bool):
+    if _is_one_place(obj):
         at = _place("delete", expr, right, operator.index(obj), size - 1)
         return concatenate([part(expr, right, 0, at), part(expr, right, at + 1, size - at - 1)], right)
     if not isinstance(size, int) or isinstance(obj, Expr):
@@ -713,12 +713,12 @@ def delete(arr: Operand, obj: Any, axis: int | None = None) -> Expr:
     return taken(expr, right, kept.tolist())
 
 
-def insert(arr: Operand, obj: int, values: Operand, axis: int | None = None) -> Expr:
+def insert(arr: Operand, obj: Any, values: Operand, axis: int | None = None) -> Expr:
     """Put values before a place along an axis; they are broadcast to the other axes.
 
     Args:
         arr: the array.
-        obj: the place.
+        obj: the place; where the size is known also a slice, several places, or a mask.
         values: what is put there, in the dtype of the array.
         axis: along which axis; without it between all elements, in row-major order.
 
@@ -733,16 +733,37 @@ def insert(arr: Operand, obj: int, values: Operand, axis: int | None = None) -> 
     if axis is None:
         return insert(ravel(expr), obj, values, 0)
     (right,) = axes_of("insert", expr, axis)
-    if isinstance(obj, bool) or not hasattr(obj, "__index__"):
-        msg = f"insert: takes one place, an int, not {obj!r}: {expr.describe()}"
-        raise ShapeError(msg)
     size = expr.shape[right]
-    at = _place("insert", expr, right, operator.index(obj), size)
     new = astype(as_expr(values, graph=expr.graph), expr.dtype)
+    if not _is_one_place(obj):
+        return _inserted(expr, right, obj, new)
+    at = _place("insert", expr, right, operator.index(obj), size)
     new = moveaxis(expand_dims(new, range(expr.ndim - new.ndim)), 0, right)
     place = expr.ndim + right
     new = broadcast_to(new, (*expr.shape[:place], new.shape[right], *expr.shape[place + 1 :]))
     return concatenate([part(expr, right, 0, at), new, part(expr, right, at, size - at)], right)
+
+
+def _inserted(expr: Expr, axis: int, obj: Any, new: Expr) -> Expr:
+    """Put values before several places."""
+    size = expr.shape[axis]
+    if not isinstance(size, int) or isinstance(obj, Expr):
+        msg = f"insert: needs one place, or a known size: {expr.describe()}"
+        raise ShapeError(msg)
+    mask = not isinstance(obj, slice) and np.asarray(obj).dtype.kind == "b"
+    count = len(np.arange(size)[obj]) if mask or isinstance(obj, slice) else int(np.size(obj))
+    try:
+        order: Sequence[Size] = np.insert(np.arange(size), obj, np.arange(size, size + count)).tolist()
+    except (IndexError, ValueError) as error:
+        msg = f"insert: {error}: {expr.describe()}"
+        raise ShapeError(msg) from None
+    place = expr.ndim + axis
+    new = broadcast_to(new, (*expr.shape[:place], count, *expr.shape[place + 1 :]))
+    return taken(concatenate([expr, new], axis), axis, order)
+
+
+def _is_one_place(obj: Any) -> bool:
+    return hasattr(obj, "__index__") and not isinstance(obj, bool) and not np.ndim(obj)
 
 
 def _place(name: str, x: Expr, axis: int, at: int, last: Size) -> Size:

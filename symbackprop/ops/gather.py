@@ -26,7 +26,7 @@ from symbackprop.ops.layout import (
     shape_text,
     squeeze,
 )
-from symbackprop.ops.leaf import as_expr, size_of
+from symbackprop.ops.leaf import arange, as_expr, size_of
 
 __all__ = [
     "getitem",
@@ -495,3 +495,22 @@ def _cut(expr: Expr, parts: Sequence[_Part]) -> tuple[Expr, list[tuple[int, Expr
 def gather(x: Expr, indices: Sequence[Expr], *, tail: int, distinct: bool = False) -> Expr:
     """Take the elements at the places that indices name for the axes before the last `tail` ones."""
     return apply(GATHER, x, *indices, tail=tail, distinct=distinct)
+
+
+def along(index: Expr, axis: int, shape: Shape) -> list[Expr]:
+    """Give indices for all axes of a shape with which `gather` takes along one of them what an index names.
+
+    Args:
+        index: with as many axes as the shape has.
+        axis: counted from the right.
+        shape: of what is gathered from.
+    """
+    found = []
+    for at in range(-len(shape), 0):
+        if at == axis:
+            found.append(index)
+        elif shape[at] == 1:
+            found.append(literal(0, np.int64, graph=index.graph))
+        else:
+            found.append(expand_dims(arange(shape[at], graph=index.graph), range(at + 1, 0)))
+    return found

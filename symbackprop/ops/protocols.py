@@ -19,7 +19,7 @@ from symbackprop.dims import Dim
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr
 from symbackprop.op import Op, check_dtype
-from symbackprop.refusals import no_form
+from symbackprop.refusals import WRITING, no_form
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -211,6 +211,8 @@ def of_function(func: Function, args: Sequence[Any], keywords: Mapping[str, Any]
         return _ANSWERS[name](*args, **keywords)
     what = f"{module.replace('numpy', 'np', 1)}.{name}"
     known = None
+    if name in WRITING:
+        _refuse(what)
     if module == "numpy.linalg":
         known = _named(name, ops.linalg) or (_named(name) if name in _LINALG_AS_TOP else None)
     elif module in {"numpy", "numpy.lib.stride_tricks"}:

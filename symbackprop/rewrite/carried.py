@@ -13,6 +13,7 @@ from symbackprop.ops.contract import EINSUM
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.norms import NORM
+from symbackprop.ops.order import ARGSORT, SORT
 from symbackprop.ops.reduce import (
     ALL,
     ANY,
@@ -38,6 +39,7 @@ _PIECES = frozenset({SLICE, CONCATENATE, STACK})
 _SCANS = frozenset({CUMSUM, CUMPROD, CUMMAX, CUMMIN, RECURRENCE})
 BY_ROWS = _SCANS | {SOFTMAX, LOG_SOFTMAX, SOFTMAX_CENTRED, SHIFTED}
 """Ops that work element by element but for some axes."""
+_WITHIN_ROWS = BY_ROWS | {SORT, ARGSORT}
 
 Carry: TypeAlias = "tuple[int, int, int | None]"
 
@@ -57,7 +59,7 @@ def carried(node: Node, shapes: Sequence[Shape]) -> Iterable[Carry]:
     >>> list(carried((A @ x).node, [A.shape, x.shape]))
     [(0, 0, 0), (0, 1, None), (1, 0, None)]
     """
-    if node.op.elementwise or node.op in BY_ROWS:
+    if node.op.elementwise or node.op in _WITHIN_ROWS:
         return _on_elements(node, shapes)
     if node.op in REDUCTIONS:
         return _in_reduction(node, len(shapes[0]))
@@ -72,7 +74,7 @@ def carried(node: Node, shapes: Sequence[Shape]) -> Iterable[Carry]:
 
 def _on_elements(node: Node, shapes: Sequence[Shape]) -> Iterator[Carry]:
     rank = len(node.shape)
-    without = {axis + rank for axis in node.params["axes"]} if node.op in BY_ROWS else ()
+    without = {axis + rank for axis in node.params["axes"]} if node.op in _WITHIN_ROWS else ()
     for operand, shape in enumerate(shapes):
         for axis, at in enumerate(range(rank - len(shape), rank)):
             if shape[axis] == node.shape[at] and at not in without:
