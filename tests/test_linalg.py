@@ -42,6 +42,11 @@ FORMULAS = [
     ("sb.linalg.matrix_power(A, -2) @ x", "matrix_power(A, −2)·x", None),
     ("sb.linalg.expm(A) @ x", "expm(A)·x", r"\operatorname{expm}\left(A\right) \, x"),
     ("sb.linalg.eigh(A)[1].T", "eigenvectors(A)ᵀ", None),
+    ("sb.linalg.qr(A).Q @ x", "qr_q(A)·x", r"\operatorname{qr}\left(A\right)_{Q} \, x"),
+    ("sb.linalg.svd(A).Vh", "svd_vh(A)", r"\operatorname{svd}\left(A\right)_{V^{\top}}"),
+    ("sb.linalg.svdvals(C)", "svdvals(C)", r"\sigma\left(C\right)"),
+    ("sb.linalg.pinv(C) @ C", "pinv(C)·C", r"C^{+} C"),
+    ("sb.linalg.solve_triangular(A, b, 1)", "solve_triangular(Aᵀ, b, lower=True)", None),
 ]
 
 
@@ -255,6 +260,168 @@ def test_eigenvectors_of_equal_eigenvalues_have_finite_derivatives():
     by_vectors, by_values = f(np.diag([2.0, 2.0, 5.0]))
     assert np.isfinite(by_vectors).all()
     np.testing.assert_allclose(by_values, np.diag([4.0, 4.0, 10.0]), atol=1e-14)  # that of tr(XX) is 2X
+
+
+# --- identities -----------------------------------------------------------------------------------------------
+
+SHAPES = [(3, 3), (4, 2), (1, 1), (0, 0), (3, 0), (2, 4, 3)]
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def turned(x):
+    return sb.linalg.matrix_transpose(x)
+
+
+def holds(left, right, values, rtol=1e-12):
+    """Two expressions have one value, and gradients of a projection of them too, where they depend on the symbols."""
+    weights = sb.constant(np.random.default_rng(4).uniform(0.5, 1.5, left.shape))
+    symbols = list(values)
+    given = [left, right, *(sb.grad(sb.sum(weights * side), symbols, unused="zeros") for side in (left, right))]
+    one, other, slopes, others = sb.compile(symbols, given)(*values.values())
+    np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+    for slope, wanted in zip(slopes, others, strict=True):
+        np.testing.assert_allclose(slope, wanted, rtol=1e-8, atol=1e-9)
+
+
+def drawn(shape):
+    a = sb.symbol("a", shape)
+    return a, {a: np.random.default_rng(3).normal(size=shape)}
+
+
+@each_shape
+def test_factors_multiply_to_the_matrix(shape):
+    """A = QR = U diag(S) Vh with orthonormal columns, and both sides have one derivative."""
+    a, values = drawn(shape)
+    q, r = sb.linalg.qr(a)
+    u, s, vh = sb.linalg.svd(a, full_matrices=False)
+    one = sb.constant(np.broadcast_to(np.eye(shape[-1]), (*shape[:-2], shape[-1], shape[-1])))
+    holds(q @ r, a, values)
+    holds(turned(q) @ q, one, values)
+    holds(u * s[..., None, :] @ vh, a, values)
+    holds(turned(u) @ u, one, values)
+    holds(vh @ turned(vh), one, values)
+    holds(turned(r) @ r, turned(a) @ a, values)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 3)], ids=str)
+def test_factors_of_wide_matrices_multiply_to_the_matrix(shape):
+    a, values = drawn(shape)
+    q, r = sb.linalg.qr(a)
+    u, s, vh = sb.linalg.svd(a, full_matrices=False)
+    holds(q @ r, a, values)
+    holds(u * s[None, :] @ vh, a, values)
+    holds(vh @ vh.T, sb.constant(np.eye(shape[0])), values)
+    holds(
+        sb.tril(r[:, : shape[0]], -1) if hasattr(sb, "tril") else r[1:, 0],
+        0 * r[1:, 0] if not hasattr(sb, "tril") else 0 * r[:, : shape[0]],
+        values,
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4), (1, 1), (2, 4, 3)], ids=str)
+def test_the_pseudo_inverse_has_the_four_properties_of_penrose(shape):
+    a, values = drawn(shape)
+    p = sb.linalg.pinv(a)
+    holds(a @ p @ a, a, values)
+    holds(p @ a @ p, p, values)
+    holds(turned(a @ p), a @ p, values)
+    holds(turned(p @ a), p @ a, values)
+
+
+def test_the_pseudo_inverse_of_a_matrix_of_less_than_full_rank():
+    """Of uvᵀ it is vuᵀ/(‖u‖²‖v‖²), so that the rank stays one whatever u and v are (Golub & Pereyra 1973)."""
+    u, v = sb.symbols("u[4] v[3]")
+    rng = np.random.default_rng(1)
+    values = {u: rng.normal(size=4), v: rng.normal(size=3)}
+    a = sb.outer(u, v)
+    exact = sb.outer(v, u) / ((u @ u) * (v @ v))
+    holds(sb.linalg.pinv(a), exact, values)
+    b = rng.normal(size=4)
+    holds(sb.linalg.lstsq(a, b).x, exact @ b, values)
+    assert sb.evaluate(sb.linalg.lstsq(a, b).rank, values) == 1
+    assert sb.evaluate(sb.linalg.matrix_rank(a), values) == 1
+
+
+@pytest.mark.parametrize(("m", "n"), [(5, 3), (3, 3), (3, 5)])
+def test_least_squares_solve_the_normal_equations(m, n):
+    a, b = sb.symbol("a", (m, n)), sb.symbol("b", m)
+    rng = np.random.default_rng(1)
+    values = {a: rng.normal(size=(m, n)), b: rng.normal(size=m)}
+    x = sb.linalg.lstsq(a, b).x
+    holds(a.T @ (a @ x - b), 0 * x, values)
+    exact = sb.linalg.solve(a.T @ a, a.T @ b) if m >= n else a.T @ sb.linalg.solve(a @ a.T, b)
+    holds(x, exact, values, rtol=1e-10)
+
+
+def test_singular_values_are_roots_of_eigenvalues_and_norms_are_theirs():
+    """σ² are the eigenvalues of AᵀA; the norms 2, nuclear and Frobenius are their maximum, sum and root of squares."""
+    a, values = drawn((4, 3))
+    s = sb.linalg.svdvals(a)
+    holds(s**2, sb.linalg.eigvalsh(a.T @ a)[::-1], values)
+    holds(sb.linalg.norm(a, 2), s[0], values)
+    holds(sb.linalg.norm(a, "nuc"), sb.sum(s), values)
+    holds(sb.linalg.norm(a, "fro"), sb.sqrt(sb.sum(s**2)), values)
+    holds(sb.linalg.cond(a), s[0] / s[-1], values)
+    square = a[:3]
+    holds(sb.log(sb.linalg.svdvals(square)).sum(), sb.linalg.slogdet(square).logabsdet, values)
+    holds(sb.log(sb.abs(sb.diag(sb.linalg.qr(square).R))).sum(), sb.linalg.slogdet(square).logabsdet, values)
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [
+        ("sb.sum(sb.linalg.svdvals(a))", lambda a: np.linalg.svd(a, False)[0] @ np.linalg.svd(a, False)[2]),
+        ("sb.linalg.norm(a, 2)", lambda a: np.outer(np.linalg.svd(a)[0][:, 0], np.linalg.svd(a)[2][0])),
+        ("sb.sum(sb.linalg.svdvals(a)**2)", lambda a: 2 * a),
+        ("sb.trace(sb.linalg.pinv(a) @ a)", lambda a: 0 * a),
+        ("sb.log(sb.linalg.det(a.T @ a))", lambda a: 2 * np.linalg.pinv(a).T),
+        ("2*sb.sum(sb.log(sb.abs(sb.diag(sb.linalg.qr(a, 'r')))))", lambda a: 2 * np.linalg.pinv(a).T),
+        ("sb.sum(sb.linalg.qr(a, 'r')**2)", lambda a: 2 * a),
+    ],
+)
+def test_derivatives_are_those_of_the_books(text, formula):
+    """Of the nuclear and the spectral norm (Watson 1992); of log det(AᵀA) (Matrix Cookbook, eq. 54); of ‖A‖² = ‖R‖²."""
+    a, values = drawn((4, 3))
+    gradient = sb.grad(eval(text, {"sb": sb, "a": a}), a)  # noqa: S307  (the texts stand above)
+    np.testing.assert_allclose(sb.compile([a], gradient)(values[a]), formula(values[a]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 2)), np.eye(3), np.ones((3, 3)), np.diag([2.0, 2.0, 0.0])], ids=str)
+def test_equal_and_zero_singular_values_give_finite_derivatives_of_both_orders(array):
+    """Where vectors have no derivative only what turns them towards the others counts; σ = 0 has the derivative 0."""
+    a = sb.symbol("a", array.shape)
+    u, s, vh = sb.linalg.svd(a, full_matrices=False)
+    for z in (sb.sum(s), sb.linalg.norm(a, 2), sb.linalg.norm(a, "nuc"), sb.sum(u) + sb.sum(vh)):
+        first = sb.grad(z, a)
+        second = sb.grad(sb.sum(first * sb.constant(np.arange(array.size).reshape(array.shape) / 7)), a, unused="zeros")
+        for each in sb.compile([a], [first, second])(array):
+            assert np.isfinite(each).all()
+    for ord in ("fro", "nuc", 2, 1, np.inf):
+        zero = sb.compile([a], sb.grad(sb.linalg.norm(a, ord), a))(0 * array)
+        np.testing.assert_array_equal(zero, 0 * array)
+
+
+@pytest.mark.parametrize("ord", [0, 1, 1.5, 2, 3, np.inf])
+def test_norms_of_nothing_but_zeros_have_the_derivative_zero(ord):
+    x = sb.symbol("x", (2, 3))
+    array = np.array([[0.0, 0.0, 0.0], [1.0, -2.0, 3.0]])
+    value = sb.linalg.norm(x, ord, axis=1)
+    gradient = sb.grad(sb.sum(value), x, unused="zeros") if ord else 0 * x
+    found, slope = sb.compile([x], [value, gradient])(array)
+    np.testing.assert_allclose(found, np.linalg.norm(array, ord, axis=1))
+    np.testing.assert_array_equal(slope[0], np.zeros(3))
+    second = sb.evaluate(sb.hvp(sb.sum(sb.linalg.norm(x, 3, axis=1)), x, np.ones((2, 3))), {x: array})
+    np.testing.assert_array_equal(second[0], np.zeros(3))
+
+
+def test_named_sizes_are_taken_for_those_of_tall_matrices():
+    X = sb.symbol("X", ("N", "D"))
+    q, r = sb.linalg.qr(X)
+    function = sb.compile([X], [q, r, sb.linalg.svdvals(X)])
+    array = np.random.default_rng(0).normal(size=(4, 2))
+    np.testing.assert_allclose(np.matmul(*function(array)[:2]), array)
+    with pytest.raises(ValueError, match="taken to have no more columns than rows"):
+        function(array.T)
 
 
 # --- rewriting ------------------------------------------------------------------------------------------------
@@ -491,6 +658,15 @@ def test_random_expressions_keep_their_values_and_come_to_rest(seed):
         ("sb.einsum('...j->j', A)", "einsum: the result has no ..."),
         ("sb.einsum('ij...->...', x)", "einsum: an operand has fewer axes than labels"),
         ("sb.tensordot(A, A, axes=([0, 1], [0]))", "tensordot: 2 axes of"),
+        ("sb.linalg.qr(C, mode='complete')", "qr: columns beyond those of the matrix have no derivative"),
+        ("sb.linalg.svd(C)", "svd: vectors beyond the singular values have no derivative: take full_matrices=False"),
+        ("sb.linalg.qr(x)", "qr_q: needs a matrix with no more columns than rows"),
+        ("sb.linalg.pinv(x)", "pinv: needs a matrix"),
+        ("sb.linalg.lstsq(A, C)", "lstsq: the right side needs as many rows as the matrix"),
+        ("sb.linalg.solve_triangular(A, C)", "solve_triangular: the right side needs N rows"),
+        ("sb.linalg.tensorinv(C)", "tensorinv: "),
+        ("sb.linalg.multi_dot([A, x, A])", "multi_dot: takes matrices, and vectors at the ends"),
+        ("sb.linalg.cond(np.zeros((0, 0)))", "cond: no elements have no condition number"),
         ("sb.linalg.norm(A[None], 1)", "norm: needs a vector or a matrix, not 3 axes"),
     ],
 )
@@ -505,6 +681,15 @@ def test_other_errors():
         sb.linalg.norm(A, 3)
     with pytest.raises(ValueError, match="norm: ord='fro' is for matrices"):
         sb.linalg.norm(x, "fro")
+    for call, message in [
+        (lambda: sb.linalg.qr(A, mode="raw"), "qr: mode is 'reduced', 'complete' or 'r', not 'raw'"),
+        (lambda: sb.linalg.eigh(A, "X"), "eigh: UPLO is 'L' or 'U', not 'X'"),
+        (lambda: sb.linalg.solve_triangular(A, x, 2), "solve_triangular: trans is 0, 1, 'N' or 'T', not 2"),
+        (lambda: sb.linalg.matrix_rank(A, 1.0, rtol=1.0), "matrix_rank: give tol or rtol, not both"),
+        (lambda: sb.linalg.tensorinv(A, 0), "tensorinv: ind is how many axes are the rows, not 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
     with pytest.raises(TypeError, match="the subscripts come first"):
         np.einsum(A, A)
     with pytest.raises(TypeError, match=r"np\.linalg\.eig has no symbolic form"):
