@@ -15,6 +15,7 @@ from symbackprop.dims import Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, Vjp, apply
+from symbackprop.ops.arrange import tril, triu
 from symbackprop.ops.contract import DIAG, matmul
 from symbackprop.ops.elementwise import astype, equal, greater, maximum, not_equal, real, sign, square, where
 from symbackprop.ops.index import concatenate
@@ -23,7 +24,7 @@ from symbackprop.ops.leaf import as_expr, constant, size_of
 from symbackprop.ops.reduce import Axis
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import sum as sum_
-from symbackprop.ops.systems import STACKS, factored, solve, square_of, triangle_of, triangular
+from symbackprop.ops.systems import STACKS, factored, solve, square_of, triangular
 
 __all__ = [
     "cholesky",
@@ -136,7 +137,7 @@ def _q_vjp(g: Expr, y: Expr, a: Expr) -> Expr:
 
 def _r_vjp(g: Expr, y: Expr, a: Expr) -> Expr:
     q = apply(QR_Q, a)
-    return _through_q(q, matmul(y, triangle_of(matrix_transpose(g), lower=True)), q, y)
+    return _through_q(q, matmul(y, tril(matrix_transpose(g))), q, y)
 
 
 def _no_wider(a: Shape) -> Shape:
@@ -383,8 +384,8 @@ def _mirrored(name: str, a: Expr, triangle: str | None) -> Expr:
     if triangle not in {"L", "U"}:
         msg = f"{name}: UPLO is 'L' or 'U', not {triangle!r}: {a.describe()}"
         raise ValueError(msg)
-    lower = triangle == "L"
-    return triangle_of(a, lower=lower) + matrix_transpose(triangle_of(a, lower=lower, beyond=1))
+    keep, beyond = (tril, -1) if triangle == "L" else (triu, 1)
+    return keep(a) + matrix_transpose(keep(a, beyond))
 
 
 # --- singular values ------------------------------------------------------------------------------------------

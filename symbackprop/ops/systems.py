@@ -21,10 +21,11 @@ from symbackprop.dims import Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, LOWEST, MULTIPLY, POWER, Case, Dtype, Form, Op, Params, apply
+from symbackprop.ops.arrange import tril, triu
 from symbackprop.ops.contract import matmul
-from symbackprop.ops.elementwise import greater_equal, real, where
+from symbackprop.ops.elementwise import real
 from symbackprop.ops.layout import axes_of, expand_dims, matrix_transpose, permute, reshape, shape_text, squeeze
-from symbackprop.ops.leaf import arange, as_expr
+from symbackprop.ops.leaf import as_expr
 
 __all__ = [
     "det",
@@ -194,13 +195,6 @@ def solve_triangular(a, b, lower=False, unit_diagonal=False, zeros=False):
 '''
 
 
-def triangle_of(a: Expr, *, lower: bool, beyond: int = 0) -> Expr:
-    """Give a triangle of a matrix among zeros, without so many of the diagonals next to the other one."""
-    rows, columns = (arange(size, graph=a.graph) for size in a.shape[-2:])
-    down = expand_dims(rows, -1) - columns
-    return where(greater_equal(down if lower else -down, beyond), a, 0)
-
-
 def _triangular_numpy(params: Params, _shapes: tuple[Shape, ...]) -> Form:
     named = "".join(f", {name}=True" for name in ("lower", "unit_diagonal", "zeros") if params[name])
     return Form(f"solve_triangular($0, $1{named})")
@@ -226,7 +220,8 @@ def _triangular_side_vjp(g: Expr, _y: Expr, a: Expr, b: Expr, *, lower: bool, **
 
 def _triangular_matrix_vjp(g: Expr, y: Expr, a: Expr, b: Expr, *, lower: bool, **others: bool) -> Expr:
     side = _triangular_side_vjp(g, y, a, b, lower=lower, **others)
-    return triangle_of(_against(side, y, b), lower=lower, beyond=int(others["unit_diagonal"]))
+    found, beyond = _against(side, y, b), int(others["unit_diagonal"])
+    return tril(found, -beyond) if lower else triu(found, beyond)
 
 
 SOLVE_TRIANGULAR: Op = Op(

@@ -15,6 +15,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph
 from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
+from symbackprop.ops.arrange import TRIL, TRIU
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.factor import EIGENVECTORS, HALVED, QR_R, cholesky
@@ -141,6 +142,10 @@ def _triangles(expr: Expr, below: Sequence[Facts]) -> Facts:
     op, found = expr.op, _TRIANGLES.intersection(*below)
     if op in _TRIANGULAR:
         return _TRIANGULAR[op]
+    if op in {TRIL, TRIU}:
+        kept = "lower" if op is TRIL else "upper"
+        beyond = expr.params["k"] if op is TRIL else -expr.params["k"]
+        return found | {kept} if beyond <= 0 else found
     if is_transpose(expr):
         return _TRIANGLES - found if len(found) == 1 else found
     scaled = op in {ops.multiply, ops.divide} and not expr.inputs[1].shape
