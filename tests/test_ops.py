@@ -233,7 +233,7 @@ def _recurrence(a: Any, b: Any, axes: tuple[int, ...], start: float) -> Any:
 
 REFERENCE: dict[str, Callable[..., Any]] = {
     **{name: _reduction(name) for name in ("sum", "mean", "max", "min", "prod", "any", "all")},
-    **{name: _position(name) for name in ("argmax", "argmin")},
+    **{name: _position(name) for name in ("argmax", "argmin", "nanargmax", "nanargmin")},
     "add_where_equal": _add_where_equal,
     "astype": lambda x, dtype: x.astype(dtype),
     "broadcast_to": np.broadcast_to,

@@ -75,6 +75,44 @@ def test_nothing_counts(name):
     np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
 
 
+HOLES: dict[str, Callable[..., Any]] = {
+    **{
+        name: lambda m, x, name=name: getattr(m, name)(x, axis=1)
+        for name in ("nansum", "nanmean", "nanprod", "nanmax", "nanmin", "nanvar", "nanstd", "nancumsum", "nancumprod")
+    },
+    "nanvar ddof": lambda m, x: m.nanvar(x, axis=1, ddof=2),
+    "nanstd mean": lambda m, x: m.nanstd(x, axis=0, mean=m.nanmean(x, axis=0, keepdims=True)),
+    "nanmax initial": lambda m, x: m.nanmax(x, axis=1, initial=0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", HOLES)
+def test_what_is_missing_has_no_derivative(name):
+    """NaN here and there, a row of nothing but NaN, one of a single number: values as NumPy's, derivatives 0 at NaN."""
+    array = np.random.default_rng(4).uniform(0.5, 1.5, (4, 5))
+    array[0, [1, 3]] = array[2] = array[3, 1:] = np.nan
+    x = sb.symbol("x", array.shape)
+    y = HOLES[name](sb, x)
+    np.testing.assert_allclose(sb.evaluate(y, {x: array}), HOLES[name](np, array), rtol=1e-14)
+    gradient = sb.grad(sb.sum(y * 1.5), x)
+    second = sb.grad(sb.sum(gradient * np.arange(20.0).reshape(4, 5)), x, unused="zeros")
+    for found in [sb.evaluate(each, {x: array}) for each in (gradient, second)] + sb.compile([x], [gradient, second])(
+        array
+    ):
+        assert not found[np.isnan(array)].any()
+        assert np.isfinite(found[:2]).all()
+
+
+@pytest.mark.parametrize("name", ["nanargmax", "nanargmin"])
+def test_there_is_no_position_among_nothing_but_nan(name):
+    x = sb.symbol("x", (2, 3))
+    position = sb.compile([x], getattr(sb, name)(x, axis=1))
+    np.testing.assert_array_equal(position(np.array([[np.nan, 3.0, 3.0], [np.nan, np.nan, -np.inf]]))[:1], [1])
+    with pytest.raises(ValueError, match="All-NaN slice encountered"):
+        position(np.array([[np.nan, 3.0, 3.0], [np.nan, np.nan, np.nan]]))
+
+
 # --- kinks ----------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from symbackprop.ops import (
     layout,
     leaf,
     linalg,
+    missing,
     numbers,
     order,
     padding,
@@ -33,6 +34,7 @@ from symbackprop.ops.gather import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
+from symbackprop.ops.missing import *  # noqa: F403  (its __all__)
 from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
 from symbackprop.ops.order import *  # noqa: F403  (its __all__)
 from symbackprop.ops.padding import *  # noqa: F403  (its __all__)
@@ -59,6 +61,7 @@ _FAMILIES = (
     at,
     statistics,
     scan,
+    missing,
     window,
     arrange,
     padding,

@@ -125,7 +125,9 @@ def _called(name: str) -> Callable[[Params, tuple[Shape, ...]], Form]:
     return notation
 
 
-def _function(name: str, *, last_is_default: bool = False) -> Notation:
+def called_with_axes(name: str, *, last_is_default: bool = False) -> Notation:
+    """Write a call with the axes as NumPy's keyword, where they are not all, or not the last if that is the default."""
+
     def notation(params: Params, shapes: tuple[Shape, ...]) -> Form:
         if last_is_default:
             return Form(f"{name}($0)") if params["axes"] == (-1,) else _called(name)(params, shapes)
@@ -176,7 +178,7 @@ def _reduction(
         dtype=dtype,
         vjps=(vjp,),
         numpy=numpy or _method(name),
-        text=_function(name),
+        text=called_with_axes(name),
         latex=_latex(latex or rf"\operatorname{{{name}}}"),
         cost=lambda xs, _y, _params: dims.product(xs[0]),
         cases=cases,
@@ -542,7 +544,8 @@ def count_nonzero(a: Operand, axis: Axis = None, *, keepdims: bool = False) -> E
     return _public(SUM, expr if expr.dtype == bool else not_equal(expr, 0), axis, keepdims=keepdims)
 
 
-def _position(name: str, meaning: str) -> Op:
+def position(name: str, meaning: str, **rest: Any) -> Op:
+    """State an op that gives a position along one axis, or among all elements."""
     return _reduction(
         name,
         meaning,
@@ -551,11 +554,12 @@ def _position(name: str, meaning: str) -> Op:
         dtype=lambda *_kinds, **_: np.dtype(np.intp),
         latex=rf"\operatorname{{{name}}}",
         cases=tuple(case for case in _ANY_AXES if len(case.params["axes"]) in {1, len(case.shapes[0])}),
+        **rest,
     )
 
 
-ARGMAX = _position("argmax", "Give the position of the first largest element: along one axis, or over all of them.")
-ARGMIN = _position("argmin", "Give the position of the first smallest element: along one axis, or over all of them.")
+ARGMAX = position("argmax", "Give the position of the first largest element: along one axis, or over all of them.")
+ARGMIN = position("argmin", "Give the position of the first smallest element: along one axis, or over all of them.")
 
 
 def positioned(op: Op, a: Operand, axis: Axis, out: None, *, keepdims: bool) -> Expr:
@@ -622,8 +626,8 @@ CENTRED: Op = Op(
     shape=_same,
     dtype=real,
     vjps=(lambda g, _y, _x, *, axes: apply(CENTRED, g, axes=axes),),
-    numpy=_function("centred"),
-    text=_function("centred"),
+    numpy=called_with_axes("centred"),
+    text=called_with_axes("centred"),
     latex=_latex(r"\operatorname{centred}"),
     helper=_CENTRED,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,
@@ -843,7 +847,7 @@ def _normalised(name: str, meaning: str, vjp: Vjp, helper: str) -> Op:
         dtype=only_floats,
         vjps=(vjp,),
         numpy=_called(name),
-        text=_function(name, last_is_default=True),
+        text=called_with_axes(name, last_is_default=True),
         latex=_latex(rf"\operatorname{{{name}}}".replace("_", " "), last_is_default=True),
         helper=_SHIFTED + "\n" + helper,
         portable_helper=_PORTABLE_SHIFTED + "\n" + helper,
@@ -876,7 +880,7 @@ LARGEST = Op(
     dtype=only_floats,
     vjps=(lambda g, y, x, *, axes: _extreme_vjp(g, y, x, axes=axes, keepdims=True),),
     numpy=_called("largest"),
-    text=_function("largest", last_is_default=True),
+    text=called_with_axes("largest", last_is_default=True),
     latex=_latex(r"\operatorname{largest}", last_is_default=True),
     helper=_LARGEST,
     portable_helper=_PORTABLE_LARGEST,
@@ -947,7 +951,7 @@ LOGSUMEXP = _reduction(
     "Give log(sum(exp(x))) over axes.",
     lambda g, _y, x, *, axes, keepdims: spread(g, x, axes=axes, keepdims=keepdims) * apply(SOFTMAX, x, axes=axes),
     dtype=only_floats,
-    numpy=_function("logsumexp"),
+    numpy=called_with_axes("logsumexp"),
     helper=_LOGSUMEXP,
     portable_helper=_PORTABLE_LOGSUMEXP,
 )

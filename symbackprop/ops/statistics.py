@@ -19,7 +19,7 @@ from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import apply, literal
 from symbackprop.ops.contract import diagonal, matmul
-from symbackprop.ops.elementwise import abs, astype, clip, maximum, sqrt, square
+from symbackprop.ops.elementwise import abs, astype, clip, maximum, real, sqrt, square
 from symbackprop.ops.index import concatenate
 from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, reshape, squeeze, transpose
 from symbackprop.ops.leaf import as_expr, size_of
@@ -73,6 +73,11 @@ def _degrees(x: Expr, axes: tuple[int, ...], mask: Expr | None, ddof: float, *, 
         whole = int(ddof) == ddof
         return size_of(count - int(ddof), x.dtype, graph=x.graph) if whole else size_of(count, x.dtype) - ddof
     return literal(builtins.max(count - ddof, 0), x.dtype, graph=x.graph)
+
+
+def degrees_of(x: Expr, axis: Axis, mask: Expr, ddof: float, *, keepdims: bool) -> Expr:
+    """Give the number of elements that count less `ddof`, not less than 0."""
+    return _degrees(astype(x, real(x.dtype)), axes_of("var", x, axis), mask, ddof, keepdims=keepdims)
 
 
 def _deviations(name: str, x: Expr, axes: tuple[int, ...], mask: Expr | None, mean_: Operand | None) -> Expr:

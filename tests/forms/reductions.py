@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.forms import bools, floats, form, ints
+from tests.forms import Drawn, Shape, bools, floats, form, ints
 
 NEGATIVE = floats((2, 3), -1.7, 1.7)
 
@@ -12,6 +12,12 @@ _SUMS = ("sum", "mean", "prod", "var", "std")
 _EXTREMES = ("max", "min", "amax", "amin", "ptp")
 _TRUTHS = ("any", "all")
 _POSITIONS = ("argmax", "argmin")
+
+
+def holes(shape: Shape) -> Drawn:
+    """Draw floats, a sixth of them NaN."""
+    return Drawn(shape, "f", lambda unit: np.where((unit > 0.4) & (unit < 0.6), np.nan, 0.3 + 1.4 * unit))
+
 
 FORMS = (
     *(
@@ -149,4 +155,23 @@ FORMS = (
     form("np.trapezoid(y, x=x, axis=0)", y=(5, 2), x=(5,)),
     form("np.trapezoid(y, x, axis=1)", y=(2, 3), x=(2, 3)),
     form("np.trapezoid(y, axis=0)", y=(3, 2)),
+    *(
+        form(f"np.nan{name}({arguments})", x=holes((3, 4)))
+        for name in ("sum", "mean", "prod", "var", "std", "max", "min")
+        for arguments in ("x", "x, 0", "x, axis=-1, keepdims=True", "x, axis=(0, 1)")
+    ),
+    *(form(f"np.nan{name}(x, axis=0, ddof=1)", x=holes((3, 4))) for name in ("var", "std")),
+    *(form(f"np.nan{name}(x, axis=1, ddof=2)", x=holes((3, 4))) for name in ("var", "std")),
+    *(form(f"np.nan{name}(x, where=m)", x=holes((3, 4)), m=bools((3, 4))) for name in ("sum", "mean", "var", "std")),
+    *(form(f"np.nan{name}(x, axis=0, initial=1.0)", x=holes((3, 4))) for name in ("sum", "prod", "max", "min")),
+    *(
+        form(f"np.nan{name}({arguments})", x=holes((3, 4)))
+        for name in ("cumsum", "cumprod")
+        for arguments in ("x", "x, 1")
+    ),
+    *(
+        form(f"np.nan{name}({arguments})", x=holes((3, 4)), differentiable=False)
+        for name in ("argmax", "argmin")
+        for arguments in ("x", "x, axis=0", "x, 1, keepdims=True")
+    ),
 )
