@@ -81,6 +81,7 @@ Cholesky decomposition*, eq. 10). Where A is made of other variables as a symmet
     dtype=factored,
     vjps=(_cholesky_vjp,),
     numpy=Form("np.linalg.cholesky($0)"),
+    defined="A positive definite",
     text=Form("cholesky($0)"),
     latex=Form(r"\operatorname{cholesky}\left($0\right)"),
     cost=lambda xs, _y, _params: dims.product(xs[0]) * xs[0][-1] // 3,
@@ -159,6 +160,7 @@ def _qr_part(name: str, doc: str, shape: Callable[[Shape], Shape], vjp: Vjp, par
         text=Form(f"{name}($0)"),
         latex=Form(rf"\operatorname{{qr}}\left($0\right)_{{{'QR'[part]}}}"),
         helper=_TALL,
+        kink="none where the first columns depend on one another",
         cost=lambda xs, _y, _params: dims.product(xs[0]) * xs[0][-1] * 4,
         cases=_OBLONG,
     )
@@ -285,6 +287,7 @@ EIGENVECTORS = Op(
     dtype=factored,
     vjps=(_eigenvectors_vjp,),
     numpy=Form("np.linalg.eigh(symmetric_part($0))[1]"),
+    kink="0 for what turns vectors of equal λ into one another",
     text=Form("eigenvectors($0)"),
     latex=Form(r"\operatorname{eigenvectors}\left($0\right)"),
     helper=_SYMMETRIC_PART,
@@ -433,7 +436,9 @@ def _svdvals_vjp(g: Expr, y: Expr, a: Expr) -> Expr:
     return matmul(apply(SVD_U, a) * expand_dims(g * sign(y), -2), apply(SVD_VH, a))
 
 
-def _svd_part(name: str, doc: str, shape: Callable[[Shape], Shape], vjp: Vjp, *, call: str, latex: str) -> Op:
+def _svd_part(
+    name: str, doc: str, shape: Callable[[Shape], Shape], vjp: Vjp, *, call: str, latex: str, kink: str
+) -> Op:
     return Op(
         name=name,
         doc=doc,
@@ -447,10 +452,11 @@ def _svd_part(name: str, doc: str, shape: Callable[[Shape], Shape], vjp: Vjp, *,
         helper=_TALL,
         cost=lambda xs, y, _params: dims.product(xs[0]) * _smaller(xs[0]) * (14 if len(y) == len(xs[0]) else 4),
         cases=(*_OBLONG, _WIDE),
-        kink="0 where σ = 0" if name == "svdvals" else "",
+        kink=kink,
     )
 
 
+_TURNED = "0 for what turns vectors of equal σ into one another, and where σ = 0"
 SVD_U: Op = _svd_part(
     "svd_u",
     "Give the left singular vectors of a matrix as columns, as many as it has singular values.",
@@ -458,6 +464,7 @@ SVD_U: Op = _svd_part(
     _u_vjp,
     call="np.linalg.svd($0, full_matrices=False)[0]",
     latex=r"\operatorname{svd}\left($0\right)_{U}",
+    kink=_TURNED,
 )
 SVDVALS: Op = _svd_part(
     "svdvals",
@@ -466,6 +473,7 @@ SVDVALS: Op = _svd_part(
     _svdvals_vjp,
     call="np.linalg.svdvals($0)",
     latex=r"\sigma\left($0\right)",
+    kink="0 where σ = 0",
 )
 SVD_VH: Op = _svd_part(
     "svd_vh",
@@ -474,6 +482,7 @@ SVD_VH: Op = _svd_part(
     _vh_vjp,
     call="np.linalg.svd($0, full_matrices=False)[2]",
     latex=r"\operatorname{svd}\left($0\right)_{V^{\top}}",
+    kink=_TURNED,
 )
 
 
@@ -646,6 +655,7 @@ PINV: Op = Op(
     numpy=lambda params, _shapes: Form(f"np.linalg.pinv($0, rtol={params['rtol']!r})"),
     text=_pinv_text,
     latex=Form("{$0}^{+}", POWER, (ATOM,)),
+    kink="that of constant rank",
     cost=lambda xs, _y, _params: dims.product(xs[0]) * _smaller(xs[0]) * 16,
     cases=tuple(
         case._replace(params={"rtol": rtol}) for case in (*_OBLONG, _WIDE, Case(((2, 3),))) for rtol in (_RTOL, None)

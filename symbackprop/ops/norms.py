@@ -126,6 +126,7 @@ UNIT: Op = Op(
     portable_helper=_PORTABLE_NORM_OF + "\n" + _PORTABLE_UNIT,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 3,
     cases=_NORMS,
+    kink="0 at x = 0",
     options={"axes": (-1,)},
 )
 
@@ -147,6 +148,7 @@ NORM: Op = Op(
     portable_helper=_PORTABLE_NORM_OF,
     cost=lambda xs, _y, _params: dims.product(xs[0]) * 2,
     cases=tuple(case._replace(params={**case.params, "keepdims": kept}) for case in _NORMS for kept in (False, True)),
+    kink="0 at x = 0",
     options={"axes": (-1,), "keepdims": False},
 )
 
