@@ -117,6 +117,7 @@ class Op:
         text: how Unicode formulas write it.
         latex: how LaTeX writes it.
         helper: the source of the function that `numpy` calls, where NumPy itself has none.
+        imports: the lines that import what `numpy` calls beside NumPy, from packages that may be missing.
         python: how Python writes it for its own floats and bools, so that the values are NumPy's; None where it cannot.
         python_helper: the source of the function that `python` calls.
         portable: how it is written, in NumPy's names too, for libraries whose arrays cannot be written to or whose
@@ -142,6 +143,7 @@ class Op:
     text: Notation
     latex: Notation
     helper: str | None = None
+    imports: tuple[str, ...] = ()
     python: Form | None = None
     python_helper: str | None = None
     portable: Notation | None = None
@@ -207,6 +209,22 @@ class Op:
         """Tell whether the source uses Python's `math`."""
         return "math." in f"{self.helper}{self.numpy}"
 
+    def imported(self) -> dict[str, Any]:
+        """Import what the source calls beside NumPy.
+
+        Raises:
+            ImportError: it is not installed, with what is to be done.
+        """
+        try:
+            return _imported(self.imports) if self.imports else {}
+        except ImportError:
+            package = self.imports[0].split()[1].partition(".")[0]
+            msg = (
+                f"{self.name} is computed by {package}, which is not installed: pip install 'symbackprop[special]' "
+                "(formulas and derivatives do without it)"
+            )
+            raise ImportError(msg) from None
+
     def form(self, notation: Notation, params: Params, shapes: tuple[Shape, ...]) -> Form:
         """Resolve one of `numpy`, `text`, `latex` for an application."""
         return notation if isinstance(notation, Form) else notation(params, shapes)
@@ -224,7 +242,11 @@ class Op:
         shapes = tuple(np.shape(array) for array in arrays)
         form = self.form(self.numpy, params, shapes)
         names = [f"x{position}" for position in range(len(arrays))]
-        namespace = {**_helper_namespace(self.helper, library), **dict(zip(names, arrays, strict=True))}
+        namespace = {
+            **_helper_namespace(self.helper, library),
+            **self.imported(),
+            **dict(zip(names, arrays, strict=True)),
+        }
         return eval(_compiled(form.fill(names)), namespace)  # noqa: S307  (a template of the op table, never a user's text)
 
 
@@ -238,6 +260,14 @@ def _helper_namespace(helper: str | None, library: Any) -> dict[str, Any]:
     namespace: dict[str, Any] = {"np": library, "math": math}
     if helper:
         exec(helper, namespace)  # noqa: S102  (the op's own source, never a user's)
+    return namespace
+
+
+@lru_cache(maxsize=64)
+def _imported(lines: tuple[str, ...]) -> dict[str, Any]:
+    """Execute lines that import, and give what they name."""
+    namespace: dict[str, Any] = {}
+    exec("\n".join(lines), namespace)  # noqa: S102  (an op's own lines, never a user's)
     return namespace
 
 

@@ -277,6 +277,19 @@ def _logaddexp2(ctx: Any, x: Real, y: Real) -> Real:
     return _FUNCTIONS_OF_TWO["logaddexp"](ctx, x * ctx.ln2, y * ctx.ln2) / ctx.ln2
 
 
+def _exprel(ctx: Any, x: Real, *, order: int) -> Real:
+    """Give ∫₀¹ tⁿ exp(xt) dt, a confluent hypergeometric function."""
+    return ctx.hyp1f1(order + 1, order + 2, x) / (order + 1)
+
+
+def _bessel(ctx: Any, x: Real, *, order: int, scaled: bool) -> Real:
+    return ctx.besseli(order, x) * (ctx.exp(-abs(x)) if scaled else 1)
+
+
+def _log_beta(ctx: Any, x: Real, y: Real) -> Real:
+    return (ctx.loggamma(x) + ctx.loggamma(y) - ctx.loggamma(x + y)).real
+
+
 def _round(ctx: Any, x: Real, *, decimals: int) -> Real:
     unit = ctx.mpf(10) ** decimals
     return _FUNCTIONS["rint"](ctx, x * unit) / unit
@@ -290,8 +303,20 @@ def _sinc_slope(ctx: Any, x: Real, *, order: int) -> Real:
 
 # Ops whose source approximates a function that NumPy has not, or is NumPy's for floats alone: in double precision.
 _OPS: Mapping[str, Callable[..., Real]] = {
+    "beta": lambda ctx, x, y: ctx.beta(x, y),
+    "betaln": _log_beta,
+    "bessel_i": _bessel,
+    "digamma": lambda ctx, x: ctx.digamma(x),
+    "erfcinv": lambda ctx, x: ctx.erfinv(1 - x),
+    "erfcx": lambda ctx, x: ctx.exp(x * x) * ctx.erfc(x),
+    "erfinv": lambda ctx, x: ctx.erfinv(x),
+    "exprel": _exprel,
     "fraction": lambda ctx, x: x - _FUNCTIONS["trunc"](ctx, x) if ctx.isfinite(x) else 0 * ctx.sign(x),
+    "gamma": lambda ctx, x: ctx.gamma(x),
+    "gammaln": lambda ctx, x: ctx.loggamma(x).real,
     "logaddexp2": _logaddexp2,
+    "ndtri": lambda ctx, x: ctx.sqrt(2) * ctx.erfinv(2 * x - 1),
+    "polygamma": lambda ctx, x, *, order: ctx.psi(order, x),
     "round": _round,
     "sinc": lambda ctx, x: ctx.sincpi(x),
     "sinc_slope": lambda ctx, x, *, order: ctx.mpf(_sinc_slope(ctx, x, order=order).real),

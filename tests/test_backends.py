@@ -32,7 +32,15 @@ from tests.test_ops import APPLICATIONS, build, differentiable, each_application
 PASSES = [stage.name for stage in PIPELINE]
 EIGENVECTORS = {"eigenvectors"}
 """Of which the sign is the library's choice."""
-LACKING = {"array_api": {"gcd", "lcm"}}
+SCIPY = {
+    "bessel_i", "beta", "betaln", "digamma", "erfcinv", "erfcx", "erfinv", "gamma", "gammaln", "ndtri", "polygamma",
+}  # fmt: skip
+LACKING = {
+    "array_api": {"gcd", "lcm"} | SCIPY,
+    "cupy": SCIPY,
+    "jax": {"erfcinv", "erfcx"},
+    "torch": {"beta", "betaln", "erfcinv", "gamma"},
+}
 """What a library has not."""
 
 

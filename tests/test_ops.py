@@ -106,6 +106,15 @@ def _tanh_slope_beside(t: Any, x: Any) -> Any:
     )
 
 
+BY_SCIPY = ("beta", "betaln", "digamma", "erfcinv", "erfcx", "erfinv", "gamma", "gammaln", "ndtri")
+
+
+def _exprel(x: Any, order: int) -> Any:
+    at, weights = np.polynomial.legendre.leggauss(40)
+    t = 0.5 + at / 2
+    return np.sum(t**order * np.exp(x[..., None] * t) * weights / 2, -1)
+
+
 def _sinc_slope(x: Any, order: int) -> Any:
     """Integrate the derivative of cos(πtx) over t, with digits to spare."""
 
@@ -260,6 +269,13 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "windows": _windows,
     "normal_tail": _in_double(lambda x: scipy.special.erfcx(x / np.sqrt(2)) / 2),
     "normal_hazard": _in_double(lambda x: np.exp(-x * x / 2 - scipy.special.log_ndtr(x)) / np.sqrt(2 * np.pi)),
+    **{name: _in_double(getattr(scipy.special, name)) for name in BY_SCIPY},
+    "bessel_i": _in_double(lambda x, order, scaled: (scipy.special.ive if scaled else scipy.special.iv)(order, x)),
+    "boxcox": _in_double(scipy.special.boxcox),
+    "exprel": _in_double(_exprel),
+    "logit": _in_double(scipy.special.logit),
+    "polygamma": _in_double(lambda x, order: scipy.special.polygamma(order, x)),
+    "rel_entr": _in_floats(lambda x, y: x * np.log(x / y)),
     "fraction": lambda x: np.modf(x)[0],
     "ratio": np.divide,
     "round": np.round,

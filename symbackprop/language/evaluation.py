@@ -322,8 +322,9 @@ class Evaluator:
             parts = given if isinstance(given, tuple) else (given,)
             found = tuple(self._argument(name, parameter, part, values) for part in parts)
             bound.arguments[parameter] = found if isinstance(given, tuple) else found[0]
-        first = next(iter(bound.arguments), None)
-        if first is not None and type(bound.arguments[first]) in (int, float) and first not in SIZE_PARAMETERS:
+        first = next(iter(bound.arguments), "")
+        number = type(bound.arguments.get(first)) in (int, float)
+        if number and first not in SIZE_PARAMETERS and bound.signature.parameters[first].annotation != "int":
             bound.arguments[first] = literal(bound.arguments[first], self.dtype)
         if any(isinstance(value, Indexed) for value in bound.args):
             if name not in ELEMENTWISE:

@@ -114,6 +114,8 @@ def put(values, shape, index):
     return np.zeros(shape, dtype=values.dtype).at[index].set(values)
 '''
 
+_JAX_SPECIAL = ["beta", "betaln", "digamma", "erfinv", "gamma", "gammaln", "i0", "i0e", "i1", "i1e", "ndtri", "zeta"]
+
 JAX = Backend(
     name="jax",
     package="jax.numpy",
@@ -121,7 +123,11 @@ JAX = Backend(
     imports=("import jax.numpy as jnp",),
     names=frozenset({"einsum", "gcd", "heaviside", "kron", "lcm", "sinc"}),
     calls={"copy": lambda call: call.args[0]},
-    native={"erf": "jax.scipy.special.erf", "erfc": "jax.scipy.special.erfc", "expm": "jax.scipy.linalg.expm"},
+    native={
+        **{name: f"jax.scipy.special.{name}" for name in ("erf", "erfc")},
+        **{f"special.{name}": f"jax.scipy.special.{name}" for name in _JAX_SPECIAL},
+        "expm": "jax.scipy.linalg.expm",
+    },
     functions={"put": _JAX_PUT},
     # Python's types stand for the widest that JAX is configured to have: without jax_enable_x64 float is float32.
     dtypes={
@@ -195,6 +201,8 @@ def _all_by_position(call: Called) -> Called:
     return call._replace(args=[*call.args, *call.keywords.values()], keywords={})
 
 
+_TORCH_SPECIAL = ["digamma", "erfcx", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "ndtri", "zeta"]
+
 TORCH = Backend(
     name="torch",
     package="torch",
@@ -236,7 +244,11 @@ TORCH = Backend(
         "triu": _all_by_position,
         "vecdot": _renamed("linalg.vecdot"),
     },
-    native={"erf": "torch.special.erf", "erfc": "torch.special.erfc", "expm": "torch.linalg.matrix_exp"},
+    native={
+        **{name: f"torch.special.{name}" for name in ("erf", "erfc")},
+        **{f"special.{name}": f"torch.special.{name}" for name in _TORCH_SPECIAL},
+        "expm": "torch.linalg.matrix_exp",
+    },
     dtypes=_dtypes("torch", "float16", *_STANDARD),
     writes=True,
     device=True,

@@ -45,7 +45,9 @@ Outputs: TypeAlias = "Expr | Sequence[Outputs] | Mapping[str, Outputs]"
 
 _HELPER = re.compile(r"^def (\w+)", re.MULTILINE)
 _HELPERS = "".join(f"{op.helper or ''}{op.python_helper or ''}" for op in TABLE) + f"\n{IN_BLOCKS}\n{ON_THREADS}"
-_TAKEN = frozenset({"np", "math", "os", "ThreadPoolExecutor", "copy_context", *RESERVED, *_HELPER.findall(_HELPERS)})
+_TAKEN = frozenset(
+    {"np", "math", "special", "os", "ThreadPoolExecutor", "copy_context", *RESERVED, *_HELPER.findall(_HELPERS)}
+)
 _BUILTINS = frozenset(dir(builtins))
 _RESERVED = _TAKEN | _BUILTINS
 _MOST_NODES, _LONGEST = 60, 96  # of a formula beside the code
@@ -130,10 +132,15 @@ class Function:
     def _load(self, request: Request, structure: Structure) -> Program:
         with growing():
             self.program = self._lowered(request)
+            self._check_installed()
             self.source = self._written()
         self._request, self._structure = request, structure
         self._kernel = self._loaded()
         return self.program
+
+    def _check_installed(self) -> None:
+        for op in {call.op for call in self.program.calls()}:
+            op.imported()
 
     def _lowered(self, request: Request) -> Program:
         sizes = request.extents

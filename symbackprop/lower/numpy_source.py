@@ -130,7 +130,9 @@ def source(program: Program, described: Iterable[str]) -> str:
     helpers.update(dict.fromkeys([IN_BLOCKS] * bool(blocks) + [ON_THREADS] * on_threads))
     modules = ["import math"] * any(op.needs_math() for op in ops) + [*_FOR_THREADS] * on_threads
     imported = _listed("from numpy import ", program.imports, "", brackets=len(program.imports) > 1)
-    lines = [*modules, *[""] * bool(modules), "import numpy as np", *(imported if program.imports else ()), "", ""]
+    others = sorted({line for op in ops for line in op.imports})
+    lines = [*modules, *[""] * bool(modules), "import numpy as np", *(imported if program.imports else ()), *others]
+    lines += ["", ""]
     for helper in helpers:
         lines += [*helper.splitlines(), "", ""]
     for constant in program.constants:

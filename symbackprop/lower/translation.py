@@ -163,6 +163,8 @@ class _Translator(ast.NodeTransformer):
         name, args = _numpy_name(node.func), node.args
         if name is None and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
             name, args = node.func.attr, [node.func.value, *args]
+        if name is None and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "special":
+            return self._special(node, node.func.attr)
         if name == "asarray":  # operands are arrays of the right dtype already
             return self.visited(args[0])
         if name is None:
@@ -173,6 +175,14 @@ class _Translator(ast.NodeTransformer):
             if keyword in keywords:
                 raise UntranslatableError(f"np.{name} with {keyword}=")
         return self._function(Called(name, texts, keywords, self.dtype))
+
+    def _special(self, node: ast.Call, name: str) -> ast.expr:
+        """Write a call of a function of `scipy.special`."""
+        if f"special.{name}" not in self.backend.native:
+            raise UntranslatableError(f"scipy.special.{name}")
+        node.func = _parsed(self.backend.native[f"special.{name}"])
+        node.args = [self.visited(arg) for arg in node.args]
+        return node
 
     def visited(self, node: ast.expr) -> ast.expr:
         found: ast.expr = self.visit(node)

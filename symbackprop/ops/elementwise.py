@@ -241,7 +241,7 @@ def function_op(
 ) -> Op:
     """State an op that is written like a function call."""
     arguments = ", ".join(f"${position}" for position in range(len(vjps)))
-    latex = latex or rf"\operatorname{{{name}}}"
+    latex = latex or r"\operatorname{%s}" % name.replace("_", r"\_")  # noqa: UP031  (braces would be doubled)
     return elementwise_op(
         name,
         meaning,
@@ -629,7 +629,7 @@ SINC_SLOPE: Op = elementwise_op(
     numpy=lambda params, _shapes: Form(f"sinc_slope($0, {params['order']})"),
     text=lambda params, _shapes: Form(f"sinc($0, {params['order']})"),
     latex=lambda params, _shapes: Form(
-        rf"\operatorname{{sinc}}{_primes(params['order'])}\left($0\right)"
+        rf"\operatorname{{sinc}}{primes(params['order'])}\left($0\right)"
     ),
     options={"order": 1}, public=False,
     cases=(Case(((5,),), {"order": 2}), Case(((5,),), {"order": 3}), Case(((5,),), {"order": 4})),
@@ -637,7 +637,20 @@ SINC_SLOPE: Op = elementwise_op(
 SINC = function_op("sinc", "Give sin(πx)/(πx).", lambda g, _y, x: g * sinc(x, 1), dtype=real, public=False)
 
 
-def _primes(order: int) -> str:
+def whole_order(what: str, order: Any) -> int:
+    """Check that an order is a whole number.
+
+    Raises:
+        ArgumentError: it is none, or negative.
+    """
+    if not hasattr(order, "__index__") or order < 0:
+        msg = f"{what}: an order is a whole number from 0, not {order!r}"
+        raise ArgumentError(msg)
+    return int(order)
+
+
+def primes(order: int) -> str:
+    """Write the order of a derivative in LaTeX, behind the function."""
     return "'" * order if order < 4 else f"^{{({order})}}"
 
 
@@ -658,10 +671,8 @@ def sinc(x: Operand, order: int = 0) -> Expr:
     >>> print(sb.grad(sb.sinc(x), x))
     sinc(x, 1)
     """
-    if not hasattr(order, "__index__") or order < 0:
-        msg = f"sinc: the order of a derivative is a whole number from 0, not {order!r}"
-        raise ArgumentError(msg)
-    return SINC_SLOPE(x, order=int(order)) if order else SINC(x)
+    times = whole_order("sinc", order)
+    return SINC_SLOPE(x, order=times) if times else SINC(x)
 
 
 # --- kinks, masks, choices ------------------------------------------------------------------------------------

@@ -1,10 +1,20 @@
-"""Special functions, by SciPy's names: one statement each, as in `elementwise`."""
+"""Special functions, by SciPy's names: one statement each, as in `elementwise`.
+
+The error function, the normal distribution, logarithms of odds and entropies are computed by NumPy alone. What is
+not is computed by `scipy.special`, which generated code then imports; formulas and derivatives do without SciPy.
+Derivatives are those of the NIST Digital Library of Mathematical Functions: 5.2 and 5.15 (Γ), 5.12 (B), 10.29 (I).
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from symbackprop.op import ATOM, Form, Op
+import numpy as np
+
+from symbackprop.dims import Shape
+from symbackprop.expr import Expr, Operand
+from symbackprop.op import ATOM, MULTIPLY, Case, Dtype, Form, Op, Params, Vjp
 from symbackprop.ops.elementwise import (
     POSITIVE,
     SMOOTH,
@@ -15,16 +25,46 @@ from symbackprop.ops.elementwise import (
     function_op,
     log,
     log1p,
+    power,
+    primes,
     real,
+    sigmoid,
+    sign,
+    softplus,
     square,
     where,
+    whole_order,
 )
+from symbackprop.ops.leaf import as_expr
 
 __all__ = [
+    "beta",
+    "betaln",
+    "boxcox",
+    "digamma",
+    "entr",
     "erf",
     "erfc",
+    "erfcinv",
+    "erfcx",
+    "erfinv",
+    "expit",
+    "exprel",
+    "gamma",
+    "gammaln",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "kl_div",
+    "log_expit",
     "log_ndtr",
+    "logit",
     "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "rel_entr",
     "xlog1py",
     "xlogy",
 ]
@@ -255,3 +295,360 @@ xlog1py: Op = function_op(
     helper=_XLOG1PY, portable_helper=_PORTABLE_XLOG1PY, numpy=called("xlog1py", 2), dtype=real,
     domain=(SMOOTH, (-0.6, 2.0)),
 )  # fmt: skip
+
+_REL_ENTR = '''
+def rel_entr(x, y):
+    """x * log(x / y), 0 where x is 0 and y is not negative, and inf where one is negative."""
+    kind = np.result_type(x, y, 0.0)
+    x, y = np.asarray(x, kind), np.asarray(y, kind)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.where((x < 0) | (y < 0), np.full((), np.inf, kind), x * np.log(x / y))
+    return np.where((x == 0) & (y >= 0), np.zeros((), kind), r)[()]
+'''
+_PORTABLE_REL_ENTR = '''
+def rel_entr(x, y):
+    """x * log(x / y), 0 where x is 0 and y is not negative, and inf where one is negative."""
+    r = np.where((x < 0) | (y < 0), np.inf, x * np.log(x / y))
+    return np.where((x == 0) & (y >= 0), 0.0, r)
+'''
+rel_entr: Op = function_op(
+    "rel_entr", "Give x*log(x/y), and 0 where x is 0; d/dx = log(x/y) + 1, d/dy = -x/y.",
+    lambda g, _y, a, b: g * (log(a / b) + 1), lambda g, _y, a, b: -(g * (a / b)),
+    helper=_REL_ENTR, portable_helper=_PORTABLE_REL_ENTR, numpy=called("rel_entr", 2), dtype=real,
+    domain=(POSITIVE, POSITIVE), defined="x ≥ 0 and y > 0; elsewhere it is ∞", kink="−∞ by x at x = 0",
+)  # fmt: skip
+
+
+def kl_div(x: Operand, y: Operand) -> Expr:
+    """Give ``x*log(x/y) - x + y``, the terms of Kullback's and Leibler's divergence; d/dx = log(x/y), d/dy = 1 - x/y.
+
+    >>> import symbackprop as sb
+    >>> x, y = sb.symbols("x y")
+    >>> print(sb.grad(sb.kl_div(x, y), y))
+    1 − x/y
+    """
+    return rel_entr(x, y) - x + y
+
+
+def entr(x: Operand) -> Expr:
+    """Give ``-x*log(x)``, 0 at 0 and -∞ below; d/dx = -log(x) - 1, infinite at 0.
+
+    >>> import symbackprop as sb
+    >>> sb.entr(sb.symbol("p", "N")).shape
+    (N,)
+    """
+    return where(as_expr(x) < 0, -np.inf, -xlogy(x, x))
+
+
+# --- logarithms of odds -----------------------------------------------------------------------------------------
+
+_LOGIT = '''
+def logit(p):
+    """log(p / (1 - p)); near 1/2 as 2 * arctanh(2 * p - 1), where the logarithm would cancel digits."""
+    near = np.abs(p - 0.5) < 0.25
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.log(p / (1.0 - p))
+    return np.where(near, 2.0 * np.arctanh(np.where(near, 2.0 * p - 1.0, 0.0)), far)[()]
+'''
+logit = function_op(
+    "logit", "Give log(x/(1 - x)), what the logistic function makes x of; d/dx = 1/(x(1 - x)).",
+    lambda g, _y, x: g / (x * (1 - x)), helper=_LOGIT, numpy=called("logit"), dtype=real, domain=[(0.1, 0.9)],
+    defined="0 < x < 1; −∞ at 0 and ∞ at 1", notes="Right to 4 units in the last place.",
+)  # fmt: skip
+
+
+def log_expit(x: Operand) -> Expr:
+    """Give the logarithm of the logistic function, ``-softplus(-x)``: finite however small it is; d/dx = σ(-x).
+
+    >>> import symbackprop as sb
+    >>> print(sb.log_expit(sb.symbol("x")))
+    −softplus(−x)
+    """
+    return -softplus(-as_expr(x))
+
+
+# --- powers that tend to logarithms -----------------------------------------------------------------------------
+
+_EXPREL = '''
+def exprel(x, order):
+    """Integral of t**order * exp(x*t) from 0 to 1: by its recurrence, near 0 by series of which no digits cancel."""
+    t = np.abs(x)
+    near = t < order + 1.0
+    v = np.where(near, np.ones_like(1.0 * t), x)
+    far = np.expm1(v) / v
+    for n in range(1, order + 1):
+        far = (np.exp(v) - n * far) / v
+    t = np.where(near, t, 0.0)
+    up, down = 0.0, 0.0
+    for k in range(20 + 4 * order, -1, -1):
+        up = 1.0 / (order + 1 + k) + t * up / (k + 1)
+        down = (1.0 + t * down) / (order + 1 + k)
+    return np.where(near, np.where(x < 0, np.exp(0.0 - t) * down, up), far)[()]
+'''
+EXPREL: Op = elementwise_op(
+    "exprel", "Give the derivative of (exp(x) - 1)/x of some order, ∫₀¹ tⁿ exp(xt) dt.",
+    lambda g, _y, x, *, order: g * exprel(x, order + 1), dtype=real, helper=_EXPREL,
+    numpy=lambda params, _shapes: Form(f"exprel($0, {params['order']})"),
+    text=lambda params, _shapes: Form(f"exprel($0, {params['order']})" if params["order"] else "exprel($0)"),
+    latex=lambda params, _shapes: Form(rf"\operatorname{{exprel}}{primes(params['order'])}\left($0\right)"),
+    options={"order": 0}, public=False, cases=(Case(((5,),), {"order": 1}), Case(((5,),), {"order": 3})),
+)  # fmt: skip
+
+
+def exprel(x: Operand, order: int = 0) -> Expr:
+    """Give ``(exp(x) - 1)/x``, which is 1 at 0, or its derivative of some order, right to a few units of rounding.
+
+    The derivative of order n is ``∫₀¹ tⁿ exp(xt) dt``.
+
+    Args:
+        x: the operand.
+        order: how often it is differentiated.
+
+    Raises:
+        ArgumentError: the order is no whole number from 0.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.exprel(x), x))
+    exprel(x, 1)
+    """
+    return EXPREL(x, order=whole_order("exprel", order))
+
+
+_BOXCOX = '''
+def boxcox(x, power):
+    """(x**power - 1) / power, and log(x) where the power is 0."""
+    kind = np.result_type(x, power, 0.0)
+    x, power = np.asarray(x, kind), np.asarray(power, kind)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.log(x)
+        return np.where(power == 0, z, np.expm1(power * z) / np.where(power == 0, np.ones((), kind), power))[()]
+'''
+_PORTABLE_BOXCOX = '''
+def boxcox(x, power):
+    """(x**power - 1) / power, and log(x) where the power is 0."""
+    z = np.log(x)
+    return np.where(power == 0, z, np.expm1(power * z) / np.where(power == 0, np.ones_like(power), power))
+'''
+boxcox: Op = function_op(
+    "boxcox", "Give Box's and Cox's transformation, (x^y - 1)/y, and log(x) where y is 0.",
+    lambda g, _y, a, b: g * power(a, b - 1), lambda g, _y, a, b: g * (square(log(a)) * exprel(b * log(a), 1)),
+    helper=_BOXCOX, portable_helper=_PORTABLE_BOXCOX, numpy=called("boxcox", 2), dtype=real,
+    domain=(POSITIVE, SMOOTH), defined="x > 0",
+    notes="d/dx = x^(y-1), d/dy = log(x)² ∫₀¹ t x^(yt) dt, (log(x))²/2 at y = 0.",
+)  # fmt: skip
+
+# --- what SciPy computes ------------------------------------------------------------------------------------------
+
+_SCIPY = ("from scipy import special",)
+
+
+_IN_FLOATS = '''
+def in_floats(function, *operands):
+    """Call a function of SciPy with float32 where that is the operands' dtype, else with float64."""
+    kind = np.float32 if np.result_type(*operands, 0.0) == np.float32 else np.float64
+    return function(*[np.asarray(each, kind) for each in operands])
+'''
+
+
+def single(*kinds: Any, **_: Any) -> Dtype:
+    """Give the dtype of what SciPy computes: float32 stays, all else becomes float64."""
+    return np.dtype("float32" if np.result_type(*kinds) == np.float32 else "float64")
+
+
+def _by_scipy(name: str, meaning: str, *vjps: Vjp | None, converts: bool = True, **rest: Any) -> Op:
+    """State a function that `scipy.special` computes; one that does not convert integers and numbers is told to."""
+    called_plainly = called(f"special.{name}", len(vjps))
+    places = ", ".join(f"${position}" for position in range(len(vjps)))
+    if not converts:
+        rest |= {"helper": _IN_FLOATS, "portable": called_plainly, "portable_helper": "\n"}  # which calls none
+    return function_op(
+        name, meaning, *vjps, numpy=called_plainly if converts else Form(f"in_floats(special.{name}, {places})"),
+        imports=_SCIPY, dtype=single, **{"notes": "Computed by SciPy.", **rest},
+    )  # fmt: skip
+
+
+gammaln: Op = _by_scipy(
+    "gammaln", "Give log|Γ(x)|, the logarithm of the gamma function; d/dx = ψ(x).",
+    lambda g, _y, x: g * digamma(x), text="logΓ", latex=r"\log \Gamma", domain=[POSITIVE],
+    defined="all x but 0, -1, -2 …",
+)  # fmt: skip
+gamma: Op = _by_scipy(
+    "gamma", "Give the gamma function Γ(x), (x - 1)! of a whole x; d/dx = Γ(x)ψ(x).",
+    lambda g, y, x: g * (y * digamma(x)), text="Γ", latex=r"\Gamma", domain=[POSITIVE],
+    defined="all x but 0, -1, -2 …",
+)  # fmt: skip
+digamma: Op = _by_scipy(
+    "digamma", "Give the digamma function ψ(x), the derivative of log Γ(x); its own is polygamma(1, x).",
+    lambda g, _y, x: g * polygamma(1, x), text="ψ", latex=r"\psi", domain=[POSITIVE],
+    defined="all x but 0, -1, -2 …",
+)  # fmt: skip
+
+
+def _polygamma_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    """Write (-1)^(n+1) n! ζ(n + 1, x), with Hurwitz's zeta function (DLMF 25.11.12)."""
+    order = params["order"]
+    factor = float((-1) ** (order + 1) * math.factorial(order))
+    return Form(f"{factor!r} * special.zeta({float(order + 1)!r}, $0)", MULTIPLY)
+
+
+POLYGAMMA: Op = elementwise_op(
+    "polygamma", "Give the derivative of the digamma function of some order.",
+    lambda g, _y, x, *, order: g * polygamma(order + 1, x), numpy=_polygamma_form, imports=_SCIPY, dtype=single,
+    text=lambda params, _shapes: Form(f"polygamma({params['order']}, $0)"),
+    latex=lambda params, _shapes: Form(rf"\psi^{{({params['order']})}}\left($0\right)"),
+    options={"order": 1}, domain=[POSITIVE], public=False, cases=(Case(((5,),), {"order": 2}),),
+)  # fmt: skip
+
+
+def polygamma(n: int, x: Operand) -> Expr:
+    """Give the derivative of order n of the digamma function, ``ψ⁽ⁿ⁾(x)``; its own is that of order n + 1.
+
+    Computed by SciPy.
+
+    Args:
+        n: the order, a whole number; the digamma function itself for 0.
+        x: the operand, any number but 0, -1, -2 ….
+
+    Raises:
+        ArgumentError: the order is no whole number from 0.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.grad(sb.gammaln(x), x), x))
+    polygamma(1, x)
+    """
+    order = whole_order("polygamma", n)
+    return POLYGAMMA(x, order=order) if order else digamma(x)
+
+
+betaln: Op = _by_scipy(
+    "betaln", "Give log|B(x, y)|, the logarithm of the beta function; d/dx = ψ(x) - ψ(x + y).",
+    lambda g, _y, a, b: g * (digamma(a) - digamma(a + b)), lambda g, _y, a, b: g * (digamma(b) - digamma(a + b)),
+    latex=r"\log \mathrm{B}", domain=(POSITIVE, POSITIVE), defined="x > 0 and y > 0", converts=False,
+)  # fmt: skip
+beta: Op = _by_scipy(
+    "beta", "Give the beta function B(x, y) = Γ(x)Γ(y)/Γ(x + y); d/dx = B(x, y)(ψ(x) - ψ(x + y)).",
+    lambda g, y, a, b: g * (y * (digamma(a) - digamma(a + b))),
+    lambda g, y, a, b: g * (y * (digamma(b) - digamma(a + b))),
+    latex=r"\mathrm{B}", domain=(POSITIVE, POSITIVE), defined="x > 0 and y > 0", converts=False,
+)  # fmt: skip
+
+ndtri: Op = _by_scipy(
+    "ndtri", "Give the inverse of the standard normal distribution function, Φ⁻¹(x); d/dx = √(2π) exp(y²/2).",
+    lambda g, y, _x: g * (math.sqrt(2 * math.pi) / GAUSS(y)), latex=r"\Phi^{-1}", domain=[(0.1, 0.9)],
+    defined="0 ≤ x ≤ 1", kink="infinite at x = 0 and x = 1", converts=False,
+)  # fmt: skip
+erfinv: Op = _by_scipy(
+    "erfinv", "Give the inverse of the error function; d/dx = √π/2 exp(y²).",
+    lambda g, y, _x: g * (math.sqrt(math.pi) / 2 * exp(square(y))), latex=r"\operatorname{erf}^{-1}",
+    domain=[(-0.9, 0.9)], defined="|x| ≤ 1", kink="infinite at x = ±1", converts=False,
+)  # fmt: skip
+erfcinv: Op = _by_scipy(
+    "erfcinv", "Give the inverse of erfc; d/dx = -√π/2 exp(y²).",
+    lambda g, y, _x: -(g * (math.sqrt(math.pi) / 2 * exp(square(y)))), latex=r"\operatorname{erfc}^{-1}",
+    domain=[(0.1, 1.9)], defined="0 ≤ x ≤ 2", kink="infinite at x = 0 and x = 2", converts=False,
+)  # fmt: skip
+erfcx: Op = _by_scipy(
+    "erfcx", "Give exp(x²)·erfc(x), which neither overflows nor vanishes as x grows; d/dx = 2x y - 2/√π.",
+    lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)),
+    notes="Computed by SciPy. For large x the two terms of the derivative cancel: it is right to 2e-16 of one of them.",
+)  # fmt: skip
+
+_BESSEL_NAMES = {(0, False): "i0", (0, True): "i0e", (1, False): "i1", (1, True): "i1e"}
+
+
+def _bessel_form(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    order, scaled = params["order"], params["scaled"]
+    known = _BESSEL_NAMES.get((order, scaled))
+    return called(f"special.{known}") if known else Form(f"special.iv{'e' * scaled}({float(order)!r}, $0)")
+
+
+def _bessel_text(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    order = f", {params['order']}" if params["order"] else ""
+    return Form(f"i0{'e' * params['scaled']}($0{order})")
+
+
+def _bessel_latex(params: Params, _shapes: tuple[Shape, ...]) -> Form:
+    scale = r"e^{-\left|$0\right|} " * params["scaled"]
+    return Form(rf"{scale}I_{{{params['order']}}}\left($0\right)", MULTIPLY if scale else ATOM)
+
+
+def _bessel_vjp(g: Expr, y: Expr, x: Expr, *, order: int, scaled: bool) -> Expr:
+    """Give half the sum of the neighbours in order (DLMF 10.29.1), less what the scale takes."""
+    above = BESSEL(x, order=order + 1, scaled=scaled)
+    slope = 0.5 * (BESSEL(x, order=order - 1, scaled=scaled) + above) if order else above
+    return g * (slope - sign(x) * y if scaled else slope)
+
+
+BESSEL: Op = elementwise_op(
+    "bessel_i", "Give the modified Bessel function of the first kind of some order, Iₙ(x), perhaps times exp(-|x|).",
+    _bessel_vjp, numpy=_bessel_form, imports=_SCIPY, dtype=single, text=_bessel_text, latex=_bessel_latex,
+    options={"order": 0, "scaled": False}, public=False, kinks=(0.0,),
+    cases=(Case(((5,),), {"scaled": True}), Case(((5,),), {"order": 1}), Case(((5,),), {"order": 1, "scaled": True})),
+)  # fmt: skip
+
+
+def i0(x: Operand, order: int = 0) -> Expr:
+    """Give the modified Bessel function ``I₀(x)``, or ``Iₙ(x)`` of another order; d/dx = I₁(x), (Iₙ₋₁ + Iₙ₊₁)/2.
+
+    Computed by SciPy.
+
+    Args:
+        x: the operand.
+        order: n.
+
+    Raises:
+        ArgumentError: the order is no whole number from 0.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.i0(x), x))
+    i0(x, 1)
+    """
+    return BESSEL(x, order=whole_order("i0", order))
+
+
+def i0e(x: Operand, order: int = 0) -> Expr:
+    """Give ``exp(-|x|)·I₀(x)``, which does not overflow, or that of another order; at x = 0 its slope is that of Iₙ.
+
+    Computed by SciPy.
+
+    Args:
+        x: the operand.
+        order: n.
+
+    Raises:
+        ArgumentError: the order is no whole number from 0.
+
+    >>> import symbackprop as sb
+    >>> x = sb.symbol("x")
+    >>> print(sb.grad(sb.i0e(x), x))
+    i0e(x, 1) − sign(x)·i0e(x)
+    """
+    return BESSEL(x, order=whole_order("i0e", order), scaled=True)
+
+
+def i1(x: Operand) -> Expr:
+    """Give the modified Bessel function ``I₁(x)``; d/dx = (I₀(x) + I₂(x))/2. Computed by SciPy.
+
+    >>> import symbackprop as sb
+    >>> print(sb.i1(sb.symbol("x")))
+    i0(x, 1)
+    """
+    return i0(x, 1)
+
+
+def i1e(x: Operand) -> Expr:
+    """Give ``exp(-|x|)·I₁(x)``, which does not overflow. Computed by SciPy.
+
+    >>> import symbackprop as sb
+    >>> print(sb.i1e(sb.symbol("x")))
+    i0e(x, 1)
+    """
+    return i0e(x, 1)
+
+
+# --- second names -------------------------------------------------------------------------------------------------
+
+expit, psi = sigmoid, digamma

@@ -75,7 +75,7 @@ class _Code:
         self.order = [number for number in self.reached if number in used]
         self.uses = Counter(operand for number in self.order for operand in self.operands[number])
         helpers = "\n".join(self.helpers())
-        names = Names({"np", *_NAME.findall(helpers)})
+        names = Names({"np", "special", *_NAME.findall(helpers)})
         self.symbols = {
             number: names.take(self.nodes[number].params["name"])
             for number in self.order
@@ -115,8 +115,9 @@ class _Code:
             ):
                 self._assign(number)
         body = [*self.lines, self.written[self.root].text]
+        imports = sorted({f"{line}\n" for number in self.order for line in self.nodes[number].op.imports})
         helpers = [f"{helper}\n\n" for helper in self.helpers()]
-        return "\n".join([*helpers, *self._size_lines("\n".join(body)), *body])
+        return "\n".join([*imports, *helpers, *self._size_lines("\n".join(body)), *body])
 
     def _piece(self, number: int) -> Spelled:
         node = self.nodes[number]

@@ -32,6 +32,7 @@ from symbackprop.ops import (
     log_ndtr,
     log_softmax,
     logaddexp,
+    logit,
     logsumexp,
     matmul,
     max,
@@ -758,6 +759,7 @@ def _equations() -> tuple[Rule, ...]:
         equation("log_ndtr", log(ndtr(x)), log_ndtr(x), REAL),
         # logarithms
         equation("log_sigmoid", log(sigmoid(x)), -softplus(-x), REAL),
+        equation("logit_sigmoid", logit(sigmoid(x)), x, REAL),
         equation("log_one_minus_sigmoid", log(1 - sigmoid(x)), -softplus(x), REAL),
         equation("softplus_difference", softplus(x) - softplus(-x), x, REAL),
         equation("softplus_difference_mirrored", softplus(-x) - softplus(x), -x, REAL),

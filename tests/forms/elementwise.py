@@ -101,6 +101,27 @@ FORMS = (
     form("np.ldexp(x, i)", x=(2, 3), i=ints((3,), -2, 3)),
     form("np.ldexp(x, 3)", x=(3,)),
     form("np.log10(x / y)", x=(2, 3), y=(3,)),
+    # special functions
+    *(
+        form(f"sp.{name}(x)", x=SIGNED)
+        for name in ("erf", "erfc", "expit", "log_expit", "ndtr", "log_ndtr", "exprel", "erfcx")
+    ),
+    *(form(f"sp.{name}(x)", x=(2, 3)) for name in ("gammaln", "gamma", "digamma", "psi", "entr")),
+    *(form(f"sp.{name}(x)", x=SIGNED) for name in ("i0", "i1")),
+    *(form(f"sp.{name}(x)", x=floats((3,), 0.2, 2.0)) for name in ("i0e", "i1e")),
+    *(form(f"sp.{name}(x)", x=floats((2, 3), 0.1, 0.9)) for name in ("logit", "ndtri", "erfinv")),
+    form("sp.erfcinv(x)", x=floats((2, 3), 0.2, 1.8)),
+    *(form(f"sp.{name}(x, y)", x=(2, 3), y=(3,)) for name in ("beta", "betaln", "rel_entr", "kl_div")),
+    form("sp.betaln(x, i)", x=(3,), i=ints((3,), 1, 4)),
+    form("sp.xlogy(x, y)", x=SIGNED, y=(3,)),
+    form("sp.xlogy(i, x)", x=(3,), i=ints((3,), 0, 3)),
+    form("sp.xlog1py(x, y)", x=SIGNED, y=(3,)),
+    form("sp.boxcox(x, y)", x=(2, 3), y=ROW),
+    form("sp.boxcox(x, 0.5)", x=(3,)),
+    form("sb.polygamma(1, x)", truth="sp.polygamma(1, x).astype(sp.psi(x).dtype)", x=(2, 3)),
+    form("sb.polygamma(2, x)", truth="sp.polygamma(2, x).astype(sp.psi(x).dtype)", x=(2, 3)),
+    form("sb.softplus(x)", truth="np.logaddexp(0, x)", x=SIGNED),
+    form("np.i0(x)", x=SIGNED),
     # angles
     *(form(f"np.{name}(x)", x=SIGNED) for name in ("sin", "cos", "sinh", "cosh", "tanh", "arctan", "arcsinh")),
     *(form(f"np.{name}(x)", x=SIGNED) for name in ("atan", "asinh", "sinc")),
