@@ -266,6 +266,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "log_ndtr": _in_double(scipy.special.log_ndtr),
     "ndtr": _in_double(scipy.special.ndtr),
     "overlap_add": _overlap_add,
+    "sliding_dot": lambda a, v: np.vecdot(_windows(a, v.shape[-1:], (1,), (1,)), v[..., None, :]),
     "windows": _windows,
     "normal_tail": _in_double(lambda x: scipy.special.erfcx(x / np.sqrt(2)) / 2),
     "normal_hazard": _in_double(lambda x: np.exp(-x * x / 2 - scipy.special.log_ndtr(x)) / np.sqrt(2 * np.pi)),

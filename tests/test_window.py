@@ -86,6 +86,10 @@ def test_windows_follow_what_they_look_at():
 
 
 def test_a_named_size_must_hold_a_window():
+    a = sb.symbol("a", "N")
+    g = sb.compile([a], sb.convolve(a, [1.0, 2.0, 3.0], "valid"))
+    with pytest.raises(ShapeError, match=r"windows of a\[N\] needs N - 3 >= 0, and N = 2"):
+        g(np.zeros(2))
     x = sb.symbol("x", ("N", "C", "H", 8))
     f = sb.compile([x], sb.max_pool2d(x, 3))
     with pytest.raises(ShapeError, match=r"windows of x\[N, C, H, 8\] needs H - 3 >= 0, and H = 2"):

@@ -46,7 +46,7 @@ from symbackprop.ops.index import CONCATENATE, SLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
-from symbackprop.ops.window import WINDOWS
+from symbackprop.ops.window import SLIDING_DOT, WINDOWS
 from symbackprop.spelling import Names, renamed, safe_sizes
 
 _WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
@@ -481,11 +481,11 @@ class _Lowering:
         found: dict[Size, Requirement] = {}
         for number in self.order:
             node = self.nodes[number]
-            if node.op is WINDOWS:
-                whole, window = (
-                    renamed(each, self.renamed) for each in (self.nodes[node.inputs[0]].shape, node.params["window"])
-                )
-                for size in sizes_of_windows(whole, window, node.params["dilations"]):
+            if node.op in {WINDOWS, SLIDING_DOT}:
+                shapes = [self.nodes[operand].shape for operand in node.inputs]
+                window = node.params["window"] if node.op is WINDOWS else shapes[1][-1:]
+                whole, window = (renamed(each, self.renamed) for each in (shapes[0], window))
+                for size in sizes_of_windows(whole, window, node.params.get("dilations", (1,))):
                     if size not in found:
                         found[size] = Requirement(size, f"windows of {Expr(self.graph, node.inputs[0]).describe()}")
             if node.op is not SLICE and node.op not in {SPREAD, ADD_WHERE_EQUAL}:

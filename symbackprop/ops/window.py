@@ -16,11 +16,13 @@ from symbackprop import dims
 from symbackprop.dims import Dim, Shape, ShapeLike, Size
 from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.op import Case, Form, Notation, Op, Params, apply, literal
+from symbackprop.op import Case, Form, Notation, Op, Params, apply
 from symbackprop.ops.contract import exprs_of, matmul
-from symbackprop.ops.index import PORTABLE_PUT, UNSLICE, Run, concatenate
-from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, free, kept_dtype, permute, reshape, shape_text
+from symbackprop.ops.elementwise import promoted
+from symbackprop.ops.index import PORTABLE_PUT
+from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, permute, reshape, shape_text
 from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.padding import pad
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import mean
 
@@ -34,6 +36,7 @@ __all__ = [
     "correlate",
     "max_pool2d",
     "overlap_add",
+    "sliding_dot",
     "sliding_window_view",
     "windows",
 ]
@@ -332,14 +335,74 @@ def sliding_window_view(x: Operand, window_shape: ShapeLike, axis: int | Sequenc
 # --- one axis -------------------------------------------------------------------------------------------------
 
 
-def _put(x: Expr, pads: Sequence[tuple[Size, Size]]) -> Expr:
-    """Put zeros before and after the last axes."""
-    if not any(before or after for before, after in pads):
-        return x
-    sizes = x.shape[x.ndim - len(pads) :]
-    runs = tuple(Run(before, size, 1) for (before, _), size in zip(pads, sizes, strict=True))
-    into = tuple(before + size + after for (before, after), size in zip(pads, sizes, strict=True))
-    return apply(UNSLICE, x, runs=runs, into=into)
+def _sliding_shape(a: Shape, v: Shape) -> Shape:
+    if not a or not v:
+        msg = "needs vectors, or stacks of them"
+        raise ShapeError(msg)
+    return dims.broadcast(a[:-1], v[:-1]) + _counts(a[-1:], v[-1:], (1,), (1,))
+
+
+def _sliding_vjp(g: Expr, _y: Expr, _a: Expr, v: Expr) -> Expr:
+    """Let the other vector slide over the cotangent, turned round, wherever they overlap."""
+    reach = v.shape[-1] - 1
+    return apply(SLIDING_DOT, pad(g, [(0, 0)] * (g.ndim - 1) + [(reach, reach)]), v[..., ::-1])
+
+
+_SLIDING_DOT = '''
+def sliding_dot(a, v):
+    """The products of v with all windows of its length in a, summed, along the last axes."""
+    windows = np.lib.stride_tricks.sliding_window_view(a, v.shape[-1], axis=-1)
+    return (windows @ v[..., None])[..., 0]
+'''
+_PORTABLE_SLIDING_DOT = f'''{_PORTABLE_WINDOWS}
+def sliding_dot(a, v):
+    """The products of v with all windows of its length in a, summed, along the last axes."""
+    return (windows(a, v.shape[-1:], (1,), (1,)) @ v[..., None])[..., 0]
+'''
+
+
+def _of_vectors(vectors: Form, stacks: Form) -> Notation:
+    return lambda _params, shapes: vectors if len(shapes[0]) == len(shapes[1]) == 1 else stacks
+
+
+SLIDING_DOT: Op = Op(
+    name="sliding_dot",
+    doc="Sum the products of a vector with all parts of a longer one; axes before the last broadcast.",
+    shape=_sliding_shape,
+    dtype=promoted,
+    vjps=(_sliding_vjp, lambda g, _y, a, _v: apply(SLIDING_DOT, a, g)),
+    numpy=_of_vectors(Form('np.correlate($0, $1, "valid")'), Form("sliding_dot($0, $1)")),
+    text=_of_vectors(Form("correlate($0, $1)"), Form("sliding_dot($0, $1)")),
+    latex=Form(r"\operatorname{correlate}\left($0, $1\right)"),
+    helper=_SLIDING_DOT,
+    portable=Form("sliding_dot($0, $1)"),
+    portable_helper=_PORTABLE_SLIDING_DOT,
+    cost=lambda xs, y, _params: dims.product(y) * xs[1][-1] * 2,
+    cases=tuple(
+        Case(shapes) for shapes in [((5,), (3,)), ((4,), (4,)), ((2, 5), (2,)), ((5,), (3, 2)), ((2, 1, 6), (3, 2))]
+    ),
+)
+
+
+def sliding_dot(a: Operand, v: Operand) -> Expr:
+    """Give the sums of a[…, k + i] v[…, i] over i for each k where v lies within a; the axes before broadcast.
+
+    Of two vectors it is `correlate`. The derivative by `a` lets v, turned round, slide over the cotangent among zeros;
+    that by `v` lets the cotangent slide over a.
+
+    Args:
+        a: a vector, or a stack of them.
+        v: a vector that is no longer, or a stack of them.
+
+    Raises:
+        ShapeError: an operand is a scalar, `v` is longer than `a`, or the axes before do not broadcast.
+
+    >>> import symbackprop as sb
+    >>> x, k = sb.symbols("x[B,N] k[3]")
+    >>> sb.sliding_dot(x, k).shape
+    (B, N - 2)
+    """
+    return apply(SLIDING_DOT, *exprs_of("sliding_dot", (a, v)))
 
 
 def _longer_first(name: str, mode: Mode, pair: Sequence[Expr]) -> tuple[Expr, Expr, bool]:
@@ -371,7 +434,7 @@ def _slid(a: Expr, v: Expr, mode: Mode) -> Expr:
     (n,) = v.shape
     before = {"full": n - 1, "same": n // 2, "valid": 0}[mode]
     after = n - 1 - before if mode == "same" else before
-    return matmul(windows(_put(a, [(before, after)]), n), v)
+    return apply(SLIDING_DOT, pad(a, [(before, after)]), v)
 
 
 def convolve(a: Operand, v: Operand, mode: Mode = "full") -> Expr:
@@ -416,7 +479,7 @@ def correlate(a: Operand, v: Operand, mode: Mode = "valid") -> Expr:
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
     >>> print(sb.correlate(x, [1.0, 2.0]), sb.correlate(x, [1.0, 2.0]).shape)
-    windows(x, (2,))·array([1., 2.]) (N - 1,)
+    correlate(x, array([1., 2.])) (N - 1,)
     """
     longer, shorter, swapped = _longer_first("correlate", mode, exprs_of("correlate", (a, v)))
     found = _slid(longer, shorter, mode)
@@ -505,7 +568,8 @@ def conv(  # noqa: PLR0917  (the order of PyTorch, whose bias is added by the ca
     _check_groups(groups, image.shape[-1 - rank], kernel.shape, named)
     strides, dilations = _numbers("conv", "the stride", stride, rank), _numbers("conv", "the dilation", dilation, rank)
     reach = tuple(_extent(size, each) for size, each in zip(sizes, dilations, strict=True))
-    padded = _put(image, _pads("conv", padding, image.shape[-rank:], reach, strides))
+    ends = _pads("conv", padding, image.shape[-rank:], reach, strides)
+    padded = pad(image, [(0, 0)] * (image.ndim - rank) + ends)
     lead = padded.shape[: padded.ndim - rank - 1]
     if groups > 1:
         padded = reshape(padded, (*lead, groups, channels, *padded.shape[-rank:]))
@@ -638,31 +702,17 @@ def conv_transpose(x: Operand, w: Operand, stride: int | Sequence[int] = 1, padd
 # --- pooling --------------------------------------------------------------------------------------------------
 
 
-def _pooled(name: str, x: Operand, beyond: float, *, window: Any, stride: Any, padding: Any) -> Expr:
+def _pooled(name: str, expr: Expr, beyond: float, *, window: Any, stride: Any, padding: Any) -> Expr:
     """Give the elements of each window along one axis, the last but two."""
-    expr = as_expr(x)
     if expr.ndim < 2:
         msg = f"{name}: needs two axes to slide over: {expr.describe()}"
         raise ShapeError(msg)
     sizes = _numbers(name, "the window", window, 2)
     steps = sizes if stride is None else _numbers(name, "the stride", stride, 2)
     pads = _pads(name, padding, expr.shape[-2:], sizes, steps)
-    padded = expr
-    for axis, pair in zip((-2, -1), pads, strict=True):
-        padded = _beyond(padded, axis, pair, beyond)
+    padded = pad(expr, [(0, 0)] * (expr.ndim - 2) + pads, constant_values=beyond)
     planes = _side_by_side(padded, sizes, steps, (1, 1), f"{name}: {expr.describe()}")
     return reshape(planes, (*planes.shape[:-4], sizes[0] * sizes[1], *planes.shape[-2:]))
-
-
-def _beyond(x: Expr, axis: int, pair: tuple[Size, Size], value: float) -> Expr:
-    """Put a value before and after an axis."""
-    value = np.iinfo(x.dtype).min if value < 0 and x.dtype.kind in "iu" else value
-    at = x.ndim + axis
-    ends = [
-        broadcast_to(literal(value, x.dtype, graph=x.graph), (*x.shape[:at], size, *x.shape[at + 1 :])) for size in pair
-    ]
-    parts = [ends[0]] * (pair[0] != 0) + [x] + [ends[1]] * (pair[1] != 0)
-    return concatenate(parts, axis) if len(parts) > 1 else x
 
 
 def max_pool2d(
@@ -690,7 +740,9 @@ def max_pool2d(
     >>> sb.max_pool2d(sb.symbol("x", ("N", "C", 8, 8)), 2).shape
     (N, C, 4, 4)
     """
-    return max_(_pooled("max_pool2d", x, float("-inf"), window=window, stride=stride, padding=padding), axis=-3)
+    expr = as_expr(x)
+    least = np.iinfo(expr.dtype).min if expr.dtype.kind in "iu" else float("-inf")
+    return max_(_pooled("max_pool2d", expr, least, window=window, stride=stride, padding=padding), axis=-3)
 
 
 def avg_pool2d(
@@ -715,4 +767,4 @@ def avg_pool2d(
     >>> sb.avg_pool2d(sb.symbol("x", ("N", "C", "H", "W")), 3, stride=1, padding="same").shape
     (N, C, H, W)
     """
-    return mean(_pooled("avg_pool2d", x, 0.0, window=window, stride=stride, padding=padding), axis=-3)
+    return mean(_pooled("avg_pool2d", as_expr(x), 0, window=window, stride=stride, padding=padding), axis=-3)

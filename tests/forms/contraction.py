@@ -168,6 +168,7 @@ FORMS = (
     form("np.convolve(np.array([1.0, -1.0]), x)", x=(6,)),
     form("np.convolve(2.0, x)", x=(6,)),
     form("np.correlate(x, x, 'full')", x=(4,)),
+    form("sb.sliding_dot(x, v)", truth=f"{_VIEW}(x, 3, 1) @ v", x=(2, 5), v=(3,)),
     # --- windows
     form(f"{_VIEW}(x, 3)", x=(6,)),
     form(f"{_VIEW}(x, (2, 3))", x=(4, 5)),
