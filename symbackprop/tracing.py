@@ -327,6 +327,7 @@ class Derivative:
         self._named = getattr(f, "__name__", "f")
         self._count = self._parameters.count if not vectors else -1
         self._known: dict[tuple[Any, ...], Specialisation | _BySizes] = {}
+        self._exact: dict[tuple[Any, ...], Specialisation] = {}  # by shapes: most calls have those of the last
         self._last: Specialisation | None = None
         self._lock = threading.RLock()
 
@@ -334,6 +335,19 @@ class Derivative:
         """Give the derivative at these arguments."""
         if keywords or len(args) != self._count:
             args = self._arranged(args, keywords)
+        exact: list[Any] = []
+        for arg in args:
+            if type(arg) is np.ndarray:
+                exact += (arg.dtype.num, arg.shape)  # a dtype is slow to hash
+            else:
+                exact.append(type(arg))
+        same = self._exact.get(tuple(exact))
+        if same is not None:
+            self._last = same
+            return same.call(*args)
+        return self._looked_up(args, tuple(exact))
+
+    def _looked_up(self, args: tuple[Any, ...], exact: tuple[Any, ...]) -> Any:
         key: list[Any] = []
         arrays: list[Any] = []
         sizes: dict[int, int] = {}
@@ -341,7 +355,7 @@ class Derivative:
         try:
             for position, arg in enumerate(args):
                 if type(arg) is np.ndarray:
-                    key.append(arg.dtype)
+                    key += (arg.dtype.num, arg.ndim)
                     arrays.append(arg)
                     key += [sizes.setdefault(size, len(sizes)) if size > 1 else ~size for size in arg.shape]
                 else:
@@ -353,6 +367,10 @@ class Derivative:
             if type(found) is not Specialisation:
                 found = self._specialised(tuple(key), args, sizes)
             self._last = found
+            if all(type(arg) in {np.ndarray, float} for arg in args):  # what they are says all
+                if len(self._exact) >= _MOST:
+                    self._exact.clear()
+                self._exact[exact] = found
         return self._of_expressions(args) if found is None else found.call(*arrays)
 
     def _arranged(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -371,17 +389,21 @@ class Derivative:
     ) -> None:
         """Note what an argument is, and the arrays in it."""
         kind = type(value)
-        if kind is float or (_is_integer(value) and self._is_wanted(position, count)):
-            key.append("number")
-            arrays.append(float(value))
-        elif isinstance(value, np.ndarray | np.floating):
-            key.append(value.dtype)
+        if kind is np.ndarray or isinstance(value, np.floating | np.ndarray):
+            key += (value.dtype.num, value.ndim)
             arrays.append(value)
             key += [sizes.setdefault(size, len(sizes)) if size > 1 else ~size for size in value.shape]
-        elif isinstance(value, list | tuple | dict):
-            key.append((kind, *value) if isinstance(value, dict) else (kind, len(value)))
-            for each in value.values() if isinstance(value, dict) else value:
+        elif kind is tuple or kind is list or isinstance(value, list | tuple):
+            key += (kind, len(value))
+            for each in value:
                 self._note(each, position, count, key, arrays, sizes)
+        elif kind is dict or isinstance(value, dict):
+            key.append((kind, *value))
+            for each in value.values():
+                self._note(each, position, count, key, arrays, sizes)
+        elif kind is float or (_is_integer(value) and self._is_wanted(position, count)):
+            key.append("number")
+            arrays.append(float(value))
         elif isinstance(value, Expr):
             raise _IsSymbolic
         else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import re
+import runpy
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -437,3 +439,10 @@ def test_an_error_in_a_function_tells_what_it_was_run_on():
     with pytest.raises(TypeError) as caught:
         sb.grad(needs_value)(np.ones(3))
     assert "  while needs_value was run on symbols in the place of arrays: x[3] of float64" in caught.value.__notes__
+
+
+def test_the_example_comes_out_as_it_says(capsys):
+    path = Path(__file__).parent.parent / "examples" / "autograd_habits.py"
+    names = runpy.run_path(str(path))
+    assert names["main"]([]) == 0
+    assert "compiled 1 time, for x[N] of float64" in capsys.readouterr().out
