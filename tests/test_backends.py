@@ -35,6 +35,8 @@ EIGENVECTORS = {"eigenvectors"}
 SCIPY = {
     "bessel_i", "beta", "betaln", "digamma", "erfcinv", "erfcx", "erfinv", "gamma", "gammaln", "ndtri", "polygamma",
 }  # fmt: skip
+SECOND_BESSEL = {"order": 1}
+"""The parameters of a Bessel function whose derivative needs that of order 2, which is SciPy's alone."""
 LACKING = {
     "array_api": {"gcd", "lcm"} | SCIPY,
     "cupy": SCIPY,
@@ -143,7 +145,8 @@ def test_values_and_gradients_are_those_of_numpy(bench, app):
         return
     outputs = [y]
     targets = differentiable(app, xs)
-    if y.dtype.kind == "f" and targets and app.op.name not in EIGENVECTORS:
+    alone = app.op.name == "bessel_i" and app.params.items() >= SECOND_BESSEL.items()
+    if y.dtype.kind == "f" and targets and app.op.name not in EIGENVECTORS and not alone:
         weights = np.random.default_rng(3).uniform(0.5, 1.5, y.shape)
         outputs += sb.grad(sb.sum(y * weights), [xs[k] for k in targets])
     wanted = sb.compile(xs, outputs, skip=PASSES)(*arrays)

@@ -24,7 +24,7 @@ from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, 
 from symbackprop.ops.matrix_function import MATRIX_POWER, cosm, expm, sinm
 from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import MAX, MEAN, MIN, PROD, SOFTMAX, SUM
-from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL
+from symbackprop.ops.special import EXPREL, GAUSS, NORMAL_HAZARD, NORMAL_TAIL
 from symbackprop.ops.systems import det, inv
 from symbackprop.rewrite.product import Factor, is_square, is_transpose, outer_operands, product_of
 
@@ -65,7 +65,10 @@ _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     **dict.fromkeys((ops.exp, ops.sigmoid, ops.softplus, ops.ndtr, SOFTMAX), lambda _: ("positive",)),
     **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE, ops.cosh), lambda _: ("positive",)),
     **dict.fromkeys((GAUSS, NORMAL_HAZARD, NORMAL_TAIL), lambda _: ("positive",)),
-    **dict.fromkeys((ops.abs, RELU, NORM), lambda _: ("nonnegative",)),
+    **dict.fromkeys((ops.exp2, ops.erfc, ops.erfcx, EXPREL), lambda _: ("positive",)),
+    **dict.fromkeys((ops.abs, ops.hypot, ops.arccos, ops.arccosh, RELU, NORM), lambda _: ("nonnegative",)),
+    **dict.fromkeys((ops.arctan, ops.arcsinh, ops.cbrt, ops.ceil), lambda below: below[0] & _ELEMENTS),
+    **dict.fromkeys((ops.floor, ops.trunc, ops.rint), lambda below: below[0] & {"nonnegative"}),
     ops.where: lambda below: _in_all(below[1:]),
     **dict.fromkeys((ops.sqrt, ops.power), lambda below: below[0] & _ELEMENTS),
     **dict.fromkeys((ops.multiply, ops.divide, ops.minimum), _in_all),

@@ -393,3 +393,44 @@ def test_the_first_quiz():
         "E": [1208, 810], "F": [810, 1208], "G": [1505, 94], "H": [94, 1505],
     }  # fmt: skip
     assert [answer for answer, numbers in options.items() if numbers == np.rint(found).tolist()] == ["E"]
+
+
+# --- B12 ------------------------------------------------------------------------------------------------------
+
+
+def resting_potential(k_out, na_out, k_in, na_in):
+    """Goldman's equation as on the slide, in mV: the membrane lets 40 times as much potassium through as sodium."""
+    return 61.54 * np.log10((40 * k_out + na_out) / (40 * k_in + na_in))
+
+
+@pytest.mark.lecture("B12")
+def test_the_resting_potential_of_a_neuron_and_its_sensitivities():
+    """Potassium outside counts most, 3.05 mV for each mmol/l: 61.54/log(10)·40/350, and as differences tell."""
+    ions = sb.symbols("Ko Nao Ki Nai")
+    slide = np.array([5.0, 150.0, 100.0, 15.0])
+    potential = resting_potential(*ions)
+    value, *sensitivities = sb.compile(ions, [potential, *sb.grad(potential, ions)])(*slide)
+    assert round(float(value), 3) == -65.209
+    outside, inside = 40 * 5 + 150, 40 * 100 + 15
+    exact = 61.54 / np.log(10) * np.array([40 / outside, 1 / outside, -40 / inside, -1 / inside])
+    np.testing.assert_allclose(sensitivities, exact, rtol=1e-14)
+    for found, step in zip(sensitivities, 1e-5 * np.eye(4), strict=True):
+        difference = (resting_potential(*(slide + step)) - resting_potential(*(slide - step))) / 2e-5
+        np.testing.assert_allclose(found, difference, rtol=1e-7)
+
+
+# --- B17 ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.lecture("B17")
+@pytest.mark.parametrize("clipped", [lambda z: np.maximum(0, np.minimum(1, z)), lambda z: np.clip(z, 0, 1)])
+def test_the_clipped_linear_unit_learns_nothing_outside_of_the_unit_interval(clipped):
+    w, h, b = sb.symbols("w[D] h[D] b")
+    unit = clipped(w @ h + b)
+    f = sb.compile([w, h, b], [unit, *sb.grad(unit, [w, b])])
+    at = np.array([0.5, -1.0])
+    for bias, inside in [(-3.0, 0.0), (0.9, 1.0), (4.0, 0.0)]:
+        value, by_w, by_b = f(np.array([1.0, 0.5]), at, bias)
+        assert value == np.clip(bias, 0, 1)
+        np.testing.assert_array_equal(by_w, inside * at)
+        assert by_b == inside
