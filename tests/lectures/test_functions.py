@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -395,6 +396,49 @@ def test_the_first_quiz():
     assert [answer for answer, numbers in options.items() if numbers == np.rint(found).tolist()] == ["E"]
 
 
+# --- B9, B10 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.lecture("B9")
+@pytest.mark.parametrize("z", [[0.3, -1.0, 0.5], [2.0, 1.9, -3.0, 0.0]])
+def test_softmax_tends_to_the_winner_and_its_jacobian_to_zero(z):
+    """For β from 1 to 1000 and more: sum(softmax(βz) ⊙ z) tends to max(z), so it is a soft argmax."""
+    s, beta = sb.symbol("z", "K"), sb.symbol("beta")
+    y = sb.softmax(beta * s)
+    f = sb.compile([s, beta], [y, sb.jacobian(sb.softmax(s), s), sb.sum(y * s)])
+    winner = np.eye(len(z))[np.argmax(z)]
+    distances, slopes = [], []
+    for scale in [1.0, 10.0, 100.0, 1000.0, 1e5]:
+        value, _, chosen = f(np.array(z), scale)
+        distances.append(np.abs(value - winner).max())
+        slopes.append(np.abs(f(scale * np.array(z), 1.0)[1]).max())
+    assert chosen == pytest.approx(max(z), rel=1e-12)
+    assert distances == sorted(distances, reverse=True)
+    assert slopes == sorted(slopes, reverse=True)
+    assert distances[-1] == slopes[-1] == 0.0
+    assert slopes[0] > 0.1
+
+
+@pytest.mark.lecture("B10")
+def test_radial_basis_features_make_xor_linear():
+    """A model y = φ(x)ᵀw with φᵢ(x) = exp(−(ε‖x − xᵢ‖)²); the derivative by a centre is 2ε² Σ (…)(x − xᵢ)."""
+    X, C, w, v, eps = sb.symbols("X[N,D] C[K,D] w[K] v[N] epsilon")
+    distances = sb.linalg.norm(X[:, None, :] - C[None, :, :], axis=-1)
+    features = sb.exp(-((eps * distances) ** 2))
+    y = features @ w
+    points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    answers = np.array([0.0, 1, 1, 0])
+    weights = np.linalg.solve(sb.evaluate(features, {X: points, C: points, eps: 1.0}), answers)
+    assert np.linalg.matrix_rank(points) < 4, "no weights of the inputs themselves do that"
+    values = {X: points, C: points, w: weights, v: np.arange(1.0, 5), eps: 1.0}
+    np.testing.assert_allclose(sb.evaluate(y, values), answers, atol=1e-12)
+    sb.check_grad(sb.sum(v * y**2), values)  # at C = X, where the norm has no derivative and the features have one
+    pull = sb.compile([X, C, w, eps], sb.grad(sb.sum(y), C))
+    phi = np.exp(-np.square(points[:, None] - points).sum(-1))
+    by_hand = 2 * np.einsum("nk,k,nkd->kd", phi, weights, points[:, None] - points)
+    np.testing.assert_allclose(pull(points, points, weights, 1.0), by_hand, rtol=1e-12, atol=1e-14)
+
+
 # --- B12 ------------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +461,39 @@ def test_the_resting_potential_of_a_neuron_and_its_sensitivities():
     for found, step in zip(sensitivities, 1e-5 * np.eye(4), strict=True):
         difference = (resting_potential(*(slide + step)) - resting_potential(*(slide - step))) / 2e-5
         np.testing.assert_allclose(found, difference, rtol=1e-7)
+
+
+# --- B16 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.lecture("B16")
+def test_the_second_quiz_any_derivative_of_a_network_in_a_picture():
+    """Two inputs, layers of three and two logistic units, one output: by each weight what the chain rule gives."""
+    rng = np.random.default_rng(2)
+    sizes = [2, 3, 2, 1]
+    x = [sb.symbol(f"x{i}") for i in range(2)]
+    weights = [
+        [[sb.symbol(f"w{layer}{i}{j}") for j in range(before)] for i in range(after)]
+        for layer, (before, after) in enumerate(itertools.pairwise(sizes))
+    ]
+    units = [x]
+    for rows in weights:
+        units.append([sb.sigmoid(sum(w * u for w, u in zip(row, units[-1], strict=True))) for row in rows])
+    (y,) = units[-1]
+    flat = [w for rows in weights for row in rows for w in row]
+    values = {each: rng.uniform(-1, 1) for each in [*x, *flat]}
+    slopes = sb.compile([*x, *flat], sb.grad(y, [*x, *flat]))(*values.values())
+
+    arrays = [np.array([[values[w] for w in row] for row in rows]) for rows in weights]
+    layers = [np.array([values[each] for each in x])]
+    for W in arrays:
+        layers.append(logistic(W @ layers[-1]))
+    bar, by_weight = np.ones(1), []
+    for W, before, after in zip(arrays[::-1], layers[-2::-1], layers[:0:-1], strict=True):
+        delta = bar * after * (1 - after)
+        by_weight = [*np.outer(delta, before).ravel(), *by_weight]
+        bar = W.T @ delta
+    np.testing.assert_allclose(slopes, [*bar, *by_weight], rtol=1e-12)
 
 
 # --- B17 ------------------------------------------------------------------------------------------------------
