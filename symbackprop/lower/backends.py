@@ -116,6 +116,17 @@ def put(values, shape, index):
 
 _JAX_SPECIAL = ["beta", "betaln", "digamma", "erfinv", "gamma", "gammaln", "i0", "i0e", "i1", "i1e", "ndtri", "zeta"]
 
+_JAX_GATHER = '''
+def gather(x, index, axis=0):
+    """The elements of x where arrays index the axes from one on."""
+    return x[(slice(None),) * axis + index]
+'''
+_JAX_SCATTER_ADD = '''
+def scatter_add(values, index, shape, axis=0):
+    """Zeros of a shape, to which values are added where arrays index the axes from one on; repeated ones add up."""
+    return np.zeros(shape, dtype=values.dtype).at[(slice(None),) * axis + index].add(values)
+'''
+
 JAX = Backend(
     name="jax",
     package="jax.numpy",
@@ -128,7 +139,7 @@ JAX = Backend(
         **{f"special.{name}": f"jax.scipy.special.{name}" for name in _JAX_SPECIAL},
         "expm": "jax.scipy.linalg.expm",
     },
-    functions={"put": _JAX_PUT},
+    functions={"gather": _JAX_GATHER, "put": _JAX_PUT, "scatter_add": _JAX_SCATTER_ADD},
     # Python's types stand for the widest that JAX is configured to have: without jax_enable_x64 float is float32.
     dtypes={
         **_dtypes("jnp", "float16", *_STANDARD),
@@ -203,6 +214,29 @@ def _all_by_position(call: Called) -> Called:
 
 _TORCH_SPECIAL = ["digamma", "erfcx", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "ndtri", "zeta"]
 
+
+def _torch_sort(call: Called) -> str:
+    """Write a sort, which gives the order beside."""
+    return f"torch.sort({call.args[0]}, dim={call.keywords.get('axis', '-1')}).values"
+
+
+_TORCH_GATHER = '''
+def gather(x, index, axis=0):
+    """The elements of x where arrays index the axes from one on."""
+    return x[(slice(None),) * axis + tuple(np.astype(at, np.int64) for at in index)]
+'''
+_TORCH_SCATTER_ADD = '''
+def scatter_add(values, index, shape, axis=0):
+    """Zeros of a shape, to which values are added where arrays index the axes from one on; repeated ones add up."""
+    end = axis + len(index)
+    rank = values.ndim - len(shape) + len(index)
+    first, place = tuple(range(axis)), tuple(range(rank, rank + axis))
+    out = np.zeros(shape[axis:end] + shape[:axis] + shape[end:], dtype=values.dtype, device=values.device)
+    places = tuple(np.astype(at, np.int64) for at in index)
+    out = out.index_put(places, np.moveaxis(values, first, place), accumulate=True)
+    return np.moveaxis(out, tuple(range(len(index), end)), first)
+'''
+
 TORCH = Backend(
     name="torch",
     package="torch",
@@ -237,6 +271,7 @@ TORCH = Backend(
         "minimum": _torch_extreme("max"),
         "permute_dims": _renamed("permute"),
         "prod": _torch_over("prod"),
+        "sort": _torch_sort,
         "sum": _torch_over("sum"),
         "take": _torch_take,
         "roll": _torch_roll,
@@ -249,6 +284,7 @@ TORCH = Backend(
         **{f"special.{name}": f"torch.special.{name}" for name in _TORCH_SPECIAL},
         "expm": "torch.linalg.matrix_exp",
     },
+    functions={"gather": _TORCH_GATHER, "scatter_add": _TORCH_SCATTER_ADD},
     dtypes=_dtypes("torch", "float16", *_STANDARD),
     writes=True,
     device=True,

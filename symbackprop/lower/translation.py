@@ -52,7 +52,9 @@ _METHODS = frozenset(
     "all any argmax argmin astype copy max mean min prod reshape squeeze sum".split()  # noqa: SIM905  (as above)
 )
 _ATTRIBUTES = frozenset({"T", "at", "device", "dtype", "mT", "ndim", "shape", "start", "step"})
-_PYTHON_METHODS = frozenset({"append", "count", "fromkeys", "index", "join", "set", "split", "update"})
+_PYTHON_METHODS = frozenset(
+    {"add", "append", "count", "fromkeys", "index", "index_put", "join", "set", "split", "update"}
+)
 """Of texts, lists and dicts, and of what a backend's own definitions call."""
 _VALUES = frozenset({"inf", "nan", "pi"})
 _BRANCHES = frozenset({"all", "any", "count_nonzero"})

@@ -56,9 +56,9 @@ def set_at(x, values, index):
 _PORTABLE_SET_SLICE = f'''{PORTABLE_PUT}
 def set_slice(x, values, index):
     """x with values in a slice."""
-    part = x[index]
-    values = np.broadcast_to(np.astype(values, x.dtype), part.shape)
-    inside = put(np.ones_like(part), x.shape, index) != 0
+    sizes = [len(range(size)[part]) for size, part in zip(x.shape, index)]
+    values = np.broadcast_to(np.astype(values, x.dtype), (*sizes, *x.shape[len(sizes) :]))
+    inside = put(np.ones_like(values), x.shape, index) != 0
     return np.where(inside, put(values, x.shape, index), x)
 '''
 

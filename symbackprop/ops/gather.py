@@ -164,19 +164,30 @@ def _scatter_text(opening: str, closing: str) -> Notation:
 
 
 _SCATTER_ADD = '''
+def places_in(index, shape):
+    """The places that arrays name along axes of a shape, numbered in row-major order."""
+    try:
+        return np.ravel_multi_index(index, shape)
+    except (TypeError, ValueError):  # some are negative, outside, or unsigned
+        return np.arange(int(np.prod(shape))).reshape(shape)[index]
+
+
 def scatter_add(values, index, shape, axis=0):
     """Zeros of a shape, to which values are added where arrays index the axes from one on; repeated ones add up."""
-    if values.dtype.kind != "f":
-        out = np.zeros(shape, values.dtype)
-        np.add.at(out, (slice(None),) * axis + index, values)
+    out, end = np.zeros(shape, values.dtype), axis + len(index)
+    if len(shape) == 1:
+        np.add.at(out, np.ravel(index[0]).astype(np.intp, copy=False), np.ravel(values))
         return out
-    end = axis + len(index)
-    sizes = [int(np.prod(part)) for part in (shape[:axis], shape[axis:end], shape[end:])]
-    places = np.arange(sizes[1]).reshape(shape[axis:end])[index]
-    places = np.arange(sizes[0])[:, None, None] * sizes[1] + np.ravel(places)[:, None]
-    places = places * sizes[2] + np.arange(sizes[2]) if sizes[2] != 1 else places
-    out = np.bincount(places.ravel(), values.ravel(), sizes[0] * sizes[1] * sizes[2])
-    return out.reshape(shape).astype(values.dtype, copy=False)
+    places = np.ravel(places_in(index, shape[axis:end]))
+    if end < len(shape):
+        inner = int(np.prod(shape[end:]))
+        places = places[:, None] * inner + np.arange(inner)
+    if axis:
+        places = np.arange(0, out.size, int(np.prod(shape[axis:])) or 1)[:, None] + places.ravel()
+    if values.dtype == np.float64:
+        return np.bincount(places.ravel(), values.ravel(), out.size).reshape(shape)
+    np.add.at(out.reshape(-1), places.ravel(), values.ravel())
+    return out
 '''
 COLLECT = f'''{_PLACES}
 def count_of(shape):

@@ -254,6 +254,12 @@ def _search_form(function: str, side: str) -> Notation:
     return notation
 
 
+def _portable_search(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    found = _search_form("np.searchsorted", 'side="right"')
+    form = found if isinstance(found, Form) else found(params, shapes)
+    return Form(f"np.astype({form.template}, np.int64)")
+
+
 SEARCHSORTED = Op(
     name="searchsorted",
     doc="Find where values would have to stand in a sorted array.",
@@ -261,6 +267,7 @@ SEARCHSORTED = Op(
     dtype=_places,
     vjps=(None, None),
     numpy=_search_form("np.searchsorted", 'side="right"'),
+    portable=_portable_search,
     text=_search_form("searchsorted", '"right"'),
     latex=_search_form(r"\operatorname{searchsorted}", r"\mathrm{right}"),
     cost=lambda xs, _y, _params: dims.product(xs[1]) * 10,
