@@ -175,6 +175,7 @@ def test_values_and_derivatives_are_accurate(name):
         (lambda x: sb.hypot(x, sb.symbol("y")), "x/hypot(x, y)", r"\operatorname{hypot}\left(x, y\right)"),
         (lambda x: sb.arctan2(x, sb.symbol("y")), "y/(y² + x²)", r"\operatorname{arctan2}\left(x, y\right)"),
         (lambda x: sb.arctan2(sb.symbol("y"), x), "−y/(x² + y²)", r"\operatorname{arctan2}\left(y, x\right)"),
+        (lambda x: sb.arctan2(x, 1.0), "1/(1 + x²)", r"\operatorname{arctan2}\left(x, 1\right)"),
         (lambda x: sb.kl_div(sb.symbol("y"), x), "1 − y/x", r"\operatorname{rel\_entr}\left(y, x\right) - y + x"),
     ],
 )  # fmt: skip

@@ -66,7 +66,7 @@ _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     **dict.fromkeys((SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE, ops.cosh), lambda _: ("positive",)),
     **dict.fromkeys((GAUSS, NORMAL_HAZARD, NORMAL_TAIL), lambda _: ("positive",)),
     **dict.fromkeys((ops.exp2, ops.erfc, ops.erfcx, EXPREL), lambda _: ("positive",)),
-    **dict.fromkeys((ops.abs, ops.hypot, ops.arccos, ops.arccosh, RELU, NORM), lambda _: ("nonnegative",)),
+    **dict.fromkeys((ops.abs, ops.arccos, ops.arccosh, RELU, NORM), lambda _: ("nonnegative",)),
     **dict.fromkeys((ops.arctan, ops.arcsinh, ops.cbrt, ops.ceil), lambda below: below[0] & _ELEMENTS),
     **dict.fromkeys((ops.floor, ops.trunc, ops.rint), lambda below: below[0] & {"nonnegative"}),
     ops.where: lambda below: _in_all(below[1:]),
@@ -76,6 +76,7 @@ _SIGNS: dict[Op, Callable[[Sequence[Facts]], Iterable[str]]] = {
     **dict.fromkeys((BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, SLICE), _in_all),
     ops.square: lambda below: {"nonnegative"} | (below[0] & _ELEMENTS),
     ops.maximum: _in_one,
+    ops.hypot: lambda below: {"nonnegative"} | _in_one(below),
     ops.add: lambda below: _in_one(below) if all("nonnegative" in facts for facts in below) else (),
     det: lambda below: ("positive",) if "positive_definite" in below[0] else (),
 }

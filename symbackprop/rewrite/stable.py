@@ -59,7 +59,7 @@ from symbackprop.ops import (
     tanh,
 )
 from symbackprop.ops import sum as sum_
-from symbackprop.ops.elementwise import RELU
+from symbackprop.ops.elementwise import RATIO, RELU
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE, broadcast_to
 from symbackprop.ops.norms import NORM
@@ -477,6 +477,11 @@ def _root_of_squares(expr: Expr) -> Expr | None:
     return apply(NORM, x, axes=axes, keepdims=keepdims)
 
 
+def _plain_ratio(expr: Expr) -> Expr | None:
+    above, below = expr.inputs
+    return above / below if "positive" in known(below) else None
+
+
 # --- the rules ------------------------------------------------------------------------------------------------
 
 
@@ -701,6 +706,14 @@ def _procedures() -> tuple[Rule, ...]:
                 apply(CENTRED, apply(CENTRED, _matrix(), axes=(-1,)) / symbol("s", ("N", 1)), axes=(-1,)),
             ],
             fits=lambda ops: ops[0] in {CENTRED, multiply, divide},
+        ),
+        Rule(
+            name="ratio",
+            equation="ratio(x, y) = x/y where y is positive",
+            strength=REAL,
+            roots=(RATIO,),
+            rewrite=_plain_ratio,
+            examples=lambda: [apply(RATIO, symbol("x", "N"), 1 + square(symbol("y", "N")))],
         ),
         Rule(
             name="norm",
