@@ -202,6 +202,29 @@ def test_stacks_of_definite_matrices_are_factored_once_too():
         np.testing.assert_allclose(found, sb.evaluate(expr, values), rtol=1e-10)
 
 
+def test_systems_with_one_matrix_that_do_not_wait_for_each_other_are_solved_as_one():
+    A, b, c, B, C = sb.symbols("A[N,N] b[N] c[N] B[N,K] C[N,J]")
+    x = sb.linalg.solve(A, b)
+    outputs = [
+        x,
+        sb.linalg.solve(A, C),
+        sb.linalg.solve(A, B),
+        sb.linalg.solve(A, c),
+        sb.linalg.solve(A, x + c),
+        sb.linalg.solve(A.T, c),
+    ]
+    values = {symbol: RNG.normal(size=(N, N)[: symbol.ndim]) for symbol in (A, b, c)}
+    values |= {B: RNG.normal(size=(N, 2)), C: RNG.normal(size=(N, 3))}
+    function = sb.compile(list(values), outputs)
+    assert calls(function.source) == {"solve": 3}
+    for _ in range(2):
+        found = function(*values.values())
+        for one, expr in zip(found, outputs, strict=True):
+            np.testing.assert_allclose(one, sb.evaluate(expr, values), rtol=1e-9)
+        for position in range(len(found)):
+            found[position] *= 0  # results are fresh arrays
+
+
 def test_one_system_with_a_definite_matrix_is_solved_as_it_is():
     P, b = sb.assume(sb.symbol("P", ("N", "N")), positive_definite=True), sb.symbol("b", "N")
     assert calls(sb.compile([P, b], sb.linalg.solve(P, b)).source) == {"solve": 1}

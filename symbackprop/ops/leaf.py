@@ -141,7 +141,8 @@ def assume(
         positive: all elements are above 0.
         nonnegative: no element is below 0.
         symmetric: it is its own transpose.
-        positive_definite: it is symmetric, and all its eigenvalues are above 0.
+        positive_definite: it is symmetric, and all its eigenvalues are above 0; compiled functions may factor it by
+            Cholesky's method, which raises an error where that is not so.
         orthogonal: its transpose is its inverse.
 
     Raises:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import accumulate
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
-from symbackprop.op import Op
-from symbackprop.ops import diag, diagonal, eye, log, matmul, prod, square
+from symbackprop.op import Dtype, Op
+from symbackprop.ops import concatenate, diag, diagonal, expand_dims, eye, log, matmul, prod, square
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.factor import cholesky
 from symbackprop.ops.layout import matrix_transpose
@@ -21,8 +22,9 @@ def rebuild_with_shared_factors(outputs: Sequence[Expr], target: Rewritten) -> l
 
     Where more than one thing is asked of a positive definite matrix, such as a determinant, solutions and the inverse,
     one Cholesky factor L gives them all: ``log det A = 2 Σ log Lᵢᵢ``, ``A⁻¹b = L⁻ᵀ(L⁻¹b)``, ``A⁻¹ = (L⁻¹)ᵀL⁻¹``. Of
-    other matrices NumPy gives no factors that could be shared: `slogdet`, `solve` and `inv` make an LU decomposition
-    each. Systems whose matrices are known to be triangular are solved by substitution.
+    other matrices NumPy gives no factors that could be shared, `slogdet`, `solve` and `inv` make an LU decomposition
+    each; but right sides that do not wait for one another are solved as columns of one. Systems whose matrices are
+    known to be triangular are solved by substitution.
     """
     if not outputs:
         return []
@@ -32,9 +34,18 @@ def rebuild_with_shared_factors(outputs: Sequence[Expr], target: Rewritten) -> l
     if not any(nodes[number].op in _ASKED for number in order):
         return rebuild(outputs, target, order)
     shared = _shared(outputs[0], order)
+    together = _together(outputs[0], order, shared)
     placed: dict[int, Expr] = {}
     for number in order:
+        if number in placed:
+            continue
         node = nodes[number]
+        if number in together:
+            systems = together[number]
+            with attributed(node.origin):
+                matrix, sides = placed[node.inputs[0]], [placed[nodes[system].inputs[1]] for system in systems]
+                placed.update(zip(systems, _solutions(matrix, sides), strict=True))
+            continue
         operands = [placed[operand] for operand in node.inputs]
         with attributed(node.origin):
             better = _better(node, operands, asked=bool(node.inputs) and node.inputs[0] in shared)
@@ -54,6 +65,37 @@ def _shared(one: Expr, order: Sequence[int]) -> set[int]:
         if node.op in _ASKED:
             asked.setdefault(node.inputs[0], set()).add(number if node.op is solve else node.op)
     return {number for number, by in asked.items() if len(by) > 1 and _is_definite(Expr(one.graph, number), by)}
+
+
+def _together(one: Expr, order: Sequence[int], shared: Container[int]) -> dict[int, list[int]]:
+    """Give systems with one matrix whose right sides are all there when the first is solved; vectors first."""
+    nodes = one.graph.nodes
+    found: dict[tuple[int, Dtype], list[int]] = {}
+    for number in order:
+        node = nodes[number]
+        if node.op is not solve or node.inputs[0] in shared or len(node.shape) > 2:
+            continue
+        matrix, side = node.inputs
+        if len(nodes[matrix].shape) == 2 and nodes[side].dtype == nodes[matrix].dtype == node.dtype:
+            systems = found.setdefault((matrix, node.dtype), [])
+            if not systems or side < systems[0]:
+                systems.append(number)
+    return {
+        systems[0]: sorted(systems, key=lambda number: len(nodes[number].shape))
+        for (matrix, _), systems in found.items()
+        if len(systems) > 1 and not known(Expr(one.graph, matrix)) & {"lower", "upper"}
+    }
+
+
+def _solutions(matrix: Expr, sides: Sequence[Expr]) -> list[Expr]:
+    """Solve several systems with one matrix as one."""
+    columns = [side if side.ndim == 2 else expand_dims(side, 1) for side in sides]
+    whole = solve(matrix, concatenate(columns, axis=1))
+    ends = list(accumulate((column.shape[1] for column in columns), initial=0))
+    return [
+        whole[:, start:end] if side.ndim == 2 else whole[:, start]
+        for side, start, end in zip(sides, ends, ends[1:], strict=False)
+    ]
 
 
 def _is_definite(matrix: Expr, asked: set[Op | int]) -> bool:
