@@ -14,6 +14,8 @@ _NO_VALUES = "an expression has no values: compile it, or take those that sb.eva
 _NO_MEMORY = "an expression has no values and no place in memory"
 _CALLS = "it calls a function for one part after the other: write the formula for whole arrays"
 
+_OTHERWISE = "write it with functions that have one, or tell its value and its derivative with sb.define_op"
+
 _FUNCTIONS = {
     "intersect1d setdiff1d setxor1d trim_zeros union1d": _COUNT,
     "unique_all unique_counts unique_inverse unique_values": _COUNT,
@@ -52,12 +54,12 @@ METHODS = _by_name(_METHODS)
 
 
 def no_form(name: str) -> str:
-    """Say that a function of NumPy has no symbolic form, and why where that is known.
+    """Say that a function of NumPy has no symbolic form, and why where that is known, or else what to do.
 
-    >>> no_form("add.reduce")
-    'np.add.reduce has no symbolic form in symbackprop'
     >>> no_form("shares_memory")
     'np.shares_memory has no symbolic form in symbackprop: an expression has no values and no place in memory'
+    >>> no_form("i0").partition(": ")[2]
+    'write it with functions that have one, or tell its value and its derivative with sb.define_op'
     """
-    reason = FUNCTIONS.get(name)
-    return f"np.{name} has no symbolic form in symbackprop{f': {reason}' if reason else ''}"
+    reason = FUNCTIONS.get(name, _OTHERWISE)
+    return f"np.{name} has no symbolic form in symbackprop: {reason}"

@@ -179,7 +179,13 @@ def test_numpy_tells_shape_rank_and_size():
     ("call", "message"),
     [
         (np.fft.fft, "np.fft.fft has no symbolic form in symbackprop: values are real numbers here"),
-        (lambda x: np.nextafter(x, 2), "np.nextafter has no symbolic form in symbackprop"),
+        (
+            lambda x: np.nextafter(x, 2),
+            (
+                "np.nextafter has no symbolic form in symbackprop: write it with functions that have one, or tell its "
+                "value and its derivative with sb.define_op"
+            ),
+        ),
         (
             np.asarray,
             (
