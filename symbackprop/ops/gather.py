@@ -18,7 +18,7 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, CONSTANT, Array, Case, Dtype, Form, Notation, Op, Params, apply, literal
-from symbackprop.ops.index import PUT, SLICE, Run, single_run, slice_run
+from symbackprop.ops.index import PUT, SLICE, Run, single_run, slice_run, stack
 from symbackprop.ops.layout import (
     expand_dims,
     free,
@@ -373,6 +373,8 @@ def _read(part: Any) -> Any:
         return part
     if not isinstance(part, bool) and isinstance(part, Integral):
         return int(part)
+    if isinstance(part, list | tuple) and any(isinstance(each, Expr) for each in part):
+        part = stack(part)
     if isinstance(part, Expr):
         if part.dtype.kind == "b":
             msg = (
@@ -387,14 +389,17 @@ def _read(part: Any) -> Any:
     if not isinstance(part, np.ndarray | list | tuple | range):
         msg = f"an index is an int, a slice, None, ..., an array of integers or a mask, not {part!r}"
         raise ShapeError(msg)
+    array = _read_array(part)
+    return array if array.ndim else _read(array[()])
+
+
+def _read_array(part: Any) -> Array:
     array = np.asarray(part)
     if not array.size and not isinstance(part, np.ndarray):
         array = array.astype(np.intp)
     if array.dtype.kind not in "biu":
         msg = f"an index has integers, not {array.dtype}"
         raise DtypeError(msg)
-    if not array.ndim:
-        return _read(array[()])
     return array
 
 

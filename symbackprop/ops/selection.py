@@ -38,6 +38,7 @@ __all__ = [
     "bincount",
     "choose",
     "compress",
+    "diag_indices_from",
     "extract",
     "flatnonzero",
     "interp",
@@ -48,6 +49,8 @@ __all__ = [
     "ravel_multi_index",
     "take",
     "take_along_axis",
+    "tril_indices_from",
+    "triu_indices_from",
     "unique",
     "unravel_index",
 ]
@@ -206,6 +209,63 @@ def ix_(*indices: Operand | Sequence[int]) -> tuple[Expr | Array, ...]:
         later = len(indices) - 1 - position
         found.append(given[(slice(None), *[None] * later)])
     return tuple(found)
+
+
+def _sizes(name: str, x: Expr, rank: int | None) -> list[int]:
+    """Give the sizes of an array, which must be known."""
+    sizes = [size for size in x.shape if isinstance(size, int)]
+    if len(sizes) < x.ndim or (rank is not None and x.ndim != rank):
+        msg = f"{name}: takes {'a matrix' if rank else 'an array'} of known sizes: {x.describe()}"
+        raise ShapeError(msg)
+    return sizes
+
+
+def triu_indices_from(arr: Expr, k: int = 0) -> tuple[Array, Array]:
+    """Give the indices of the upper triangle of a matrix of known sizes, from the k-th diagonal on.
+
+    Raises:
+        ShapeError: it is no matrix, or a size is not known.
+
+    >>> import symbackprop as sb
+    >>> A = sb.symbol("A", (3, 3))
+    >>> A[sb.triu_indices_from(A, 1)].shape
+    (3,)
+    """
+    rows, columns = _sizes("triu_indices_from", arr, 2)
+    return np.triu_indices(rows, k, columns)
+
+
+def tril_indices_from(arr: Expr, k: int = 0) -> tuple[Array, Array]:
+    """Give the indices of the lower triangle of a matrix of known sizes, up to the k-th diagonal.
+
+    Raises:
+        ShapeError: it is no matrix, or a size is not known.
+
+    >>> import symbackprop as sb
+    >>> A = sb.symbol("A", (3, 3))
+    >>> A[sb.tril_indices_from(A)].shape
+    (6,)
+    """
+    rows, columns = _sizes("tril_indices_from", arr, 2)
+    return np.tril_indices(rows, k, columns)
+
+
+def diag_indices_from(arr: Expr) -> tuple[Array, ...]:
+    """Give the indices of the diagonal of an array whose sizes are all the same, and known.
+
+    Raises:
+        ShapeError: the sizes differ or are not known, or there is one axis alone.
+
+    >>> import symbackprop as sb
+    >>> A = sb.symbol("A", (3, 3))
+    >>> A.at[sb.diag_indices_from(A)].set(0).shape
+    (3, 3)
+    """
+    sizes = _sizes("diag_indices_from", arr, None)
+    if len(sizes) < 2 or len({*sizes}) > 1:
+        msg = f"diag_indices_from: takes two axes or more of one size: {arr.describe()}"
+        raise ShapeError(msg)
+    return np.diag_indices(sizes[0], len(sizes))
 
 
 # --- masks ----------------------------------------------------------------------------------------------------

@@ -67,6 +67,9 @@ _ARRAYS = (
     form("x[np.tril_indices(3, -1)]", x=(3, 3)),
     form("x[np.diag_indices(3)]", x=(3, 3)),
     form("x[np.arange(3), [1, 0, 1]]", x=(3, 2)),
+    form("x[np.triu_indices_from(x)]", x=(3, 3), named=False),
+    form("x[np.tril_indices_from(x, -1)]", x=(3, 4), named=False),
+    form("x[np.diag_indices_from(x)]", x=(3, 3), named=False),
     form("x[np.unravel_index([1, 5], (3, 2))]", x=(3, 2)),
     form("np.sum(x[[0, 2, 2]] * y)", x=(4,), y=(3,), named=False),
 )
@@ -91,6 +94,7 @@ _SYMBOLS = (
     form("x[i[1:]] - x[i[:-1]]", x=(5,), i=ints((4,), 0, 5)),
     form("(x @ y)[i]", x=(5, 3), y=(3, 2), i=ints((4,), 0, 5)),
     form("x[i] * y[j]", x=(5,), y=(3,), i=ints((4,), 0, 5), j=ints((4,), 0, 3)),
+    form("x[[i, 0, -1]]", truth="x[np.array([i, 0, -1])]", x=(5, 2), i=ints((), 0, 5)),
     form("x[i][j]", x=(5,), i=ints((4,), 0, 5), j=ints((2,), 0, 4)),
 )
 _MASKS = (
