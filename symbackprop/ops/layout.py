@@ -192,7 +192,7 @@ def ravel(a: Operand, order: str = "C") -> Expr:
     (D*N,)
     """
     expr = as_expr(a)
-    return reshape(expr, (expr.size,), order)
+    return reshape(expr, (expr.size,), order) if expr.ndim else expand_dims(expr, 0)
 
 
 def flatten(a: Operand, order: str = "C") -> Expr:

@@ -16,6 +16,7 @@ from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, 
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.accurate import closed, computed, textbook
 from symbackprop.rewrite.algebra import algebra, cheap, gather, outward
+from symbackprop.rewrite.arranged import ARRANGED, THROUGH
 from symbackprop.rewrite.batched import rebuild_batched
 from symbackprop.rewrite.bordered import rebuild_bordered
 from symbackprop.rewrite.common import rebuild_factored
@@ -74,7 +75,7 @@ REROLL = Pass("reroll", "long runs of like scalar terms become arrays", rebuild=
 SHARE = Pass("share", "common sub-expressions become one node")
 _FIRST: tuple[Pass, ...] = (
     SHARE,
-    Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *SAME)),
+    Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *ARRANGED, *SAME)),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
 _EXPONENTS = "equal products of exponentials become one, and sums of them that are zero go"
@@ -192,7 +193,7 @@ _COMMON: tuple[Pass, ...] = (
     _ALGEBRA,
 )
 _TENSOR = Pass("tensor", "identities cancel: Jacobians and Hessians are written with δ", rebuild=rebuild_spelled)
-_TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *TIDY))
+_TIDY = Pass("tidy", "scalars and signs come out of sums and products", lambda: (*outward(), *THROUGH, *TIDY))
 
 
 def formula(effort: Effort) -> tuple[Pass, ...]:

@@ -427,8 +427,8 @@ class Tensors:
             placed, leaf, run = waiting.pop()
             if leaf in below:
                 leaf, inner = below[leaf]
-                run = _composed(run, inner)
-                if not _is_safe(run, self._extent[placed]):
+                run = composed(run, inner)
+                if not is_safe(run, self._extent[placed]):
                     raise Unfit
             if placed == leaf:
                 if run.step != 1 or isinstance(run.start, Dim):
@@ -934,13 +934,13 @@ def _lengths(pattern: Pattern) -> Shape:
     return tuple({place: run.length for place, run in pattern}.values())
 
 
-def _composed(outer: Run, inner: Run) -> Run:
+def composed(outer: Run, inner: Run) -> Run:
     """Give the slice that a slice takes of a slice."""
     step = outer.step * inner.step
     return Run(outer.start + outer.step * inner.start, inner.length, 1 if inner.length == 1 else step)
 
 
-def _is_safe(run: Run, size: Size) -> bool:
+def is_safe(run: Run, size: Size) -> bool:
     """Tell whether Python's slice takes nothing where a named length is 0: no bound is negative then."""
     if run.step == 1 or not isinstance(run.length, Dim):
         return True

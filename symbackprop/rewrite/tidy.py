@@ -17,21 +17,25 @@ from symbackprop.ops import (
     matmul,
     multiply,
     negative,
+    squeeze,
     subtract,
     symbol,
     trace,
 )
 from symbackprop.ops import mean as mean_
 from symbackprop.ops import sum as sum_
+from symbackprop.ops.arrange import ROLL, TRIL, TRIU
 from symbackprop.ops.contract import DIAG, DIAGONAL, TRACE
-from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, SQUEEZE, TRANSPOSE
+from symbackprop.ops.index import SLICE, UNSLICE
+from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.rewrite.engine import Rule, Strength, one_arithmetic
 
 REAL = Strength.REAL
 _LINEAR = {matmul, multiply, divide, SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE}
-_LINEAR_ALONE = (SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE, DIAG, DIAGONAL, TRACE)
+_MOVED = (RESHAPE, ROLL, SLICE, UNSLICE, TRIL, TRIU)
+_LINEAR_ALONE = (SUM, MEAN, TRANSPOSE, EXPAND_DIMS, SQUEEZE, DIAG, DIAGONAL, TRACE, *_MOVED)
 _DEEPEST = 8  # how far down a sign is carried: formulas are written to be read
 
 
@@ -111,13 +115,18 @@ def _absorb_sign(expr: Expr) -> Expr | None:
     return None if turned is None or number is None else -number * turned
 
 
-def _sum_of_constant(expr: Expr) -> Expr | None:
+def _sum_of_copies(expr: Expr) -> Expr | None:
     """Sum copies by counting them."""
-    (x,) = expr.inputs
-    if x.op is not BROADCAST_TO or x.inputs[0].shape or expr.dtype.kind != "f":
+    (x,), axes = expr.inputs, expr.params["axes"]
+    if x.op is not BROADCAST_TO or expr.dtype.kind != "f":
         return None
-    count = dims.product(x.shape[axis] for axis in expr.params["axes"])
-    return broadcast_to(size_of(count, expr.dtype, graph=expr.graph) * x.inputs[0], expr.shape)
+    (one,) = x.inputs
+    copied = {axis for axis in range(-x.ndim, 0) if axis < -one.ndim or one.shape[axis] != x.shape[axis]}
+    if not copied.issuperset(axes):
+        return None
+    count = dims.product(x.shape[axis] for axis in axes)
+    kept = one if expr.params["keepdims"] else squeeze(one, [axis for axis in axes if axis >= -one.ndim])
+    return broadcast_to(size_of(count, expr.dtype, graph=expr.graph) * kept, expr.shape)
 
 
 def _sum_over_size(expr: Expr) -> Expr | None:
@@ -195,11 +204,15 @@ TIDY: tuple[Rule, ...] = (
     ),
     Rule(
         name="count_copies",
-        equation="sum(broadcast(s)) = n·s",
+        equation="sum(broadcast(x)) = n·x over the axes of copies",
         strength=REAL,
         roots=(SUM,),
-        rewrite=_sum_of_constant,
-        examples=lambda: [sum_(broadcast_to(symbol("s"), "N"))],
+        rewrite=_sum_of_copies,
+        examples=lambda: [
+            sum_(broadcast_to(symbol("s"), "N")),
+            sum_(broadcast_to(symbol("x", ("N", 1)), ("D", "N", 3)), axis=(0, 2)),
+        ],
+        fits=lambda ops: ops[0] is BROADCAST_TO,
     ),
     Rule(
         name="mean",
