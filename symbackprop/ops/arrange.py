@@ -231,6 +231,20 @@ def _within(shift: Size, size: Size) -> Size:
     return shift
 
 
+def count_of(name: str, value: Any, x: Expr) -> Size:
+    """Read how often or how many: an int or a size.
+
+    Raises:
+        ShapeError: it is neither, or negative.
+    """
+    try:
+        return dims.as_size(value)
+    except ShapeError as error:
+        why = f"{value.describe()} is no size, and shapes cannot depend on values" if isinstance(value, Expr) else error
+        msg = f"{name}: {why}: {x.describe()}"
+        raise ShapeError(msg) from None
+
+
 def _times(parts: list[Any], count: int) -> list[Any]:
     return parts * count if len(parts) == 1 else parts
 
@@ -272,7 +286,7 @@ def tile(A: Operand, reps: SizeLike | Sequence[SizeLike]) -> Expr:
     sum(reshape(y, (3, N)), axis=0)
     """
     expr = as_expr(A)
-    times = dims.as_shape(reps)
+    times = tuple(count_of("tile", by, expr) for by in _several(reps))
     rank = max(expr.ndim, len(times))
     shape = (1,) * (rank - expr.ndim) + expr.shape
     times = (1,) * (rank - len(times)) + times
@@ -303,20 +317,16 @@ def repeat(a: Operand, repeats: SizeLike | Sequence[int], axis: int | None = Non
     ((3*N,), (3,))
     """
     expr = as_expr(a)
-    given: object = repeats  # who has no type checker may pass anything
-    if isinstance(given, Expr):
-        msg = f"repeat: how often is a constant, or the shape would depend on values, not {given.describe()}"
-        raise ShapeError(msg)
     if axis is None:
         return repeat(ravel(expr), repeats, 0)
     (right,) = axes_of("repeat", expr, axis)
-    counts = _several(repeats)
+    counts = [count_of("repeat", count, expr) for count in _several(repeats)]
     if len(counts) == 1:
-        return _repeated(expr, dims.as_size(counts[0]), right)
+        return _repeated(expr, counts[0], right)
     if len(counts) != expr.shape[right]:
         msg = f"repeat: {len(counts)} numbers for size {expr.shape[right]}: {expr.describe()}"
         raise ShapeError(msg)
-    parts = [_repeated(part(expr, right, at, 1), dims.as_size(count), right) for at, count in enumerate(counts)]
+    parts = [_repeated(part(expr, right, at, 1), count, right) for at, count in enumerate(counts)]
     kept = [part for part in parts if part.shape[right] != 0]
     return concatenate(kept or parts[:1], right)
 

@@ -219,9 +219,10 @@ def _rank(x: Operand) -> int:
 def _concatenated_shape(*xs: Shape, axis: int) -> Shape:
     total: Size = 0
     for x in xs:
-        if len(x) != len(xs[0]) or any(
-            a != b for at, (a, b) in enumerate(zip(x, xs[0], strict=True)) if at - len(x) != axis
-        ):
+        if len(x) != len(xs[0]):
+            msg = "the numbers of axes differ"
+            raise ShapeError(msg)
+        if any(a != b for at, (a, b) in enumerate(zip(x, xs[0], strict=True)) if at - len(x) != axis):
             msg = f"sizes off axis {axis + len(xs[0])} differ"
             raise ShapeError(msg)
         total = x[axis] + total

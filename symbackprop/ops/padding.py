@@ -7,26 +7,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symbackprop import dims
 from symbackprop.dims import Dim, Size
 from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import apply, literal
-from symbackprop.ops.arrange import flip, part, taken
-from symbackprop.ops.elementwise import astype
+from symbackprop.ops.arrange import count_of, flip, part, taken
+from symbackprop.ops.elementwise import astype, rint
 from symbackprop.ops.index import UNSLICE, Run, concatenate
 from symbackprop.ops.layout import axes_of, broadcast_to, reshape
 from symbackprop.ops.leaf import arange, as_expr, size_of
+from symbackprop.ops.order import median
 from symbackprop.ops.reduce import max as max_
+from symbackprop.ops.reduce import mean as mean_
 from symbackprop.ops.reduce import min as min_
 
 __all__ = ["pad"]
 
+_STATISTICS: Mapping[str, Callable[..., Expr]] = {"maximum": max_, "mean": mean_, "median": median, "minimum": min_}
 _TAKES: Mapping[str, Mapping[str, Any]] = {
     "constant": {"constant_values": 0},
     "edge": {},
     "linear_ramp": {"end_values": 0},
     "maximum": {"stat_length": None},
+    "mean": {"stat_length": None},
+    "median": {"stat_length": None},
     "minimum": {"stat_length": None},
     "reflect": {"reflect_type": "even"},
     "symmetric": {"reflect_type": "even"},
@@ -53,11 +57,12 @@ def pad(
             dictionary of axes. Where elements come in their order, or against it, the numbers must be known.
         mode: what is there: ``constant``; ``edge``, the outermost element; ``reflect`` and ``symmetric``, the elements
             against their order, without the outermost one and with it; ``wrap``, those of the other end;
-            ``linear_ramp``, equal steps to the outermost element; ``maximum`` and ``minimum``, of the axis.
+            ``linear_ramp``, equal steps to the outermost element; ``maximum``, ``mean``, ``median`` and ``minimum``, of
+            the axis, rounded for integers.
         constant_values: for the mode constant, what is there unless 0: one number or scalar expression for all ends,
             or several, given like `pad_width`.
         end_values: for linear_ramp, where it starts unless at 0, given likewise.
-        stat_length: for maximum and minimum, of how many elements, of all unless told, given likewise.
+        stat_length: for these, of how many elements at the end, of all unless told, given likewise.
         reflect_type: for reflect and symmetric, ``odd`` for twice the outermost element less those, else ``even``.
 
     Raises:
@@ -84,7 +89,10 @@ def pad(
         msg = f"pad: the mode {mode} takes {' '.join(_TAKES[mode]) or 'nothing more'}, not {', '.join(said)}"
         raise ArgumentError(f"{msg}: {expr.describe()}")
     (name, value), *_ = [*{**_TAKES[mode], **said}.items(), ("", None)]
-    widths = [(_width(before, expr), _width(after, expr)) for before, after in _pairs("pad_width", pad_width, expr)]
+    widths = [
+        (count_of("pad", before, expr), count_of("pad", after, expr))
+        for before, after in _pairs("pad_width", pad_width, expr)
+    ]
     values = [(value, value)] * expr.ndim if isinstance(value, str) else _pairs(name, value, expr)
     if mode == "constant" and all(_is_zero(each) for pair in values for each in pair):
         return _among_zeros(expr, widths)
@@ -120,16 +128,6 @@ def _listed(given: Any) -> Any:
     """Give tuples and arrays in one another as lists."""
     several = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim)
     return [_listed(each) for each in given] if several else given
-
-
-def _width(value: Any, x: Expr) -> Size:
-    """Read how many elements come to an end."""
-    try:
-        return dims.as_size(value)
-    except ShapeError as error:
-        what = f"{value.describe()} is no size" if isinstance(value, Expr) else error
-        msg = f"pad: {what}: {x.describe()}"
-        raise ShapeError(msg) from None
 
 
 def _is_zero(value: Any) -> bool:
@@ -184,17 +182,17 @@ def _ramp(x: Expr, end: _End) -> Expr:
     return flip(values, end.axis) if end.after else values
 
 
-def _extreme(x: Expr, end: _End) -> Expr:
+def _statistic(x: Expr, end: _End) -> Expr:
     size = x.shape[end.axis]
-    count = size if end.told is None else _width(end.told, x)
+    count = size if end.told is None else count_of("pad", end.told, x)
     if count == 0:
         msg = f"pad: {end.mode} of no elements, stat_length 0: {x.describe()}"
         raise ShapeError(msg)
     if isinstance(count, int) and isinstance(size, int):
         count = min(count, size)
     among = part(x, end.axis, size - count if end.after else 0, count)
-    found = (max_ if end.mode == "maximum" else min_)(among, end.axis, keepdims=True)
-    return end.filled(x, found)
+    found = _STATISTICS[end.mode](among, end.axis, keepdims=True)
+    return end.filled(x, found if found.dtype == x.dtype else astype(rint(found), x.dtype))
 
 
 def _mirrored(x: Expr, end: _End) -> Expr:
@@ -221,8 +219,10 @@ _ENDS: Mapping[str, Callable[[Expr, _End], Expr]] = {
     "constant": _constant,
     "edge": _edge,
     "linear_ramp": _ramp,
-    "maximum": _extreme,
-    "minimum": _extreme,
+    "maximum": _statistic,
+    "mean": _statistic,
+    "median": _statistic,
+    "minimum": _statistic,
     "reflect": _mirrored,
     "symmetric": _mirrored,
     "wrap": _mirrored,

@@ -130,6 +130,21 @@ def _cut_of_joined(expr: Expr) -> Expr | None:
     return _slice_of(expand_dims(part, joined.params["axis"]) if joined.op is STACK else part, place.runs)
 
 
+def _cut_of_copies(expr: Expr) -> Expr | None:
+    """Cut what is copied, along the axes that it has, and make as many copies as are wanted."""
+    (one,), runs = expr.inputs[0].inputs, expr.params["runs"]
+    own = runs[max(len(runs) - one.ndim, 0) :]
+    kept = [Run(0, 1, 1) if size == 1 else run for run, size in zip(own, one.shape[one.ndim - len(own) :], strict=True)]
+    return broadcast_to(_slice_of(one, tuple(kept)), expr.shape)
+
+
+def _dropped_copy(expr: Expr) -> Expr | None:
+    """Drop axes that copying has brought."""
+    (one,) = expr.inputs[0].inputs
+    new = all(axis < -one.ndim for axis in expr.params["axes"])
+    return broadcast_to(one, expr.shape) if new else None
+
+
 def _turned_slice(expr: Expr) -> Expr | None:
     """Cut the array itself, where it was transposed, cut and transposed back."""
     axes = expr.params["axes"]
@@ -277,6 +292,24 @@ ARRANGED: tuple[Rule, ...] = (
         rewrite=_cut_of_joined,
         examples=_cuts_of_joined,
         fits=lambda ops: ops[0] in {CONCATENATE, STACK},
+    ),
+    Rule(
+        name="cut_of_copies",
+        equation="broadcast(x)[i] = broadcast(x[i])",
+        strength=Strength.EXACT,
+        roots=(SLICE,),
+        rewrite=_cut_of_copies,
+        examples=lambda: [broadcast_to(_x("N", 1), (3, "N", "D"))[1:, 1:, ::-1], broadcast_to(_x("N"), (3, "N"))[2]],
+        fits=lambda ops: ops == (BROADCAST_TO,),
+    ),
+    Rule(
+        name="dropped_copy",
+        equation="squeeze(broadcast(x)) = x over new axes",
+        strength=Strength.EXACT,
+        roots=(SQUEEZE,),
+        rewrite=_dropped_copy,
+        examples=lambda: [broadcast_to(_x("N"), (1, "N"))[0]],
+        fits=lambda ops: ops == (BROADCAST_TO,),
     ),
     Rule(
         name="turned_slice",

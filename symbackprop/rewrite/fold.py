@@ -14,7 +14,6 @@ from symbackprop.ops import TABLE
 from symbackprop.ops.arrange import ROLL
 from symbackprop.ops.contract import EYE
 from symbackprop.ops.elementwise import ASTYPE, astype, divide, multiply
-from symbackprop.ops.index import SLICE
 from symbackprop.ops.layout import (
     BROADCAST_TO,
     EXPAND_DIMS,
@@ -309,7 +308,7 @@ FOLD: tuple[Rule, ...] = (
         name="layout_of_copies",
         equation="expand_dims(broadcast(s)) = broadcast(s) for a scalar s",
         strength=Strength.EXACT,
-        roots=(EXPAND_DIMS, SQUEEZE, RESHAPE, TRANSPOSE, SLICE, ROLL),
+        roots=(EXPAND_DIMS, SQUEEZE, RESHAPE, TRANSPOSE, ROLL),
         rewrite=_layout_of_copies,
         examples=lambda: [expand_dims(broadcast_to(_x(), "N"), -1), broadcast_to(_x(), ("N", "D")).T],
         fits=lambda ops: ops == (BROADCAST_TO,),

@@ -102,6 +102,8 @@ FORMS = (
     form("np.pad(x, ((0, 0), (2, 3)), mode='linear_ramp', end_values=(5, -4))", x=(2, 3)),
     form("np.pad(x, (1, 2), mode='maximum')", x=(2, 3)),
     form("np.pad(x, (1, 2), mode='minimum', stat_length=2)", x=(4,)),
+    form("np.pad(x, ((1, 2), (0, 1)), mode='mean')", x=(2, 3)),
+    form("np.pad(x, 1, mode='median', stat_length=(2, 3))", x=(4,)),
     # joined
     form("np.concatenate([x, y])", x=(2, 3), y=(1, 3)),
     form("np.concatenate((x, y), axis=1)", x=(2, 3), y=(2, 1)),
