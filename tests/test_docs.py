@@ -19,7 +19,7 @@ HIDDEN = {  # what derivatives, functions of other names and rewritten formulas 
     "add_where_equal", "halved_tril", "logabsdet", "logdet", "product_of_others", "signdet", "slice",
     "spread", "unit", "unslice",
     "gather", "maximum_at", "minimum_at", "scatter", "scatter_add", "set_at", "set_slice",
-    "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
+    "qr_q", "qr_r", "svd_u", "svd_vh", "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
     "bose", "centred", "damped", "gauss", "hypot1", "isru", "log1mexp", "logcosh", "normal_hazard", "normal_tail",
     "largest", "shifted", "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "tanh_slope_beside",
     "bessel_i", "fraction", "ratio", "sinc_slope", "weighted_logsumexp", "xlogx",
