@@ -28,7 +28,6 @@ FUNCTIONS: Mapping[str, str] = {
     "equal": "Eq",
     "erf": "erf",
     "erfc": "erfc",
-    "erfcinv": "erfcinv",
     "erfinv": "erfinv",
     "exp": "exp",
     "floor": "floor",
@@ -68,6 +67,32 @@ def _zero_where(s: SymPy, x: Any, otherwise: Any) -> Any:
     return s.Piecewise((0, s.Eq(x, 0)), (otherwise, True))
 
 
+def _round(s: SymPy, x: Any, *, decimals: int = 0) -> Any:
+    """Give the nearest number, of two the even one."""
+    x = x * s.Integer(10) ** decimals
+    down = s.floor(x)
+    tie = s.Eq(x - down, s.Rational(1, 2)) & s.Eq(s.Mod(down, 2), 0)
+    return s.Piecewise((down, tie), (s.floor(x + s.Rational(1, 2)), True)) / s.Integer(10) ** decimals
+
+
+def _sinc_slope(s: SymPy, x: Any, *, order: int) -> Any:
+    """Give a derivative of sin(πx)/(πx) but at 0 by SymPy, there by the series."""
+    variable = s.Dummy(real=True)
+    slope = (s.sin(s.pi * variable) / (s.pi * variable)).diff(variable, order)
+    at_zero = 0 if order % 2 else (-1) ** (order // 2) * s.pi**order / (order + 1)
+    return s.Piecewise((at_zero, s.Eq(x, 0)), (slope.subs(variable, x), True))
+
+
+def _exprel(s: SymPy, x: Any, *, order: int) -> Any:
+    variable = s.Dummy(real=True)
+    slope = ((s.exp(variable) - 1) / variable).diff(variable, order)
+    return s.Piecewise((s.Rational(1, order + 1), s.Eq(x, 0)), (slope.subs(variable, x), True))
+
+
+def _bessel_i(s: SymPy, x: Any, *, order: int, scaled: bool) -> Any:
+    return s.besseli(order, x) * (s.exp(-s.Abs(x)) if scaled else 1)
+
+
 def _step(s: SymPy, x: Any, *, at_zero: float) -> Any:
     return s.Heaviside(x, s.nsimplify(at_zero))
 
@@ -84,10 +109,28 @@ FORMULAS: Mapping[str, Written] = {
     "reciprocal": lambda _s, x: 1 / x,
     "sqrt": lambda s, x: s.sqrt(x),
     "floor_divide": lambda s, x, y: s.floor(x / y),
-    "rint": lambda s, x: s.Piecewise(
-        (s.floor(x), s.Eq(s.frac(x), s.Rational(1, 2)) & s.Eq(s.Mod(s.floor(x), 2), 0)),
-        (s.floor(x + s.Rational(1, 2)), True),
+    "rint": _round,
+    "round": _round,
+    "fraction": lambda s, x: x - s.sign(x) * s.floor(s.Abs(x)),
+    "copysign": lambda s, x, y: s.Piecewise((s.Abs(x), s.Ge(y, 0)), (-s.Abs(x), True)),
+    "signbit": lambda s, x: s.Lt(x, 0),
+    "erfcinv": lambda s, x: s.erfinv(1 - x),
+    "erfcx": lambda s, x: s.exp(x**2) * s.erfc(x),
+    "ndtri": lambda s, x: s.sqrt(2) * s.erfinv(2 * x - 1),
+    "rel_entr": lambda s, x, y: s.Piecewise(
+        (x * s.log(x / y), s.Gt(x, 0) & s.Gt(y, 0)), (0, s.Eq(x, 0) & s.Ge(y, 0)), (s.oo, True)
     ),
+    "boxcox": lambda s, x, y: s.Piecewise((s.log(x), s.Eq(y, 0)), ((x**y - 1) / y, True)),
+    "exprel": _exprel,
+    "polygamma": lambda s, x, *, order: s.polygamma(order, x),
+    "bessel_i": _bessel_i,
+    "fmax": lambda s, x, y: s.Max(x, y),
+    "fmin": lambda s, x, y: s.Min(x, y),
+    "isfinite": lambda s, _x: s.true,
+    "isinf": lambda s, _x: s.false,
+    "isnan": lambda s, _x: s.false,
+    "ratio": lambda s, x, y: s.Piecewise((0, s.Eq(y, 0)), (x / y, True)),
+    "sinc_slope": _sinc_slope,
     "trunc": lambda s, x: s.sign(x) * s.floor(s.Abs(x)),
     "fmod": lambda s, x, y: s.sign(x) * s.Mod(s.Abs(x), s.Abs(y)),
     "hypot": lambda s, x, y: s.sqrt(x**2 + y**2),
@@ -134,7 +177,7 @@ FORMULAS: Mapping[str, Written] = {
     "logical_xor": lambda s, x, y: s.Xor(x, y),
     "logical_not": lambda s, x: s.Not(x),
 }
-"""What SymPy has a formula for: a function of its module, the operands and the parameters."""
+"""What SymPy has a formula for: a function of its module, the operands and the parameters; its reals are finite."""
 
 
 def written(name: str) -> Written | None:

@@ -122,6 +122,7 @@ POWERS = (
     Kink("np.prod(x)", [0, 2, 3], [6, 0, 0], [5, 3, 2], "the product of the others, also at zeros"),
     Kink("np.prod(x)", [0, 0, 3], [0, 0, 0], [3, 3, 0], "the product of the others, also at zeros"),
     Kink("np.prod(x)", [0, 0, 0], [0, 0, 0], [0, 0, 0], "the product of the others, also at zeros"),
+    Kink("np.cumprod(x)", [0, 2, 3], [9, 0, 0], [6, 4, 2], "the product of the others, also at zeros"),
     Kink("np.linalg.matrix_power(x, 2)", [[0, 0], [0, 0]], [[0, 0], [0, 0]], [[4, 4], [4, 4]], "as of x²"),
 )  # fmt: skip
 
@@ -150,6 +151,7 @@ REDUCTIONS = (
     Kink("np.max(x)", [1, 1, 0], [0.5, 0.5, 0], [0, 0, 0], "a tie is shared equally"),
     Kink("np.min(x)", [1, 1, 2], [0.5, 0.5, 0], [0, 0, 0], "a tie is shared equally"),
     Kink("np.ptp(x)", [1, 1], [0, 0], [0, 0], "a tie is shared equally"),
+    Kink("np.median(x)", [1, 2, 3, 4], [0, 0.5, 0.5, 0], [0, 0, 0, 0], "the derivative, which there is"),
     Kink("np.std(x)", [1, 1, 1], [0, 0, 0], [0, 0, 0], "0 where all are equal"),
     Kink("np.std(x, ddof=1)", [1, 1], [0, 0], [0, 0], "0 where all are equal"),
     Kink("np.var(x)", [1, 1, 1], [0, 0, 0], [0, 0, 0], "the derivative, which there is"),
@@ -160,6 +162,9 @@ REDUCTIONS = (
     Kink("sb.log_softmax(x)[1]", [-INF, 0], [0, 0], [0, 0], "exp(-inf) is 0"),
     Kink("np.log(sb.softmax(x))[1]", [-INF, 0], [0, 0], [0, 0], "exp(-inf) is 0"),
     Kink("np.log(np.sum(np.exp(x)))", [-INF, 0], [0, 1], [0, 0], "exp(-inf) is 0"),
+    Kink("np.nansum(x)", [NAN, 1], [0, 1], [0, 0], "NaN is passed over"),
+    Kink("np.nanmean(x)", [NAN, 1], [0, 1], [0, 0], "NaN is passed over"),
+    Kink("np.nanmax(x)", [NAN, 1], [0, 1], [0, 0], "NaN is passed over"),
     Kink("np.sum(x)", [], [], [], "of nothing there is nothing to differentiate by"),
     Kink("np.prod(x)", [], [], [], "of nothing there is nothing to differentiate by"),
     Kink("np.mean(x)", [], [], [], "of nothing there is nothing to differentiate by"),
@@ -169,6 +174,7 @@ REDUCTIONS = (
 )  # fmt: skip
 
 ENTROPIES = (
+    Kink("sb.entr(x)", 0, INF, -INF, "infinite by nature"),
     Kink("sb.xlogy(x, x)", 0, -INF, INF, "infinite by nature"),
     Kink("sb.xlogy(x, 2.0)", 0, np.log(2), 0, "the derivative, which there is"),
     Kink("sb.xlogy(0.0, x)", 0, 0, 0, "0·log(y) is 0 everywhere"),
@@ -199,6 +205,14 @@ def test_the_convention_holds(kink):
             np.testing.assert_allclose(
                 derivative, np.asarray(expected, float), rtol=1e-12, atol=1e-15, err_msg=f"{order}"
             )
+
+
+def test_a_tie_in_an_order_belongs_to_those_that_stand_there():
+    """Sorting is stable: of equal elements the first stays first, and each has the derivative of its new place."""
+    x = sb.symbol("x", 3)
+    weights = np.array([1.0, 10.0, 100.0])
+    gradient = sb.grad(np.sum(np.sort(x) * weights), x)
+    np.testing.assert_array_equal(sb.evaluate(gradient, {x: np.array([1.0, 1.0, 0.0])}), [10.0, 100.0, 1.0])
 
 
 @pytest.mark.parametrize("op", [op for op in TABLE if op.kinks], ids=lambda op: op.name)

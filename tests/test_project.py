@@ -36,7 +36,7 @@ LAYERS = (
     ("language",),
     ("rewrite",),
     ("autodiff",),
-    ("precise", "stand_in"),
+    ("precise",),
     ("sympy_forms",),
     ("equality", "lower", "printing"),
     ("custom", "tracing"),

@@ -584,7 +584,7 @@ def _bessel_vjp(g: Expr, y: Expr, x: Expr, *, order: int, scaled: bool) -> Expr:
 BESSEL: Op = elementwise_op(
     "bessel_i", "Give the modified Bessel function of the first kind of some order, Iₙ(x), perhaps times exp(-|x|).",
     _bessel_vjp, numpy=_bessel_form, imports=_SCIPY, dtype=single, text=_bessel_text, latex=_bessel_latex,
-    options={"order": 0, "scaled": False}, public=False, kinks=(0.0,),
+    options={"order": 0, "scaled": False}, public=False, kinks=(0.0,), kink="of exp(-|x|) it is 0 at x = 0",
     cases=(Case(((5,),), {"scaled": True}), Case(((5,),), {"order": 1}), Case(((5,),), {"order": 1, "scaled": True})),
 )  # fmt: skip
 

@@ -10,7 +10,9 @@ from typing import Any
 from symbackprop import ops
 from symbackprop.dims import Dim, ShapeLike
 from symbackprop.expr import Expr
+from symbackprop.op import apply
 from symbackprop.ops.leaf import arange
+from symbackprop.ops.special import BESSEL
 from symbackprop.sympy_forms.reader import Basic, Part, Reader, Rule, Scope, Value, refuse
 from symbackprop.sympy_forms.walk import Steps, at_once
 from symbackprop.sympy_names import FUNCTIONS
@@ -239,6 +241,21 @@ def _piecewise(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
     return found
 
 
+def _of_order(build: Callable[[int, Expr], Value]) -> Rule:
+    """Give the rule of a function of an order, which is a known integer, and of a number."""
+
+    def rule(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
+        order, argument = expr.args
+        value = yield argument, scope
+        if reader.constant(value):
+            return expr
+        if not order.is_Integer or order < 0:
+            refuse(expr, "its order is a known integer from 0")
+        return build(int(order), ops.as_expr(value, graph=reader.graph))
+
+    return rule
+
+
 def _xor(*operands: Any) -> Value:
     return reduce(ops.not_equal, operands)
 
@@ -290,14 +307,13 @@ _REWRITTEN: Mapping[str, str] = {
     "factorial": "gamma",
     "FallingFactorial": "gamma",
     "frac": "floor",
-    "polygamma": "digamma",
     "RisingFactorial": "gamma",
     "sec": "cos",
     "sech": "cosh",
 }
 """Functions without an op, and by which others SymPy writes them."""
 
-_SAME_NAME = ("expm1", "log1p", "exp2", "log2", "log10", "hypot", "logaddexp", "logaddexp2")
+_SAME_NAME = ("erfcinv", "expm1", "log1p", "exp2", "log2", "log10", "hypot", "logaddexp", "logaddexp2")
 
 _RULES: Mapping[str, Rule] = {
     "Symbol": _symbol,
@@ -315,6 +331,8 @@ _RULES: Mapping[str, Rule] = {
     "Heaviside": _applied(_heaviside),
     "KroneckerDelta": _applied(_delta),
     "Piecewise": _piecewise,
+    "besseli": _of_order(lambda order, x: apply(BESSEL, x, order=order, scaled=False)),
+    "polygamma": _of_order(ops.polygamma),
     "And": _applied(lambda *operands: reduce(ops.logical_and, operands)),
     "Or": _applied(lambda *operands: reduce(ops.logical_or, operands)),
     "Not": _applied(ops.logical_not),

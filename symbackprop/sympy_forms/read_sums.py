@@ -19,10 +19,39 @@ def _opened(reader: Reader, expr: Basic, scope: Scope) -> Scope:
     """Give the scope inside a sum; its first limits are the innermost."""
     for limits in reversed(expr.limits):
         index, low, high = reader.limits_of(limits)
-        if (low.free_symbols | high.free_symbols) & {bound.symbol for bound in scope}:
-            refuse(expr, f"the limits of {index} depend on the index of another sum")
         scope = (*scope, Bound(index, reader.size(low), reader.size(high - low + 1)))
     return scope
+
+
+def _made_rectangular(reader: Reader, expr: Basic, scope: Scope) -> Basic | None:
+    """Give a sum over more, of zeros or ones outside of limits that depend on other indices, or None if none do."""
+    s = reader.sympy
+    inside, limits, conditions = {bound.symbol: bound for bound in scope}, [], []
+    for own in reversed(expr.limits):
+        index, *ends = reader.limits_of(own)
+        widest = []
+        for end, sign in zip(ends, (-1, 1), strict=True):
+            moved = end
+            for symbol in end.free_symbols & inside.keys():
+                first, last = _ends(reader, inside[symbol])
+                step = end.expand().coeff(symbol)
+                if not step.is_Integer or (end - step * symbol).expand().has(symbol):
+                    refuse(expr, f"the limits of {index} depend on {symbol} in another way than a sum of integers does")
+                moved = moved.subs(symbol, last if step * sign > 0 else first)
+            if moved != end:
+                conditions.append(s.Ge(index, end) if sign < 0 else s.Le(index, end))
+            widest.append(moved)
+        limits.append((index, *widest))
+        inside[index] = Bound(index, reader.size(widest[0]), reader.size(widest[1] - widest[0] + 1))
+    if not conditions:
+        return None
+    otherwise = 0 if isinstance(expr, s.Sum) else 1
+    return expr.func(s.Piecewise((expr.function, s.And(*conditions)), (otherwise, True)), *reversed(limits))
+
+
+def _ends(reader: Reader, bound: Bound) -> tuple[Basic, Basic]:
+    """Give the first and the last value of an index."""
+    return next((low, high) for low, high in reader.bound[bound.symbol] if reader.size(low) == bound.start)
 
 
 def _reduced(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
@@ -38,6 +67,10 @@ def _reduced(reader: Reader, expr: Basic, scope: Scope) -> Steps[Part]:
             refuse(expr, "SymPy cannot write it out, and its terms are matrices; write its elements")
         reader.survey(found)
         return (yield found, scope)
+    rectangular = _made_rectangular(reader, expr, scope)
+    if rectangular is not None:
+        reader.survey(rectangular)
+        return (yield rectangular, scope)
     inside = _opened(reader, expr, scope)
     value = reader.operand((yield expr.function, inside))
     for depth in range(len(inside) - 1, len(scope) - 1, -1):

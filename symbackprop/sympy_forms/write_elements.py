@@ -179,6 +179,51 @@ def _stacked(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     return s.Piecewise(*cases, (values[-1], True))
 
 
+def _rolled(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    index = list(part.at)
+    for shift, axis in zip(node.params["shifts"], node.params["axes"], strict=True):
+        size = writer.size(node.shape[axis])
+        index[axis] = writer.sympy.Mod(index[axis] - writer.size(shift), size)
+    return (yield _at(node.inputs[0], index))
+
+
+def _triangle(sign: int) -> Rule:
+    def rule(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+        row, column = part.at[-2:]
+        kept = writer.sympy.Le(sign * (column - row - node.params["k"]), 0)
+        value = yield _at(node.inputs[0], part.at)
+        return writer.sympy.Piecewise((value, kept), (0, True))
+
+    return rule
+
+
+def _gathered(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    """Take the element at the numbers that stand in arrays of indices."""
+    operand, *numbers = node.inputs
+    tail, rank = node.params["tail"], len(writer.nodes[operand].shape)
+    first = rank - tail - len(numbers)
+    middle = part.at[first : len(part.at) - tail]
+    places = yield from each(_at(number, writer.aligned(number, middle)) for number in numbers)
+    return (yield _at(operand, [*part.at[:first], *places, *part.at[len(part.at) - tail :]]))
+
+
+def _windows(_writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    count = len(node.params["window"])
+    *lead, inside = part.at[: len(part.at) - 2 * count], part.at[len(part.at) - count :]
+    outside = part.at[len(part.at) - 2 * count : len(part.at) - count]
+    steps, dilations = node.params["steps"], node.params["dilations"]
+    moved = [at * s + own * d for at, s, own, d in zip(outside, steps, inside, dilations, strict=True)]
+    return (yield _at(node.inputs[0], [*lead[0], *moved]))
+
+
+def _toeplitz(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    *lead, row, column = part.at
+    first, top = node.inputs
+    below = yield _at(first, writer.aligned(first, (*lead, row - column)))
+    above = yield _at(top, writer.aligned(top, (*lead, column - row)))
+    return writer.sympy.Piecewise((below, writer.sympy.Ge(row, column)), (above, True))
+
+
 # --- reductions ---------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +298,38 @@ def _within(finish: Callable[[Writer, Basic, Basic], Basic]) -> Rule:
     return rule
 
 
+def _scanned(name: str) -> Rule:
+    """Give the rule of a sum or a product of what stands up to an index."""
+
+    def rule(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+        (axis,), (fresh,) = node.params["axes"], writer.fresh(part.at, 1)
+        place = len(part.at) + axis
+        value = yield _at(node.inputs[0], [*part.at[:place], fresh, *part.at[place + 1 :]])
+        return getattr(writer.sympy, name)(value, (fresh, 0, part.at[place]))
+
+    return rule
+
+
+def _product_of_others(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    s, place = writer.sympy, len(part.at) + node.params["axis"]
+    (fresh,) = writer.fresh(part.at, 1)
+    value = yield _at(node.inputs[0], [*part.at[:place], fresh, *part.at[place + 1 :]])
+    own = s.Piecewise((1, s.Eq(fresh, part.at[place])), (value, True))
+    return summed(writer, own, [fresh], [writer.nodes[node.inputs[0]].shape[node.params["axis"]]], "Product")
+
+
+def _softmax_centred(writer: Writer, node: Node, part: Part) -> Steps[Part]:
+    """Write x less its average with the weights softmax(z)."""
+    s, axes = writer.sympy, node.params["axes"]
+    fresh = writer.fresh(part.at, len(axes))
+    inner = dict(zip(axes, fresh, strict=True))
+    index = tuple(inner.get(axis, at) for axis, at in enumerate(part.at, -len(part.at)))
+    own = yield _at(node.inputs[0], writer.aligned(node.inputs[0], part.at))
+    x, z = yield from each(_at(number, writer.aligned(number, index)) for number in node.inputs)
+    sizes = [node.shape[axis] for axis in axes]
+    return own - summed(writer, x * s.exp(z), fresh, sizes) / summed(writer, s.exp(z), fresh, sizes)
+
+
 # --- sums of products ---------------------------------------------------------------------------------------------
 
 
@@ -268,7 +345,7 @@ def _matmul(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     left, right = (writer.nodes[number].shape for number in node.inputs)
     if not node.shape and writer.linear.issuperset(node.inputs):
         row, column = yield from each(Part(number, "matrix") for number in node.inputs)
-        return writer.sympy.Trace(row.T * column)
+        return writer.sympy.Trace(writer.multiplied(writer.transposed(row), column))
     (inner,) = writer.fresh(part.at, 1)
     index = list(part.at)
     last = [index.pop()] if len(right) > 1 else []
@@ -372,6 +449,16 @@ RULES: Mapping[str, Rule] = {
     "max": _extreme("Max"),
     "largest": _extreme("Max"),
     "min": _extreme("Min"),
+    "cumsum": _scanned("Sum"),
+    "cumprod": _scanned("Product"),
+    "product_of_others": _product_of_others,
+    "softmax_centred": _softmax_centred,
+    "roll": _rolled,
+    "tril": _triangle(1),
+    "triu": _triangle(-1),
+    "gather": _gathered,
+    "windows": _windows,
+    "toeplitz": _toeplitz,
     "softmax": _within(lambda w, x, total: w.sympy.exp(x) / total),
     "log_softmax": _within(lambda w, x, total: x - w.sympy.log(total)),
     "unit": _within(lambda w, x, total: x / w.sympy.sqrt(total)),

@@ -48,13 +48,16 @@ class _Operand(NamedTuple):
 
 
 def _operands(writer: Writer, node: Node) -> Steps[Part]:
-    """Give the operands; a vector beside a matrix is a row."""
-    values = yield from each(form_of(writer, number) for number in node.inputs)
+    """Give the operands: a vector beside a matrix is a row, and what has one element beside more a scalar."""
     found = []
-    for number, value in zip(node.inputs, values, strict=True):
+    for number in node.inputs:
         shape = writer.nodes[number].shape
+        if shape and {*shape} == {1} != {*node.shape}:
+            found.append(_Operand((yield Part(number, "element", (writer.sympy.S.Zero,) * len(shape))), ()))
+            continue
+        value = yield form_of(writer, number)
         if len(shape) == 1 and len(node.shape) == 2:
-            found.append(_Operand(value.T, (1, *shape)))
+            found.append(_Operand(writer.transposed(value), (1, *shape)))
         else:
             found.append(_Operand(value, (*shape, 1)[:2] if shape else ()))
     return found
@@ -68,12 +71,13 @@ def _repeated(writer: Writer, operand: _Operand, whole: Shape) -> Basic:
         return _filled(writer, operand.value, rows, columns)
     found = operand.value
     if operand.shape[0] != whole[0]:
-        found = ones(rows, 1) * found
-    return found * ones(1, columns) if operand.shape[1] != whole[1] else found
+        found = writer.multiplied(ones(rows, 1), found)
+    return writer.multiplied(found, ones(1, columns)) if operand.shape[1] != whole[1] else found
 
 
 def _filled(writer: Writer, value: Basic, rows: Basic, columns: Basic) -> Basic:
-    return writer.sympy.ZeroMatrix(rows, columns) if value == 0 else value * writer.sympy.OneMatrix(rows, columns)
+    s = writer.sympy
+    return s.ZeroMatrix(rows, columns) if value == 0 else writer.multiplied(value, s.OneMatrix(rows, columns))
 
 
 def _whole(node: Node) -> Shape:
@@ -83,7 +87,8 @@ def _whole(node: Node) -> Shape:
 def _added(sign: int) -> Rule:
     def rule(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
         left, right = yield from _operands(writer, node)
-        return _repeated(writer, left, _whole(node)) + sign * _repeated(writer, right, _whole(node))
+        left, right = (_repeated(writer, operand, _whole(node)) for operand in (left, right))
+        return writer.added(left, right if sign == 1 else writer.multiplied(-1, right))
 
     return rule
 
@@ -92,18 +97,16 @@ def _product(writer: Writer, left: _Operand, right: _Operand, whole: Shape) -> B
     """Write an elementwise product; by a row or a column it is one with a diagonal matrix."""
     s = writer.sympy
     if not left.shape or not right.shape:
-        return left.value * right.value
+        return writer.multiplied(left.value, right.value)
     if left.shape == right.shape:
         return s.HadamardProduct(left.value, right.value)
     if whole not in {left.shape, right.shape}:
         column, row = (left, right) if left.shape[1] == 1 else (right, left)
-        return column.value * row.value
+        return writer.multiplied(column.value, row.value)
     part, full = (left, right) if right.shape == whole else (right, left)
-    if part.shape == (1, 1):
-        return s.Trace(part.value) * full.value
     if part.shape[1] == 1:
-        return s.DiagMatrix(part.value) * full.value
-    return full.value * s.DiagMatrix(part.value.T)
+        return writer.multiplied(s.DiagMatrix(part.value), full.value)
+    return writer.multiplied(full.value, s.DiagMatrix(writer.transposed(part.value)))
 
 
 def _multiplied(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
@@ -119,7 +122,7 @@ def _divided(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
 
 def _negative(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
     (number,) = node.inputs
-    return -(yield form_of(writer, number))
+    return writer.multiplied(-1, (yield form_of(writer, number)))
 
 
 def _powered(exponent: Callable[[Writer], Basic]) -> Rule:
@@ -165,7 +168,7 @@ def _elementwise(writer: Writer, node: Node, part: Part) -> Steps[Part]:
 def _transposed(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     if node.params["axes"] != (-1, -2):
         return (yield from by_elements(writer, node, part))
-    return (yield Part(node.inputs[0], "matrix")).T
+    return writer.transposed((yield Part(node.inputs[0], "matrix")))
 
 
 def _moved(writer: Writer, node: Node, part: Part) -> Steps[Part]:
@@ -176,15 +179,12 @@ def _moved(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     if len(before) > 2 or [size for size in before if size != 1] != [size for size in after if size != 1]:
         return (yield from by_elements(writer, node, part))
     value = yield Part(node.inputs[0], "matrix")
-    return value if (*before, 1)[:2] == (*after, 1)[:2] else value.T
+    return value if (*before, 1)[:2] == (*after, 1)[:2] else writer.transposed(value)
 
 
 def _broadcast(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
-    shape = writer.nodes[node.inputs[0]].shape
-    value = yield form_of(writer, node.inputs[0])
-    if len(shape) == 1 and len(node.shape) == 2:
-        return _repeated(writer, _Operand(value.T, (1, *shape)), _whole(node))
-    return _repeated(writer, _Operand(value, (*shape, 1)[:2] if shape else ()), _whole(node))
+    (operand,) = yield from _operands(writer, node)
+    return _repeated(writer, operand, _whole(node))
 
 
 def _sliced(writer: Writer, node: Node, part: Part) -> Steps[Part]:
@@ -213,8 +213,8 @@ def _concatenated(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
 def _matmul(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
     left, right = yield from each(Part(number, "matrix") for number in node.inputs)
     if len(writer.nodes[node.inputs[0]].shape) == 1:  # a row times a matrix: the column of its transpose
-        return right.T * left
-    return left * right
+        return writer.multiplied(writer.transposed(right), left)
+    return writer.multiplied(left, right)
 
 
 def _inverse(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
@@ -223,7 +223,7 @@ def _inverse(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
 
 def _solved(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
     matrix, right = yield from each(Part(number, "matrix") for number in node.inputs)
-    return writer.sympy.Inverse(matrix) * right
+    return writer.multiplied(writer.sympy.Inverse(matrix), right)
 
 
 def _matrix_power(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
@@ -259,10 +259,12 @@ def _summed(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     value = yield Part(node.inputs[0], "matrix")
     count, ones = writer.size(shape[axes[0]]), writer.sympy.OneMatrix
     if axes == (-1,):
-        found = value * ones(count, 1)
+        found = writer.multiplied(value, ones(count, 1))
     else:
-        found = ones(1, count) * value if node.params["keepdims"] else value.T * ones(count, 1)
-    return found / count if node.op.name == "mean" else found
+        row = node.params["keepdims"]
+        factors = (ones(1, count), value) if row else (writer.transposed(value), ones(count, 1))
+        found = writer.multiplied(*factors)
+    return writer.multiplied(1 / count, found) if node.op.name == "mean" else found
 
 
 RULES: Mapping[str, Rule] = {

@@ -147,6 +147,33 @@ class Writer:
             base = 1 / logarithm if found.base.startswith("1/") else logarithm
         return s.sign(value) * s.sqrt(abs(value) * base) if found.root else value * base
 
+    def multiplied(self, *factors: Basic) -> Basic:
+        """Write a product of matrices and numbers as it stands; SymPy's * would work out the sums in it."""
+        s = self.sympy
+        number = s.S.One
+        matrices: list[Basic] = []
+        for factor in factors:
+            if isinstance(factor, s.MatMul):
+                own, inside = factor.as_coeff_matrices()
+                number, matrices = number * own, [*matrices, *inside]
+            elif getattr(factor, "is_Matrix", False):
+                matrices.append(factor)
+            else:
+                number *= factor
+        kept = [matrix for matrix in matrices if not isinstance(matrix, s.Identity)] or matrices[:1]
+        return kept[0] if number == 1 and len(kept) == 1 else s.MatMul(*[number] * (number != 1), *kept)
+
+    def added(self, *terms: Basic) -> Basic:
+        """Write a sum of matrices as it stands; SymPy's + would work out the sums in it."""
+        s = self.sympy
+        parts = [part for term in terms for part in (term.args if isinstance(term, s.MatAdd) else (term,))]
+        kept = [part for part in parts if not isinstance(part, s.ZeroMatrix)] or parts[:1]
+        return kept[0] if len(kept) == 1 else s.MatAdd(*kept)
+
+    def transposed(self, matrix: Basic) -> Basic:
+        """Write a transpose; SymPy's .T would work out the sums inside."""
+        return self.sympy.Transpose(matrix).doit(deep=False)
+
     @property
     def arrays(self) -> Any:
         """SymPy's module of arrays in symbols."""
