@@ -44,7 +44,7 @@ FORMULAS = [
     ("sb.linalg.eigh(A)[1].T", "eigenvectors(A)ᵀ", None),
     ("sb.linalg.qr(A).Q @ x", "qr_q(A)·x", r"\operatorname{qr}\left(A\right)_{Q} \, x"),
     ("sb.linalg.svd(A).Vh", "svd_vh(A)", r"\operatorname{svd}\left(A\right)_{V^{\top}}"),
-    ("sb.linalg.svdvals(C)", "svdvals(C)", r"\sigma\left(C\right)"),
+    ("sb.linalg.svdvals(D)", "svdvals(D)", r"\sigma\left(D\right)"),
     ("sb.linalg.pinv(C) @ C", "pinv(C)·C", r"{C}^{+} C"),
     ("sb.linalg.solve_triangular(A, b, 1)", "solve_triangular(Aᵀ, b, lower=True)", None),
 ]
