@@ -165,4 +165,8 @@ def _is_clear(op: Op, arrays: list[np.ndarray], params: dict) -> bool:
             else flat[..., None]
         )
         gaps.append(np.diff(np.sort(rows, axis=-1), axis=-1))
+    if op.name in {"sort", "argsort"}:
+        gaps.append(np.diff(np.sort(arrays[0], axis=params.get("axes", (-1,))[0]), axis=params.get("axes", (-1,))[0]))
+    if op.name == "searchsorted":
+        gaps.append(np.abs(arrays[1][..., None] * 1.0 - arrays[0] * 1.0))
     return all(np.min(gap, initial=np.inf) > MARGIN for gap in gaps)

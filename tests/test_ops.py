@@ -395,6 +395,9 @@ EMPTY = {
     "broadcast_to": [Case(((1, 3),), {"shape": (0, 3)})],
     "concatenate": [Case(((0,), (2,)), {"axis": -1})],
     "stack": [Case(((0,), (0,)), {"axis": -2})],
+    "sort": [Case(((0,),)), Case(((2, 0),))],
+    "argsort": [Case(((0,),)), Case(((2, 0),))],
+    "searchsorted": [Case(((0,), (2,)))],
 }
 
 
