@@ -68,7 +68,7 @@ def random_loss(rng: np.random.Generator, size: int, ops: tuple[Op, ...] = TABLE
 class _Builder:
     def __init__(self, rng: np.random.Generator, ops: tuple[Op, ...]) -> None:
         self.rng = rng
-        self.ops = [op for op in ops if op.vjps and op.name not in LEFT_OUT and _takes_floats(op)]
+        self.ops = [op for op in ops if op.vjps and op.name not in LEFT_OUT and takes_floats(op)]
         self.known: dict[Expr, np.ndarray] = {}
         self.symbols: dict[Expr, np.ndarray] = {}
 
@@ -138,7 +138,8 @@ class _Builder:
             self.known[expr] = value
 
 
-def _takes_floats(op: Op) -> bool:
+def takes_floats(op: Op) -> bool:
+    """Tell whether an op can be drawn: others are for integers alone."""
     try:
         op.dtype(*[np.dtype(float)] * len(op.vjps), **op.options)
     except DtypeError:

@@ -14,7 +14,7 @@ from symbackprop.autodiff.forward import propagate
 from symbackprop.errors import ArgumentError, GraphError, NotDifferentiableError, NotTrainableWarning, ShapeError
 from symbackprop.op import Op, apply
 from symbackprop.ops import TABLE
-from tests.random_graphs import LEFT_OUT, random_expression, random_loss
+from tests.random_graphs import LEFT_OUT, random_expression, random_loss, takes_floats
 
 
 def count(*outputs):
@@ -70,7 +70,7 @@ def test_random_graphs_are_the_same_for_the_same_seed_and_use_the_table():
 
     assert made(5) == made(5)
     used = {name for seed in range(40) for name in made(seed)[0]}
-    assert {op.name for op in TABLE if op.vjps and op.name not in LEFT_OUT} <= used
+    assert {op.name for op in TABLE if op.vjps and op.name not in LEFT_OUT and takes_floats(op)} <= used
 
 
 @pytest.mark.parametrize("inner", ["symbol", "node"])
