@@ -385,6 +385,10 @@ class Expr:
         """
         return _ops().at.At(self)  # type: ignore[no-any-return]
 
+    def dot(self, other: Operand) -> Expr:
+        """Give the dot product, as `symbackprop.dot` does."""
+        return _ops().dot(self, other)  # type: ignore[no-any-return]
+
     @property
     def mT(self) -> Expr:
         """The transposes of the matrices along the last two axes."""

@@ -25,6 +25,7 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.lower import Function, compile
 from symbackprop.op import check_dtype, substituted
 from symbackprop.ops.leaf import as_expr, symbol
+from symbackprop.stand_in import on_symbols
 
 Mode: TypeAlias = Literal["reverse", "forward", "auto"]
 Unused: TypeAlias = Literal["error", "zeros"]
@@ -151,7 +152,7 @@ def trace_function(f: Callable[..., Any], shapes: Mapping[str, Any], *, dtype: A
     token = dims.tracing.set(_floats_of([each.dtype for each in made]))
     try:
         with _traced(name, lambda: made), made[0].graph if made else current_graph():
-            found = f(**given, **static)
+            found = on_symbols(f)(**given, **static)
             return _mapped(found, lambda leaf, path: _as_output(leaf, path, name))
     finally:
         dims.tracing.reset(token)
@@ -481,7 +482,7 @@ class Derivative:
         """Run the function, and differentiate what it returns."""
         count = len(given) - self._vectors
         arguments, vectors = given[:count], given[count:]
-        value = self._parameters.call(self._f, arguments)
+        value = self._parameters.call(on_symbols(self._f), arguments)
         value = _mapped(value, lambda leaf, path: _as_output(leaf, path, self._named))
         every = [arguments[position] for position in self._wrt]
         wrt = every[0] if self._single else tuple(every)
@@ -612,12 +613,12 @@ def grad(z: Any, wrt: Any = None, *, argnums: Argnums | None = None, **options: 
     Of an expression: Algorithm 6.5 of *Deep Learning*; the gradient is in the same graph.
 
     Of a function written with NumPy: the result is called as the function is, and gives arrays. At the first call the
-    function is run on symbols, and its gradient is compiled; this serves all arrays of the same ranks, dtypes and
-    pattern of equal sizes (0 and 1 are not exchanged for others). Where it must know sizes, as in ``range(len(x))`` or
-    ``np.eye(len(x))``, it is compiled for each set of sizes anew: `Derivative.specialisations` tells. Arguments may be
-    lists, tuples and dicts of arrays, the gradient has their structure. Floats are inputs too; what is neither array
-    nor float (ints, texts, None) is a constant, and another value of it is compiled anew. Where a loop or an ``if``
-    depends on values, the error says what to write.
+    function is run on symbols (in its module ``np.array``, ``np.eye`` and their like take them too), and its gradient
+    is compiled; this serves all arrays of the same ranks, dtypes and pattern of equal sizes (0 and 1 are not exchanged
+    for others). Where it must know sizes, as in ``range(len(x))``, it is compiled for each set of sizes anew:
+    `Derivative.specialisations` tells. Arguments may be lists, tuples and dicts of arrays, the gradient has their
+    structure. Floats are inputs too; what is neither array nor float (ints, texts, None) is a constant, and another
+    value of it is compiled anew. Where a loop or an ``if`` depends on values, the error says what to write.
 
     Args:
         z: a scalar expression of a float dtype, or a function that returns a scalar.

@@ -25,6 +25,7 @@ CASES = {
     "views": lambda: [sb.exp(X).T @ sb.sin(X)],
     "a network": lambda: [sb.sum(sb.tanh(sb.tanh(X @ W) @ W)), sb.grad(sb.sum(sb.tanh(sb.tanh(X @ W) @ W)), W)],
     "a regression": lambda: [sb.grad(sb.mean((sb.sigmoid(X @ w) - y) ** 2), w)],
+    "a convolution": lambda: [sb.tanh(sb.conv1d(sb.stack([X, X + 1], 1), W[:3, :20].reshape((3, 2, 10))))],
     "a Hessian": lambda: [sb.hessian(sb.mean(sb.logaddexp(0.0, X @ w)), w)],
 }
 

@@ -36,7 +36,7 @@ LAYERS = (
     ("language",),
     ("rewrite",),
     ("autodiff",),
-    ("precise",),
+    ("precise", "stand_in"),
     ("sympy_forms",),
     ("equality", "lower", "printing"),
     ("custom", "tracing"),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numpy import asarray
 from scipy import special
 
 import symbackprop as sb
@@ -21,7 +22,8 @@ from symbackprop.errors import ArgumentError, NotDifferentiableError, ShapeError
 
 
 def rosen(x):
-    """scipy.optimize.rosen, but for `asarray`."""
+    """scipy.optimize.rosen."""
+    x = asarray(x)
     return np.sum(100.0 * (x[1:] - x[:-1] ** 2.0) ** 2.0 + (1 - x[:-1]) ** 2.0, axis=0, dtype=x.dtype)
 
 
@@ -239,6 +241,36 @@ def test_derivatives_of_derivatives():
     assert sb.grad(lambda x: inner(x, x))(3.0) == 12  # ∂(2yx at y = x)/∂x = 4x, not what x being y would give
     y = sb.symbol("y")
     assert str(sb.grad(np.sin)(2 * y)) == "cos(2y)"
+
+
+def rotated(t, points):
+    return points @ rotation(t).T
+
+
+def rotation(t):
+    return np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
+
+
+def test_arrays_are_made_of_symbols():
+    points = draw(5, 2)
+    slope = sb.jacobian(rotated)(0.3, points)
+    np.testing.assert_allclose(slope, points @ rotation(0.3 + np.pi / 2).T, rtol=1e-14)
+    J = sb.jacobian(lambda x: np.array([x[0] * x[1], np.sum(x), 1.0]))
+    np.testing.assert_array_equal(J(np.array([2.0, 3.0])), [[3, 2], [1, 1], [0, 0]])
+    ridge = sb.grad(lambda a, X: np.linalg.slogdet(X.T @ X + a * np.eye(X.shape[1]))[1])
+    for n in (2, 3):
+        X = draw(6, n)
+        expected = np.trace(np.linalg.inv(X.T @ X + 0.5 * np.eye(n)))
+        np.testing.assert_allclose(ridge(0.5, X), expected, rtol=1e-12)
+    assert len(ridge.specialisations) == 1
+    counted = []
+    power = sb.grad(lambda x: (counted.append(np.zeros(2)), recursive(x, 3))[1])
+    assert power(2.0) == 12
+    assert type(counted[0]) is np.ndarray
+
+
+def recursive(x, n):
+    return x * recursive(x, n - 1) if n else np.asarray(1.0)
 
 
 # --- what is compiled ------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ from symbackprop.lower.program import (
     terms_of,
 )
 from symbackprop.op import Dtype
+from symbackprop.ops.layout import RESHAPE
+from symbackprop.ops.window import WINDOWS
 from symbackprop.rewrite.order import UNTOLD
 
 _LARGE = 2**15  # bytes: some pages
@@ -174,11 +176,25 @@ def _evaluated(term: Term, largest: _Largest, bytes_of: Callable[[Shape, Dtype],
         inside, new = _evaluated(arg, largest, bytes_of)
         most.append(held + inside)
         held = held + new
-    if term.op in VIEWS:
+    if term.op in VIEWS and not _copies_windows(term):
         return largest([*most, held]), held
     own = 0 if term.out else bytes_of(term.shape, term.dtype)
     most.append(held + own * (_IN_HELPER if term.op.helper else 1))
     return largest(most), own
+
+
+def _copies_windows(term: Call) -> bool:
+    """Tell whether axes of windows are joined, whose elements lie in several of them: that takes a copy."""
+    before, after = ([size for size in shape if size != 1] for shape in (term.args[0].shape, term.shape))
+    return term.op is RESHAPE and before != after and _shows_windows(term)
+
+
+def _shows_windows(term: Term) -> bool:
+    while isinstance(term, Call) and term.op in VIEWS:
+        if term.op is WINDOWS:
+            return True
+        term = term.args[0]
+    return False
 
 
 def _bytes(shape: Shape, dtype: Dtype) -> Size:

@@ -172,7 +172,7 @@ def _reduced(
     known = _named(name)
     if known is not None:
         told = {"axis": axis, "keepdims": keepdims, **rest}
-        return known(x, **_understood(known, f"{what} (which is np.{name})", told, {}))
+        return known(x, **understood(known, f"{what} (which is np.{name})", told, {}))
     if rest:
         _no_keyword(what, min(rest))
     function = _elementary(ufunc, what)
@@ -228,10 +228,10 @@ def of_function(func: Function, args: Sequence[Any], keywords: Mapping[str, Any]
     if dtype is not None and "dtype" not in parameters.names and name in _CASTING_FIRST and args:
         args = (ops.astype(_array(args[0]), dtype), *args[1:])
         keywords = {key: value for key, value in keywords.items() if key != "dtype"}
-    return known(*args, **_understood(known, what, keywords, _defaults(func)))
+    return known(*args, **understood(known, what, keywords, _defaults(func)))
 
 
-def _understood(
+def understood(
     function: Function, what: str, keywords: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Give the keywords without those that a function does not take and that say nothing."""

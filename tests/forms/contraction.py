@@ -36,6 +36,7 @@ FORMS = (
     form("np.dot(A, y)", A=(5, 2, 3), y=(3,)),
     form("np.dot(x, B)", x=(3,), B=(5, 3, 2)),
     form("np.dot(A, B)", A=(5, 2, 3), B=(4, 3, 2)),
+    form("A.dot(y)", A=(2, 3), y=(3,)),
     form("np.inner(x, y)", x=(3,), y=(3,)),
     form("np.inner(A, B)", A=(2, 3), B=(4, 3)),
     form("np.inner(A, B)", A=(5, 2, 3), B=(4, 6, 3)),
