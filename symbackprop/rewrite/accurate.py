@@ -63,6 +63,7 @@ from symbackprop.ops.accurate import (
 )
 from symbackprop.ops.elementwise import RATIO
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
+from symbackprop.ops.norms import UNIT
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
 from symbackprop.ops.special import GAUSS, NORMAL_HAZARD, NORMAL_TAIL, xlog1py, xlogy
 from symbackprop.rewrite.engine import Rule, Strength, equation, stated
@@ -265,12 +266,17 @@ def _plain_average(expr: Expr) -> Expr | None:
 
 
 def _total_of_differences(expr: Expr) -> Expr | None:
-    x, average = expr.inputs[0].inputs
+    (difference,) = expr.inputs
+    if difference.op is UNIT and difference.params["axes"] == expr.params["axes"]:
+        (difference,) = difference.inputs
+    if difference.op is not subtract:
+        return None
+    x, average = difference.inputs
+    spread = average.shape
     if average.op is EXPAND_DIMS:
         (average,) = average.inputs
     if average.op is not MEAN or average.inputs[0] is not x or average.params["axes"] != expr.params["axes"]:
         return None
-    spread = expr.inputs[0].inputs[1].shape
     return full_like(expr, 0) if spread in {reduced(x.shape, axes=expr.params["axes"], keepdims=True), ()} else None
 
 
@@ -538,15 +544,16 @@ def textbook() -> tuple[Rule, ...]:
         ),
         Rule(
             name="mean_of_differences",
-            equation="mean(x − mean(x)) = 0, sum(x − mean(x)) = 0",
+            equation="mean(x − mean(x)) = 0, sum(x − mean(x)) = 0, and so where x − mean(x) is divided by its norm",
             strength=FINITE,
             roots=(MEAN, SUM),
             rewrite=_total_of_differences,
             examples=lambda: [
                 mean(symbol("x", "N") - mean(symbol("x", "N"))),
                 sum_(symbol("X", ("N", "D")) - mean(symbol("X", ("N", "D")), axis=1, keepdims=True), axis=1),
+                sum_(apply(UNIT, symbol("x", "N") - mean(symbol("x", "N")), axes=(-1,))),
             ],
-            fits=lambda ops: ops == (subtract,),
+            fits=lambda ops: ops[0] in {subtract, UNIT},
         ),
         equation("textbook_isru", ISRU(x), x / sqrt(1 + square(x)), REAL),
         Rule(
