@@ -298,3 +298,32 @@ def test_weighted_logsumexp_at_extreme_values():
 def test_errors_say_what_to_do(build, error, message):
     with pytest.raises(error, match=message):
         build(sb.symbol("x", (2, 3)))
+
+
+# --- formulas -------------------------------------------------------------------------------------------------
+
+FORMULAS: list[tuple[str, Callable[..., Expr], str]] = [
+    ("var", lambda x, w: sb.var(x), "2(x − mean(x))/N"),
+    ("std", lambda x, w: sb.std(x, ddof=1), "(x − mean(x))/‖x − mean(x)‖/√(N − 1)"),
+    ("cumsum", lambda x, w: sb.sum(w * sb.cumsum(x)), "cumsum(w[::-1])[::-1]"),
+    ("mean of cumsum", lambda x, w: sb.mean(sb.cumsum(x)), "float64(N − arange(N))/N"),
+    ("prod", lambda x, w: sb.prod(x), "product_of_others(x, axis=0)"),
+    ("cov", lambda x, w: sb.cov(x), "2(x − mean(x))/(N − 1)"),
+    ("average", lambda x, w: sb.average(x, weights=w), "w/sum(w)"),
+    ("logsumexp", lambda x, w: sb.logsumexp(x, b=w), "exp(x − logsumexp(x, b=w)) ⊙ w"),
+    ("nansum", lambda x, w: sb.nansum(x * w), "where(isnan(x ⊙ w), 0, w)"),
+]
+
+
+@pytest.mark.parametrize(("build", "expected"), [row[1:] for row in FORMULAS], ids=[row[0] for row in FORMULAS])
+def test_derivatives_read_as_in_a_book(build, expected):
+    x, w = sb.symbols("x[N] w[N]")
+    assert str(sb.grad(build(x, w), x)) == expected
+
+
+def test_the_code_is_what_one_would_write():
+    x, w = sb.symbols("x[N] w[N]")
+    source = sb.compile([x, w], [sb.sum(w * sb.cumsum(x)), sb.grad(sb.sum(w * sb.cumsum(x)), x)]).source
+    assert "x.cumsum()" in source
+    assert "dx = w[::-1].cumsum()[::-1]" in source
+    assert "cumsum" not in sb.compile([x], sb.sum(sb.cumsum(x))).source.partition('"""')[2].partition('"""')[2]

@@ -271,13 +271,15 @@ def average(
 
 
 def _observations(name: str, m: Operand, y: Operand | None, *, rowvar: bool) -> Expr:
-    """Give a matrix with one row for each variable."""
+    """Give a matrix with one row for each variable; of one variable that is given as a vector the vector."""
     rows = []
     for given in (m,) if y is None else (m, y):
         expr = as_expr(np.asarray(given) if isinstance(given, list | tuple) else given)
         if expr.ndim > 2:
             msg = f"{name}: has two axes at most, variables and observations: {expr.describe()}"
             raise ShapeError(msg)
+        if y is None and expr.ndim < 2:
+            return reshape(expr, (expr.size,))
         matrix = expr if expr.ndim == 2 else reshape(expr, (1, expr.size))
         rows.append(matrix if rowvar or expr.ndim < 2 else transpose(matrix))
     return rows[0] if y is None else concatenate(rows, axis=0)
@@ -325,15 +327,16 @@ def cov(
     )
     weights = frequency if weight is None else weight if frequency is None else frequency * weight
     if weights is None:
-        centred = rows - mean(rows, 1, keepdims=True)
-        other = centred
+        centred = other = rows - mean(rows, -1, keepdims=True)
         degrees = _degrees(rows, (-1,), None, freedom, keepdims=False)
     else:
         total = sum(weights)
-        centred = rows - average(rows, 1, weights, keepdims=True)
+        centred = rows - average(rows, -1, weights, keepdims=True)
         other = centred * weights
         lost = freedom * sum(weights * weight) / total if weight is not None and freedom else freedom
         degrees = total - lost if freedom else total
+    if rows.ndim < 2:
+        return sum(square(centred) if other is centred else other * centred) / degrees
     product = matmul(other, transpose(centred)) / degrees
     single = tuple(axis for axis, size in zip((-2, -1), product.shape, strict=True) if size == 1)
     return squeeze(product, single) if single else product

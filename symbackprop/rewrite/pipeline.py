@@ -37,6 +37,7 @@ from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.reroll import rebuild_rolled
 from symbackprop.rewrite.rows import rebuild_rows
 from symbackprop.rewrite.scalar import HIGH, NORMAL, Effort, rebuild_shorter
+from symbackprop.rewrite.scans import SCANS
 from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
@@ -75,7 +76,7 @@ REROLL = Pass("reroll", "long runs of like scalar terms become arrays", rebuild=
 SHARE = Pass("share", "common sub-expressions become one node")
 _FIRST: tuple[Pass, ...] = (
     SHARE,
-    Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *ARRANGED, *SAME)),
+    Pass("fold", "operations on constants and idle layout steps go", lambda: (*FOLD, *ARRANGED, *SAME, *SCANS)),
     Pass("stable", "formulas that overflow get a form that does not", stable),
 )
 _EXPONENTS = "equal products of exponentials become one, and sums of them that are zero go"
