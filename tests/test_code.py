@@ -7,7 +7,7 @@ import pytest
 
 import symbackprop as sb
 from symbackprop.ops import TABLE
-from tests.random_graphs import random_expression
+from tests.random_graphs import random_expression, takes_floats
 from tests.test_printing import build, texts
 from tests.values import indices, is_index
 
@@ -98,6 +98,8 @@ def test_the_code_of_every_operation_runs(op):
 def drawn(rng, op, position, shape):
     if is_index(op, position):
         return indices(rng, shape)
+    if not takes_floats(op):
+        return rng.integers(1, 5, shape)
     low, high = op.domain[position] if position < len(op.domain) else (0.5, 1.5)
     array = rng.uniform(max(low, -3), min(high, 3), shape)
     square = len(shape) > 1 and shape[-1] == shape[-2] and not op.elementwise

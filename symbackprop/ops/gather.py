@@ -88,6 +88,13 @@ def _gather_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"$0[{indices_text(len(shapes[0]) - params['tail'] - count, 1, count)}]", ATOM, (ATOM,))
 
 
+def _gather_numpy(params: Params, shapes: tuple[Shape, ...]) -> Form:
+    form = _gather_form(params, shapes)
+    if any(shapes[1:]) or len(shapes[0]) < len(shapes):
+        return form
+    return form._replace(template=f"{form.template}.copy()")  # by single ints NumPy gives a view
+
+
 def _portable_gather(params: Params, shapes: tuple[Shape, ...]) -> Form:
     count = len(shapes) - 1
     return Form(f"gather($0, {_tuple(1, count)}{_axis(len(shapes[0]) - params['tail'] - count)})")
@@ -127,7 +134,7 @@ GATHER: Op = Op(
     vjps=(_gather_vjp,),
     variadic=True,
     indices=1,
-    numpy=_gather_form,
+    numpy=_gather_numpy,
     text=_gather_form,
     latex=_gather_form,
     portable=_portable_gather,
