@@ -455,7 +455,7 @@ def test_constants_are_written_as_they_are():
             "broadcast_to: the shape does not broadcast to (D,): X[N, D]",
         ),
         (lambda X, w, y: sb.concatenate([]), ShapeError, "concatenate: give one array at least"),
-        (lambda X, w, y: sb.concatenate([X, y]), ShapeError, "concatenate: sizes off axis 0 differ: X[N, D], y[N]"),
+        (lambda X, w, y: sb.concatenate([X, y]), ShapeError, "concatenate: the numbers of axes differ: X[N, D], y[N]"),
         (
             lambda X, w, y: sb.concatenate([1.0, y]),
             ShapeError,

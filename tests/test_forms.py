@@ -206,6 +206,8 @@ class _Names:
             return of_numpy
 
         def called(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(of_numpy, np.ufunc) and kwargs:
+                return of_numpy(*args, **kwargs)  # dtype=, where= and out= are NumPy's own
             if any(isinstance(part, Expr) for part in itertools.chain(*map(leaves, (args, list(kwargs.values()))))):
                 assert hasattr(self.ours, name), f"sb.{name} is missing"
                 return getattr(self.ours, name)(*args, **kwargs)
