@@ -1,5 +1,8 @@
 """Layout: what gradients of moved, repeated, padded and joined arrays read like; named sizes; what does not fit."""
 
+import cProfile
+import pstats
+
 import numpy as np
 import pytest
 
@@ -179,3 +182,19 @@ def test_code_of_moved_arrays_is_what_a_person_writes():
         (sb.tile(x, 3), "np.broadcast_to(x[None], (3, N)).reshape((3*N,))"),
     ]:
         assert line in sb.compile([x, A], expr).source
+
+
+def calls_to_compile_parts(count):
+    """Count the calls that compiling functions of so many parts of a joined array takes."""
+    with sb.Graph():
+        x = sb.symbol("x", count)
+        joined = sb.concatenate([sb.sin(x[at : at + 1]) for at in range(count)])
+        parts = sb.concatenate([sb.exp(joined[at : at + 1]) for at in range(count)])
+        with cProfile.Profile() as profile:
+            sb.compile([x], parts)
+    return pstats.Stats(profile).total_calls
+
+
+def test_taking_a_joined_array_apart_takes_time_that_grows_with_the_number_of_parts():
+    calls_to_compile_parts(20)  # what is done once
+    assert calls_to_compile_parts(400) < 2.5 * calls_to_compile_parts(200)

@@ -231,13 +231,13 @@ def _concatenated_shape(*xs: Shape, axis: int) -> Shape:
 
 
 @lru_cache(maxsize=64)
-def _starts(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+def starts(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
     """Give where each of the arrays of these sizes begins that are joined."""
     return (0, *accumulate(sizes, lambda start, size: size + start))
 
 
 def _concatenate_vjp(g: Expr, _y: Expr, *xs: Expr, axis: int, position: int) -> Expr:
-    start = _starts(tuple([x.shape[axis] for x in xs]))[position]
+    start = starts(tuple([x.shape[axis] for x in xs]))[position]
     size = xs[position].shape
     runs = (Run(start, size[axis], 1), *(Run(0, size[after], 1) for after in range(axis + 1, 0)))
     return apply(SLICE, g, runs=runs)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.expr import Expr
+from symbackprop.graph import Graph
 from symbackprop.op import apply
 from symbackprop.ops import (
     TABLE,
@@ -24,7 +28,7 @@ from symbackprop.ops import (
     triu,
 )
 from symbackprop.ops.arrange import ROLL, TRIL, TRIU, rolled
-from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run
+from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run, starts
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.terms import composed, is_safe
@@ -111,20 +115,35 @@ def _place(joined: Expr, runs: Runs) -> _Place | None:
         return _Place(run.start, (*runs[:at], Run(0, 1, 1), *runs[at + 1 :]))
     span = (run.length - 1) * abs(run.step)
     low = run.start if run.step > 0 else run.start - span
-    start: Size = 0
-    for operand, part in enumerate(joined.inputs):
-        size = part.shape[axis]
-        if _known(low - start) and _known(start + size - (low + span + 1)):
+    ends, numbers = _ends(joined)
+    first = 0
+    if numbers and isinstance(low, int):
+        first = bisect_right(ends, low, hi=len(ends) - 1) - 1
+        ends = ends[first : first + 2]
+    for operand, (start, end) in enumerate(pairwise(ends), first):
+        if _known(low - start) and _known(end - (low + span + 1)):
             return _Place(operand, (*runs[:at], run._replace(start=run.start - start), *runs[at + 1 :]))
-        start = size + start
     return None
+
+
+_ENDS: WeakKeyDictionary[Graph, dict[int, tuple[tuple[Size, ...], bool]]] = WeakKeyDictionary()
+
+
+def _ends(joined: Expr) -> tuple[tuple[Size, ...], bool]:
+    """Give where the arrays that are joined begin, and the last one ends, and whether these are all numbers."""
+    found = _ENDS.setdefault(joined.graph, {})  # or all parts of a long array would cost its square
+    if joined.number not in found:
+        nodes, axis = joined.graph.nodes, joined.params["axis"]
+        ends = starts(tuple([nodes[number].shape[axis] for number in joined.node.inputs]))
+        found[joined.number] = ends, all(isinstance(end, int) for end in ends)
+    return found[joined.number]
 
 
 def _cut_of_joined(expr: Expr) -> Expr | None:
     """Take a slice of the one of the joined arrays that it lies in."""
     joined = expr.inputs[0]
     place = _place(joined, expr.params["runs"])
-    part = None if place is None else joined.inputs[place.operand]
+    part = None if place is None else Expr(joined.graph, joined.node.inputs[place.operand])
     if place is None or part is None or part.dtype != expr.dtype:
         return None
     return _slice_of(expand_dims(part, joined.params["axis"]) if joined.op is STACK else part, place.runs)
