@@ -512,7 +512,7 @@ def bincount(x: Operand | Sequence[int], weights: Operand | None = None, minleng
     >>> import symbackprop as sb
     >>> i, w = sb.symbol("i", "N", dtype="int64"), sb.symbol("w", "N")
     >>> print(sb.grad(sb.bincount(i, w, minlength=3)[0], w))
-    scatter([1], (3,), [0])[i]
+    array([1., 0., 0.])[where(i < 0, 3, i)]
     """
     graph = _graph(x, weights)
     given = _integers("bincount", x, graph)
@@ -603,7 +603,7 @@ def unravel_index(indices: Operand | Sequence[int], shape: Any) -> tuple[Expr, .
     >>> import symbackprop as sb
     >>> i = sb.symbol("i", "N", dtype="int64")
     >>> print(*sb.unravel_index(i, (3, 4)), sep="; ")
-    i//4; i mod 4
+    ⌊i/4⌋; i mod 4
     """
     sizes = dims.as_shape(shape)
     flat = _integers("unravel_index", indices, _graph(indices))

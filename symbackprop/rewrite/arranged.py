@@ -28,6 +28,7 @@ from symbackprop.ops import (
     triu,
 )
 from symbackprop.ops.arrange import ROLL, TRIL, TRIU, rolled
+from symbackprop.ops.at import SET_SLICE
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run, starts
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.rewrite.engine import Rule, Strength
@@ -89,6 +90,14 @@ def _cut_of_put(expr: Expr) -> Expr | None:
     if inner.op is not UNSLICE or inner.params["runs"] != expr.params["runs"]:
         return None
     return inner.inputs[0]
+
+
+def _cut_of_set(expr: Expr) -> Expr | None:
+    inner = expr.inputs[0]
+    values = inner.inputs[1]
+    if inner.params["runs"] != expr.params["runs"] or values.dtype != expr.dtype:
+        return None
+    return broadcast_to(values, expr.shape)
 
 
 def _known(size: Size) -> bool:
@@ -207,7 +216,7 @@ def _undoes(expr: Expr, step: Expr) -> bool:
     if step.op is ROLL:
         back = tuple(shift * -1 for shift in step.params["shifts"])
         return expr.op is ROLL and expr.params["axes"] == step.params["axes"] and expr.params["shifts"] == back
-    if expr.op is UNSLICE:
+    if expr.op in {UNSLICE, SET_SLICE}:
         return bool(expr.params["runs"] == step.params["runs"])
     if expr.op is SLICE:  # of turned ones both are
         return expr.inputs[0].shape == step.shape and _slice_is_undone(expr, step)
@@ -302,6 +311,15 @@ ARRANGED: tuple[Rule, ...] = (
         rewrite=_cut_of_put,
         examples=lambda: [apply(UNSLICE, _x(2), runs=(Run(1, 2, 2),), into=(5,))[1::2]],
         fits=lambda ops: ops == (UNSLICE,),
+    ),
+    Rule(
+        name="cut_of_set",
+        equation="set_at(x, v, [i])[i] = v",
+        strength=Strength.EXACT,
+        roots=(SLICE,),
+        rewrite=_cut_of_set,
+        examples=lambda: [_x("N", 3).at[1:].set(symbol("v", 3))[1:], _x(5).at[1::2].set(2.0)[1::2]],
+        fits=lambda ops: ops == (SET_SLICE,),
     ),
     Rule(
         name="cut_of_joined",
