@@ -16,7 +16,7 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Form, Op, Params, apply, literal
 from symbackprop.ops.elementwise import astype
-from symbackprop.ops.index import SLICE, Run, concatenate, operands_of
+from symbackprop.ops.index import Run, concatenate, operands_of, sliced
 from symbackprop.ops.layout import (
     atleast_1d,
     atleast_2d,
@@ -27,12 +27,13 @@ from symbackprop.ops.layout import (
     free,
     kept_dtype,
     moveaxis,
+    of_rank,
     ravel,
     reshape,
     squeeze,
     swapaxes,
 )
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.leaf import as_expr, exprs_of
 
 __all__ = [
     "append",
@@ -65,9 +66,7 @@ __all__ = [
 
 def _cut(x: Expr, runs: Mapping[int, Run]) -> Expr:
     """Take a run from each of some axes, which are counted from the right."""
-    whole = [runs.get(axis, Run(0, x.shape[axis], 1)) for axis in range(min(runs, default=0), 0)]
-    same = all(run == (0, size, 1) for run, size in zip(whole, x.shape[x.ndim - len(whole) :], strict=True))
-    return x if same else apply(SLICE, x, runs=tuple(whole))
+    return sliced(x, [runs.get(axis, Run(0, x.shape[axis], 1)) for axis in range(min(runs, default=0), 0)])
 
 
 def part(x: Expr, axis: int, start: Size, length: Size, step: int = 1) -> Expr:
@@ -103,7 +102,7 @@ def fliplr(m: Operand) -> Expr:
     >>> print(sb.fliplr(sb.symbol("A", ("N", "D"))))
     A[:, ::-1]
     """
-    return flip(_of_rank("fliplr", m, 2), 1)
+    return flip(of_rank("fliplr", m, 2), 1)
 
 
 def flipud(m: Operand) -> Expr:
@@ -116,15 +115,7 @@ def flipud(m: Operand) -> Expr:
     >>> print(sb.flipud(sb.symbol("A", ("N", "D"))))
     A[::-1]
     """
-    return flip(_of_rank("flipud", m, 1), 0)
-
-
-def _of_rank(name: str, x: Operand, least: int) -> Expr:
-    expr = as_expr(x)
-    if expr.ndim < least:
-        msg = f"{name}: needs {least} {'axis' if least == 1 else 'axes'} at least: {expr.describe()}"
-        raise ShapeError(msg)
-    return expr
+    return flip(of_rank("flipud", m, 1), 0)
 
 
 def rot90(m: Operand, k: int = 1, axes: Sequence[int] = (0, 1)) -> Expr:
@@ -400,7 +391,7 @@ TRIU = _triangle("triu", "Keep what is on and above a diagonal; the rest is zero
 
 
 def _triangle_of(op: Op, x: Operand, k: int) -> Expr:
-    expr = _of_rank(op.name, x, 1)
+    expr = of_rank(op.name, x, 1)
     square = broadcast_to(expr, expr.shape * 2) if expr.ndim == 1 else expr  # NumPy's reading of a vector
     return apply(op, square, k=operator.index(k))
 
@@ -445,9 +436,7 @@ def triu(m: Operand, k: int = 0) -> Expr:
 
 def _exprs(name: str, arrays: Sequence[Operand]) -> list[Expr]:
     """Give what is to be joined as expressions of one graph."""
-    operands = operands_of(name, arrays)
-    graph = next((x.graph for x in operands if isinstance(x, Expr)), None)
-    return [as_expr(x, graph=graph) for x in operands]
+    return exprs_of(name, operands_of(name, arrays))
 
 
 def concat(arrays: Sequence[Operand], axis: int | None = 0) -> Expr:
@@ -636,7 +625,7 @@ def hsplit(ary: Operand, indices_or_sections: SizeLike | Sequence[SizeLike]) -> 
     >>> [part.shape for part in sb.hsplit(sb.symbol("A", ("N", 4)), 2)]
     [(N, 2), (N, 2)]
     """
-    expr = _of_rank("hsplit", ary, 1)
+    expr = of_rank("hsplit", ary, 1)
     return _parts("hsplit", expr, indices_or_sections, min(expr.ndim - 1, 1), even=True)
 
 
@@ -650,7 +639,7 @@ def vsplit(ary: Operand, indices_or_sections: SizeLike | Sequence[SizeLike]) -> 
     >>> [part.shape for part in sb.vsplit(sb.symbol("A", (4, "N")), [1])]
     [(1, N), (3, N)]
     """
-    return _parts("vsplit", _of_rank("vsplit", ary, 2), indices_or_sections, 0, even=True)
+    return _parts("vsplit", of_rank("vsplit", ary, 2), indices_or_sections, 0, even=True)
 
 
 def dsplit(ary: Operand, indices_or_sections: SizeLike | Sequence[SizeLike]) -> list[Expr]:
@@ -663,7 +652,7 @@ def dsplit(ary: Operand, indices_or_sections: SizeLike | Sequence[SizeLike]) -> 
     >>> [part.shape for part in sb.dsplit(sb.symbol("A", ("N", "M", 4)), 2)]
     [(N, M, 2), (N, M, 2)]
     """
-    return _parts("dsplit", _of_rank("dsplit", ary, 3), indices_or_sections, 2, even=True)
+    return _parts("dsplit", of_rank("dsplit", ary, 3), indices_or_sections, 2, even=True)
 
 
 def unstack(x: Operand, *, axis: int = 0) -> tuple[Expr, ...]:
@@ -677,7 +666,7 @@ def unstack(x: Operand, *, axis: int = 0) -> tuple[Expr, ...]:
     >>> print(a, b)
     A[0] A[1]
     """
-    expr = _of_rank("unstack", x, 1)
+    expr = of_rank("unstack", x, 1)
     (right,) = axes_of("unstack", expr, axis)
     count = expr.shape[right]
     if not isinstance(count, int):

@@ -15,7 +15,7 @@ import numpy as np
 from symbackprop import dims
 from symbackprop.dims import Shape, Size, SizeLike
 from symbackprop.errors import DtypeError, ShapeError
-from symbackprop.expr import Expr, Operand, common_graph
+from symbackprop.expr import Expr, Operand
 from symbackprop.graph import Graph, current_graph
 from symbackprop.op import (
     ADD,
@@ -46,7 +46,7 @@ from symbackprop.ops.layout import (
     shape_text,
     squeeze,
 )
-from symbackprop.ops.leaf import arange, as_expr
+from symbackprop.ops.leaf import arange, as_expr, exprs_of
 from symbackprop.ops.reduce import accumulated
 
 __all__ = [
@@ -63,14 +63,6 @@ __all__ = [
     "trace",
     "vdot",
 ]
-
-
-def exprs_of(name: str, operands: Iterable[Operand]) -> list[Expr]:
-    """Give the operands as expressions of one graph, that of the expressions among them."""
-    given = list(operands)
-    exprs = [operand for operand in given if isinstance(operand, Expr)]
-    graph = common_graph(exprs, name) if exprs else current_graph()
-    return [as_expr(operand, graph=graph) for operand in given]
 
 
 # --- the matrix product ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from symbackprop.ops.elementwise import astype, maximum, power
 from symbackprop.ops.index import stack
 from symbackprop.ops.layout import broadcast_arrays, broadcast_to, expand_dims, moveaxis, ravel, reshape
 from symbackprop.ops.leaf import arange as counted
-from symbackprop.ops.leaf import as_expr, size_of
+from symbackprop.ops.leaf import as_expr, exprs_of, size_of
 
 __all__ = [
     "arange",
@@ -290,8 +290,7 @@ def meshgrid(*xi: Operand, copy: bool = True, sparse: bool = False, indexing: st
     if indexing not in {"xy", "ij"}:
         msg = f"meshgrid: the indexing is 'xy' or 'ij', not {indexing!r}"
         raise ArgumentError(msg)
-    graph = next((x.graph for x in xi if isinstance(x, Expr)), None)
-    lines = [ravel(as_expr(x, graph=graph)) for x in xi]
+    lines = [ravel(x) for x in exprs_of("meshgrid", xi)]
     rank = len(lines)
     places = [*range(rank)]
     if indexing == "xy" and rank > 1:

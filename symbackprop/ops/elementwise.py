@@ -1042,6 +1042,12 @@ def astype(x: Operand, dtype: Any) -> Expr:
     return x if isinstance(x, Expr) and x.dtype == kind else apply(ASTYPE, x, dtype=kind)
 
 
+def as_real(x: Operand) -> Expr:
+    """Convert to floats what is none: integers and bools become float64."""
+    expr = as_expr(x)
+    return astype(expr, real(expr.dtype))
+
+
 # --- second names: NumPy's, for the same functions --------------------------------------------------------------
 
 absolute, mod, pow, true_divide = abs, remainder, power, divide

@@ -17,7 +17,7 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, Vjp, apply
 from symbackprop.ops.arrange import tril, triu
 from symbackprop.ops.contract import DIAG, matmul
-from symbackprop.ops.elementwise import astype, equal, greater, maximum, not_equal, real, sign, square, where
+from symbackprop.ops.elementwise import as_real, astype, equal, greater, maximum, not_equal, real, sign, square, where
 from symbackprop.ops.index import concatenate
 from symbackprop.ops.layout import axes_of, expand_dims, matrix_transpose
 from symbackprop.ops.leaf import as_expr, constant, size_of
@@ -685,7 +685,7 @@ def pinv(a: Operand, rcond: float | None = None, hermitian: bool = False, *, rto
     >>> sb.linalg.pinv(sb.symbol("X", ("N", "D"))).shape
     (D, N)
     """
-    expr = _floating(as_expr(a))
+    expr = as_real(a)
     if hermitian:
         expr = _symmetric_part(expr)
     bound = rtol if rcond is None else rcond
@@ -693,10 +693,6 @@ def pinv(a: Operand, rcond: float | None = None, hermitian: bool = False, *, rto
         msg = f"pinv: rtol=None asks for the eps of a dtype of floats: convert with astype: {expr.describe()}"
         raise DtypeError(msg)
     return apply(PINV, expr, rtol=None if bound is None else float(bound))
-
-
-def _floating(a: Expr) -> Expr:
-    return a if a.dtype.kind == "f" else astype(a, np.float64)
 
 
 class LstsqResult(NamedTuple):
@@ -739,7 +735,7 @@ def lstsq(a: Operand, b: Operand, rcond: float | None = None) -> LstsqResult:
     >>> w.shape, residuals.shape, rank.dtype
     ((D,), (1,), dtype('int32'))
     """
-    matrix, side = _floating(as_expr(a)), as_expr(b)
+    matrix, side = as_real(a), as_expr(b)
     if matrix.ndim < 2 or not side.ndim or side.shape[max(side.ndim - 2, 0)] != matrix.shape[-2]:
         msg = f"lstsq: the right side needs as many rows as the matrix: {matrix.describe()}, {side.describe()}"
         raise ShapeError(msg)

@@ -18,7 +18,7 @@ from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, CONSTANT, Array, Case, Dtype, Form, Notation, Op, Params, apply, literal
-from symbackprop.ops.index import PUT, SLICE, Run, single_run, slice_run, stack
+from symbackprop.ops.index import PUT, Run, single_run, slice_run, sliced, stack
 from symbackprop.ops.layout import (
     expand_dims,
     free,
@@ -511,8 +511,7 @@ def _cut(expr: Expr, parts: Sequence[_Part]) -> tuple[Expr, list[tuple[int, Expr
             runs.append(single_run(part.value, size))
         else:
             runs.append(slice_run(part.value, size))
-    whole = all(run == (0, size, 1) for run, size in zip(runs, expr.shape, strict=True))
-    return squeeze(expr if whole else apply(SLICE, expr, runs=tuple(runs)), dropped), gathered
+    return squeeze(sliced(expr, runs), dropped), gathered
 
 
 def gather(x: Expr, indices: Sequence[Expr], *, tail: int, distinct: bool = False) -> Expr:

@@ -15,7 +15,7 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, Case, Form, Op, Params, apply
 from symbackprop.ops.elementwise import promoted
 from symbackprop.ops.layout import axes_of, free, kept_dtype, ravel, shape_text, squeeze
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.leaf import as_expr, exprs_of, graph_of
 
 __all__ = [
     "concatenate",
@@ -196,6 +196,16 @@ UNSLICE: Op = Op(
 )
 
 
+def are_whole(runs: Sequence[Run], shape: Shape) -> bool:
+    """Tell whether runs, which are of the last axes, take all of an array of this shape."""
+    return all(run == (0, size, 1) for run, size in zip(runs, shape[len(shape) - len(runs) :], strict=True))
+
+
+def sliced(x: Expr, runs: Sequence[Run]) -> Expr:
+    """Take runs from the last axes."""
+    return x if are_whole(runs, x.shape) else apply(SLICE, x, runs=tuple(runs))
+
+
 def operands_of(name: str, arrays: Sequence[Operand]) -> list[Operand]:
     """Leave expressions and Python's numbers, which are weak, as they are; close the rest in constants."""
     given: object = arrays  # who has no type checker may pass the first of them
@@ -205,7 +215,7 @@ def operands_of(name: str, arrays: Sequence[Operand]) -> list[Operand]:
     if not len(arrays):
         msg = f"{name}: give one array at least"
         raise ShapeError(msg)
-    graph = next((x.graph for x in arrays if isinstance(x, Expr)), None)
+    graph = graph_of(*arrays)
     return [x if isinstance(x, Expr) or type(x) in {bool, int, float} else as_expr(x, graph=graph) for x in arrays]
 
 
@@ -284,8 +294,7 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Expr:
     """
     operands = operands_of("concatenate", arrays)
     if axis is None:
-        graph = next((x.graph for x in operands if isinstance(x, Expr)), None)
-        operands, axis = [ravel(as_expr(x, graph=graph)) for x in operands], 0
+        operands, axis = [ravel(x) for x in exprs_of("concatenate", operands)], 0
     if not all(map(_rank, operands)):
         msg = "concatenate: a scalar has no axis to join along; use stack"
         raise ShapeError(msg)

@@ -16,7 +16,7 @@ from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Dtype, Form, Op, Params, apply, check_dtype, literal
 from symbackprop.ops.elementwise import astype
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.leaf import as_expr, exprs_of
 
 __all__ = [
     "atleast_1d",
@@ -53,6 +53,37 @@ def kept_dtype(kind: Any, *_: Any, **__: Any) -> Dtype:
 def free(*_: Any) -> int:
     """Give the cost of an op that computes nothing."""
     return 0
+
+
+def of_rank(name: str, x: Operand, least: int) -> Expr:
+    """Read an operand that needs so many axes.
+
+    Raises:
+        ShapeError: it has fewer.
+    """
+    expr = as_expr(x)
+    if expr.ndim < least:
+        msg = f"{name}: needs {least} {'axis' if least == 1 else 'axes'} at least: {expr.describe()}"
+        raise ShapeError(msg)
+    return expr
+
+
+def axis_or_flat(name: str, x: Operand, axis: int | None) -> tuple[Expr, int]:
+    """Read an operand, all elements along one axis where none is told, and the axis, counted from the right.
+
+    Raises:
+        ShapeError: the axis is out of range.
+    """
+    expr = as_expr(x)
+    if axis is None:
+        return reshape(expr, (expr.size,)), -1
+    (right,) = axes_of(name, expr, axis)
+    return expr, right
+
+
+def on_axis(axis: int, index: Any) -> tuple[Any, ...]:
+    """Give the index of all that an index takes along one axis, counted from the right."""
+    return (..., index, *[slice(None)] * (-1 - axis))
 
 
 def shape_text(shape: Shape) -> str:
@@ -334,11 +365,7 @@ def matrix_transpose(x: Operand) -> Expr:
     >>> sb.matrix_transpose(sb.symbol("A", ("B", "M", "N"))).shape
     (B, N, M)
     """
-    expr = as_expr(x)
-    if expr.ndim < 2:
-        msg = f"matrix_transpose: needs two axes at least: {expr.describe()}"
-        raise ShapeError(msg)
-    return permute(expr, (-1, -2))
+    return permute(of_rank("matrix_transpose", x, 2), (-1, -2))
 
 
 def _moved(name: str, x: Operand, source: int | Sequence[int], destination: int | Sequence[int]) -> Expr:
@@ -458,19 +485,13 @@ def broadcast_arrays(*args: Operand) -> tuple[Expr, ...]:
     >>> [x.shape for x in sb.broadcast_arrays(*sb.symbols("x[N] y[M,1]"))]
     [(M, N), (M, N)]
     """
-    exprs = _beside(*args)
+    exprs = exprs_of("broadcast_arrays", args)
     try:
         common = dims.broadcast(*(expr.shape for expr in exprs))
     except ShapeError as error:
         msg = f"broadcast_arrays: {error}: {', '.join(expr.describe() for expr in exprs)}"
         raise ShapeError(msg) from None
     return tuple(broadcast_to(expr, common) for expr in exprs)
-
-
-def _beside(*args: Operand) -> tuple[Expr, ...]:
-    """Give operands as expressions of one graph."""
-    graph = next((arg.graph for arg in args if isinstance(arg, Expr)), None)
-    return tuple(as_expr(arg, graph=graph) for arg in args)
 
 
 def full_like(a: Operand, fill_value: Operand, dtype: Any = None, *, shape: ShapeLike | None = None) -> Expr:
@@ -613,8 +634,8 @@ def squeeze(x: Operand, axis: int | Iterable[int] | None = None) -> Expr:
     return apply(SQUEEZE, expr, axes=axes) if axes else expr
 
 
-def _each(function: Callable[[Expr], Expr], arys: tuple[Operand, ...]) -> Any:
-    found = tuple(map(function, _beside(*arys)))
+def _at_least(rank: int, function: Callable[[Expr], Expr], arys: tuple[Operand, ...]) -> Any:
+    found = tuple(map(function, exprs_of(f"atleast_{rank}d", arys)))
     return found[0] if len(found) == 1 else found
 
 
@@ -625,7 +646,7 @@ def atleast_1d(*arys: Operand) -> Any:
     >>> sb.atleast_1d(sb.symbol("s")).shape
     (1,)
     """
-    return _each(lambda x: expand_dims(x, range(1 - min(x.ndim, 1))), arys)
+    return _at_least(1, lambda x: expand_dims(x, range(1 - min(x.ndim, 1))), arys)
 
 
 def atleast_2d(*arys: Operand) -> Any:
@@ -635,7 +656,7 @@ def atleast_2d(*arys: Operand) -> Any:
     >>> sb.atleast_2d(sb.symbol("x", "N")).shape
     (1, N)
     """
-    return _each(lambda x: expand_dims(x, range(2 - min(x.ndim, 2))), arys)
+    return _at_least(2, lambda x: expand_dims(x, range(2 - min(x.ndim, 2))), arys)
 
 
 def atleast_3d(*arys: Operand) -> Any:
@@ -646,4 +667,4 @@ def atleast_3d(*arys: Operand) -> Any:
     ((1, N, 1), (N, D, 1))
     """
     new = {0: (0, 1, 2), 1: (0, 2), 2: (2,)}
-    return _each(lambda x: expand_dims(x, new.get(x.ndim, ())), arys)
+    return _at_least(3, lambda x: expand_dims(x, new.get(x.ndim, ())), arys)

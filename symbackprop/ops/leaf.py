@@ -11,7 +11,7 @@ import numpy as np
 from symbackprop import dims
 from symbackprop.dims import Shape, ShapeLike, Size, SizeLike
 from symbackprop.errors import DtypeError, GraphError, ShapeError
-from symbackprop.expr import Expr, Operand, user_line
+from symbackprop.expr import Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Node, Origin, current_graph, current_module
 from symbackprop.op import SIZE, Form, Op, Params, check_dtype, literal, new_expr
 
@@ -226,6 +226,19 @@ def as_expr(value: Operand, *, graph: Graph | None = None) -> Expr:
     if isinstance(value, dims.Dim):
         return size_of(value, graph=graph)
     return value if isinstance(value, Expr) else literal(value, graph=graph)
+
+
+def graph_of(*operands: Any) -> Graph | None:
+    """Give the graph of the first expression among operands; None if there is none."""
+    return next((operand.graph for operand in operands if isinstance(operand, Expr)), None)
+
+
+def exprs_of(name: str, operands: Iterable[Operand]) -> list[Expr]:
+    """Give the operands as expressions of one graph, that of the expressions among them."""
+    given = list(operands)
+    exprs = [operand for operand in given if isinstance(operand, Expr)]
+    graph = common_graph(exprs, name) if exprs else current_graph()
+    return [as_expr(operand, graph=graph) for operand in given]
 
 
 def size_of(size: SizeLike, dtype: Any = "float64", *, graph: Graph | None = None) -> Expr:

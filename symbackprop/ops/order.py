@@ -16,10 +16,10 @@ from symbackprop.dims import Shape, Size
 from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Dtype, Form, Notation, Op, Params, apply, literal
-from symbackprop.ops.elementwise import astype, equal, isnan, less_equal, where
+from symbackprop.ops.elementwise import astype, equal, isnan, less_equal, real, where
 from symbackprop.ops.gather import SCATTER, along, gather
-from symbackprop.ops.layout import BROADCAST_TO, axes_of, expand_dims, kept_dtype, permute, reshape
-from symbackprop.ops.leaf import as_expr, size_of
+from symbackprop.ops.layout import BROADCAST_TO, axes_of, axis_or_flat, expand_dims, kept_dtype, permute, reshape
+from symbackprop.ops.leaf import as_expr, graph_of, size_of
 from symbackprop.ops.reduce import sum as sum_
 
 __all__ = [
@@ -106,14 +106,6 @@ def _check_kind(name: str, kind: str | None) -> None:
         raise ArgumentError(msg)
 
 
-def _axis_and(name: str, x: Operand, axis: int | None) -> tuple[Expr, tuple[int, ...]]:
-    """Give the operand, flat where no axis is told, and the axis from the right."""
-    expr = as_expr(x)
-    if axis is None:
-        return reshape(expr, (expr.size,)), (-1,)
-    return expr, axes_of(name, expr, axis)
-
-
 def sort(x: Operand, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Expr:
     """Sort along an axis; the derivative is permuted back, and equal elements keep their order in it.
 
@@ -133,8 +125,8 @@ def sort(x: Operand, axis: int | None = -1, kind: str | None = None, *, stable: 
     """
     del stable
     _check_kind("sort", kind)
-    expr, axes = _axis_and("sort", x, axis)
-    return apply(SORT, expr, axes=axes)
+    expr, right = axis_or_flat("sort", x, axis)
+    return apply(SORT, expr, axes=(right,))
 
 
 def argsort(x: Operand, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Expr:
@@ -156,8 +148,8 @@ def argsort(x: Operand, axis: int | None = -1, kind: str | None = None, *, stabl
     """
     del stable
     _check_kind("argsort", kind)
-    expr, axes = _axis_and("argsort", x, axis)
-    return apply(ARGSORT, expr, axes=axes)
+    expr, right = axis_or_flat("argsort", x, axis)
+    return apply(ARGSORT, expr, axes=(right,))
 
 
 def _check_kth(name: str, kth: int | Sequence[int], size: Size) -> None:
@@ -185,9 +177,9 @@ def partition(x: Operand, kth: int | Sequence[int], axis: int | None = -1) -> Ex
     >>> sb.evaluate(sb.partition(x, 1)[1], {x: [5.0, 1.0, 3.0]})
     np.float64(3.0)
     """
-    expr, axes = _axis_and("partition", x, axis)
-    _check_kth("partition", kth, expr.shape[axes[0]])
-    return apply(SORT, expr, axes=axes)
+    expr, right = axis_or_flat("partition", x, axis)
+    _check_kth("partition", kth, expr.shape[right])
+    return apply(SORT, expr, axes=(right,))
 
 
 def argpartition(x: Operand, kth: int | Sequence[int], axis: int | None = -1) -> Expr:
@@ -205,9 +197,9 @@ def argpartition(x: Operand, kth: int | Sequence[int], axis: int | None = -1) ->
     >>> sb.argpartition(sb.symbol("x", "N"), 1).dtype
     dtype('int64')
     """
-    expr, axes = _axis_and("argpartition", x, axis)
-    _check_kth("argpartition", kth, expr.shape[axes[0]])
-    return apply(ARGSORT, expr, axes=axes)
+    expr, right = axis_or_flat("argpartition", x, axis)
+    _check_kth("argpartition", kth, expr.shape[right])
+    return apply(ARGSORT, expr, axes=(right,))
 
 
 def lexsort(keys: Operand | Sequence[Operand], axis: int = -1) -> Expr:
@@ -297,7 +289,7 @@ def searchsorted(a: Operand, v: Operand, side: str = "left", sorter: Operand | N
     if side not in {"left", "right"}:
         msg = f'searchsorted: side is "left" or "right", not {side!r}'
         raise ArgumentError(msg)
-    graph = next((each.graph for each in (a, v, sorter) if isinstance(each, Expr)), None)
+    graph = graph_of(a, v, sorter)
     sorted_, values = as_expr(a, graph=graph), as_expr(v, graph=graph)
     if sorter is not None:
         sorted_ = sorted_[sorter]
@@ -375,10 +367,6 @@ def _kept(result: Expr, axes: tuple[int, ...], *, keepdims: bool) -> Expr:
     return expand_dims(result, axes) if keepdims and axes else result
 
 
-def _floats(dtype: Dtype) -> Dtype:
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
 def median(x: Operand, axis: int | Iterable[int] | None = None, *, keepdims: bool = False) -> Expr:
     """Give the middle element over axes, or the mean of the two in the middle; NaN where there is one.
 
@@ -398,7 +386,7 @@ def median(x: Operand, axis: int | Iterable[int] | None = None, *, keepdims: boo
     array([0.5, 0. , 0. , 0.5])
     """
     expr = as_expr(x)
-    rows = _sorted_rows("median", expr, axis, _floats(expr.dtype))
+    rows = _sorted_rows("median", expr, axis, real(expr.dtype))
     if rows.size == 0:
         shape = rows.values.shape[:-1]
         return _kept(_full(np.nan, rows.values, shape), rows.axes, keepdims=keepdims)
@@ -550,7 +538,7 @@ def _quantile(name: str, x: Operand, q: Any, axis: int | Iterable[int] | None, m
         raise ShapeError(msg)
     given = _weak(q, rows)
     known = not isinstance(given, Expr) and isinstance(rows.size, int)
-    n: Any = rows.size if known else size_of(rows.size, _floats(given.dtype), graph=rows.values.graph)
+    n: Any = rows.size if known else size_of(rows.size, real(given.dtype), graph=rows.values.graph)
     place = how.place(n, given if known else as_expr(given, graph=rows.values.graph))
     first, share = _split(place, n, how)
     leading = rows.values.ndim - 1
@@ -625,7 +613,7 @@ def nanmedian(x: Operand, axis: int | Iterable[int] | None = None, *, keepdims: 
     np.float64(3.0)
     """
     expr = as_expr(x)
-    rows = _sorted_rows("nanmedian", expr, axis, _floats(expr.dtype))
+    rows = _sorted_rows("nanmedian", expr, axis, real(expr.dtype))
     if rows.size == 0:
         return _kept(_full(np.nan, rows.values, rows.values.shape[:-1]), rows.axes, keepdims=keepdims)
     count = _counted(rows)
@@ -667,9 +655,9 @@ def nanquantile(
         msg = f"nanquantile: q has one axis at most, not {given.ndim}"
         raise ShapeError(msg)
     if rows.size == 0:
-        nothing = astype(_full(np.nan, rows.values, given.shape + rows.values.shape[:-1]), _floats(rows.values.dtype))
+        nothing = astype(_full(np.nan, rows.values, given.shape + rows.values.shape[:-1]), real(rows.values.dtype))
         return _kept(nothing, rows.axes, keepdims=keepdims)
-    n = astype(_counted(rows), _floats(given.dtype))
+    n = astype(_counted(rows), real(given.dtype))
     first, share = _split(how.place(n, given), n, how)
     result = _taken(rows, first)
     if share is not None:

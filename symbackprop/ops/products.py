@@ -9,11 +9,11 @@ from symbackprop import dims
 from symbackprop.dims import Size, SizeLike
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
-from symbackprop.ops.contract import einsum, exprs_of, matmul
+from symbackprop.ops.contract import einsum, matmul
 from symbackprop.ops.elementwise import power
 from symbackprop.ops.index import stack
 from symbackprop.ops.layout import axes_of, expand_dims, permute, zeros_like
-from symbackprop.ops.leaf import arange, as_expr
+from symbackprop.ops.leaf import arange, as_expr, exprs_of
 
 __all__ = [
     "cross",

@@ -19,6 +19,7 @@ from symbackprop.dims import Dim
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr
 from symbackprop.op import Op, check_dtype
+from symbackprop.ops.layout import on_axis
 from symbackprop.refusals import WRITING, no_form
 
 Function: TypeAlias = Callable[..., Any]
@@ -161,7 +162,7 @@ def _slices(x: Expr, axis: int, what: str) -> list[Expr]:
     size = x.shape[place]
     if isinstance(size, Dim):
         raise ShapeError(f"{what}: {x.describe()} has the named size {size} on axis {axis}, and this takes a number")
-    return [x[(..., each, *(slice(None),) * (-1 - place))] for each in range(size)]
+    return [x[on_axis(place, each)] for each in range(size)]
 
 
 def _reduced(

@@ -21,6 +21,7 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, MULTIPLY, Case, Dtype, Form, Notation, Op, Params, Vjp, apply, check_dtype, literal
 from symbackprop.ops.accurate import DAMPED
 from symbackprop.ops.elementwise import (
+    as_real,
     astype,
     boolean,
     divide,
@@ -957,11 +958,6 @@ LOGSUMEXP = _reduction(
 )
 
 
-def _as_float(x: Operand) -> Expr:
-    expr = as_expr(x)
-    return astype(expr, real(expr.dtype))
-
-
 def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     """Give ``exp(x)/sum(exp(x))`` along an axis; nothing overflows. Derivative: y ⊙ (g - sum(g ⊙ y)).
 
@@ -972,7 +968,7 @@ def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     >>> sb.softmax(sb.symbol("z", ("N", "K"))).shape
     (N, K)
     """
-    expr = _as_float(x)
+    expr = as_real(x)
     return apply(SOFTMAX, expr, axes=axes_of("softmax", expr, axis))
 
 
@@ -986,7 +982,7 @@ def log_softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     >>> sb.log_softmax(sb.symbol("z", ("N", "K"))).shape
     (N, K)
     """
-    expr = _as_float(x)
+    expr = as_real(x)
     return apply(LOG_SOFTMAX, expr, axes=axes_of("log_softmax", expr, axis))
 
 
@@ -1098,9 +1094,9 @@ def logsumexp(
     if return_sign:
         msg = "logsumexp: gives one value: for the sign write sb.sign(sb.sum(b * sb.exp(a - sb.max(a))))"
         raise ArgumentError(msg)
-    expr = _as_float(a)
+    expr = as_real(a)
     if b is None:
         return _public(LOGSUMEXP, expr, axis, keepdims=keepdims)
-    weights = _as_float(as_expr(np.asarray(b) if isinstance(b, list | tuple) else b, graph=expr.graph))
+    weights = as_real(as_expr(np.asarray(b) if isinstance(b, list | tuple) else b, graph=expr.graph))
     axes = axes_of("logsumexp", expr if expr.ndim >= weights.ndim else weights, axis)
     return apply(WEIGHTED_LOGSUMEXP, expr, weights, axes=axes, keepdims=bool(keepdims))

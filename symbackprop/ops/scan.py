@@ -21,7 +21,7 @@ from symbackprop.op import ATOM, Case, Form, Notation, Op, Params, Vjp, apply, l
 from symbackprop.ops.elementwise import astype, equal, not_equal, real
 from symbackprop.ops.elementwise import where as choose
 from symbackprop.ops.index import concatenate
-from symbackprop.ops.layout import axes_of, broadcast_to, kept_dtype, reshape
+from symbackprop.ops.layout import axes_of, axis_or_flat, broadcast_to, kept_dtype, on_axis, reshape
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import accumulated, converted, no_out, only_floats, sum
 
@@ -40,14 +40,9 @@ __all__ = [
 ]
 
 
-def _along(x: Expr, axis: int, index: Any) -> Expr:
-    """Index one axis, counted from the right."""
-    return x[(..., index, *(slice(None),) * (-1 - axis))]
-
-
 def _reversed(x: Expr, axis: int) -> Expr:
     """Turn an axis round, if there is one that is not repeated."""
-    return x if x.ndim < -axis or x.shape[axis] == 1 else _along(x, axis, slice(None, None, -1))
+    return x if x.ndim < -axis or x.shape[axis] == 1 else x[on_axis(axis, slice(None, None, -1))]
 
 
 def _one_axis(name: str, x: Expr, axis: int) -> int:
@@ -295,9 +290,8 @@ CUMMIN: Op = _extreme_scan("cummin", "smallest", "minimum", "")
 def _scanned(op: Op, a: Operand, axis: int | None, dtype: Any = None, out: None = None) -> Expr:
     no_out(op.name, out)
     expr = converted(op.name, a, dtype)
-    if axis is None:
-        expr = reshape(expr, (expr.size,))
-    found = apply(op, expr, axes=(_one_axis(op.name, expr, -1 if axis is None else axis),))
+    expr, right = axis_or_flat(op.name, expr, axis)
+    found = apply(op, expr, axes=(right,))
     return found if dtype is None else astype(found, dtype)
 
 
@@ -487,7 +481,7 @@ def diff(a: Operand, n: int = 1, axis: int = -1, prepend: Operand | None = None,
         before = parts[:1] if prepend is not None else []
         expr = concatenate([*before, expr, *parts[len(before) :]], axis=place)
     for _ in range(n):
-        later, earlier = _along(expr, place, slice(1, None)), _along(expr, place, slice(None, -1))
+        later, earlier = expr[on_axis(place, slice(1, None))], expr[on_axis(place, slice(None, -1))]
         expr = not_equal(later, earlier) if expr.dtype == bool else later - earlier
     return expr
 
@@ -509,7 +503,7 @@ def ediff1d(ary: Operand, to_end: Operand | None = None, to_begin: Operand | Non
     """
     expr = as_expr(ary)
     flat = reshape(expr, (expr.size,))
-    parts = [_along(flat, -1, slice(1, None)) - _along(flat, -1, slice(None, -1))]
+    parts = [flat[on_axis(-1, slice(1, None))] - flat[on_axis(-1, slice(None, -1))]]
     for name, value, at in (("to_end", to_end, 1), ("to_begin", to_begin, 0)):
         if value is not None:
             joined = _given(value, expr)
@@ -532,10 +526,10 @@ def _slope(f: Expr, spacing: Any, axis: int, edge_order: int) -> Expr:
     steps = reshape(spacing, (spacing.size, *(1,) * (-1 - axis))) if np.ndim(spacing) else None
 
     def at(*bounds: int | None) -> Expr:
-        return _along(f, axis, slice(*bounds))
+        return f[on_axis(axis, slice(*bounds))]
 
     def step(*bounds: int | None) -> Any:
-        return spacing if steps is None else _along(steps, axis, slice(*bounds))
+        return spacing if steps is None else steps[on_axis(axis, slice(*bounds))]
 
     def slope(later: tuple[int | None, ...], earlier: tuple[int | None, ...], distance: Any) -> Expr:
         rise = at(*later) - at(*earlier)
@@ -642,5 +636,5 @@ def trapezoid(y: Operand, x: Operand | None = None, dx: Operand = 1.0, axis: int
         at = _given(x, expr)
         steps = diff(at, axis=-1 if at.ndim == 1 else axis)
         distance = reshape(steps, (steps.size, *(1,) * (-1 - place))) if at.ndim == 1 else steps
-    pairs = _along(expr, place, slice(1, None)) + _along(expr, place, slice(None, -1))
+    pairs = expr[on_axis(place, slice(1, None))] + expr[on_axis(place, slice(None, -1))]
     return sum(distance * pairs / 2.0, place)

@@ -28,8 +28,8 @@ from symbackprop.ops.elementwise import (
 )
 from symbackprop.ops.gather import SCATTER_ADD, along, gather, getitem
 from symbackprop.ops.index import concatenate, stack
-from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, reshape, squeeze
-from symbackprop.ops.leaf import arange, as_expr, size_of
+from symbackprop.ops.layout import axis_or_flat, broadcast_to, expand_dims, on_axis, ravel, reshape, squeeze
+from symbackprop.ops.leaf import arange, as_expr, graph_of, size_of
 from symbackprop.ops.order import argsort, searchsorted
 from symbackprop.ops.reduce import sum as sum_
 
@@ -54,27 +54,6 @@ __all__ = [
     "unique",
     "unravel_index",
 ]
-
-
-def _graph(*operands: Any) -> Any:
-    return next((each.graph for each in operands if isinstance(each, Expr)), None)
-
-
-def _flat(x: Expr) -> Expr:
-    return reshape(x, (x.size,))
-
-
-def _one_axis(name: str, x: Expr, axis: int | None) -> tuple[Expr, int]:
-    """Give the operand, flat where no axis is told, and the axis from the right."""
-    if axis is None:
-        return _flat(x), -1
-    (right,) = axes_of(name, x, axis)
-    return x, right
-
-
-def _at(axis: int, index: Any) -> tuple[Any, ...]:
-    """Give the index of all that an index takes along one axis."""
-    return (..., index, *[slice(None)] * (-axis - 1))
 
 
 def _integers(name: str, given: Any, graph: Any) -> Expr:
@@ -121,10 +100,10 @@ def take(x: Operand, indices: Operand | Sequence[int], axis: int | None = None, 
     >>> print(sb.take(x, i, axis=1))
     x[:, i]
     """
-    graph = _graph(x, indices)
-    expr, right = _one_axis("take", as_expr(x, graph=graph), axis)
+    graph = graph_of(x, indices)
+    expr, right = axis_or_flat("take", as_expr(x, graph=graph), axis)
     found = _inside("take", _integers("take", indices, graph), expr.shape[right], mode)
-    return getitem(expr, _at(right, found))
+    return getitem(expr, on_axis(right, found))
 
 
 def take_along_axis(x: Operand, indices: Operand, axis: int | None = -1) -> Expr:
@@ -149,8 +128,8 @@ def take_along_axis(x: Operand, indices: Operand, axis: int | None = -1) -> Expr
 
 
 def _rows(name: str, x: Operand, indices: Operand, axis: int | None) -> tuple[Expr, Expr, int]:
-    graph = _graph(x, indices)
-    expr, right = _one_axis(name, as_expr(x, graph=graph), axis)
+    graph = graph_of(x, indices)
+    expr, right = axis_or_flat(name, as_expr(x, graph=graph), axis)
     found = _integers(name, indices, graph)
     if found.ndim != expr.ndim:
         msg = f"{name}: the indices have {found.ndim} axes, and {expr.describe()} has {expr.ndim}"
@@ -301,8 +280,8 @@ def flatnonzero(x: Operand, *, size: int | None = None, fill_value: int = 0) -> 
     array([ 1,  3, -1])
     """
     if size is None:
-        return literal(np.flatnonzero(_known("flatnonzero", x)), np.int64, graph=_graph(x))
-    mask = _flat(_truth(as_expr(x)))
+        return literal(np.flatnonzero(_known("flatnonzero", x)), np.int64, graph=graph_of(x))
+    mask = ravel(_truth(as_expr(x)))
     first = argsort(logical_not(mask))
     if not isinstance(first.shape[0], int) or first.shape[0] < size:
         first = concatenate([first, literal(np.full(size, fill_value), np.int64, graph=mask.graph)])
@@ -332,7 +311,7 @@ def nonzero(x: Operand, *, size: int | None = None, fill_value: int = 0) -> tupl
     array([ 2., -1.])
     """
     if size is None:
-        return tuple(literal(places, np.int64, graph=_graph(x)) for places in np.nonzero(_known("nonzero", x)))
+        return tuple(literal(places, np.int64, graph=graph_of(x)) for places in np.nonzero(_known("nonzero", x)))
     expr = as_expr(x)
     if not expr.ndim:
         msg = f"nonzero: {expr.describe()} has no axes"
@@ -357,7 +336,7 @@ def argwhere(x: Operand, *, size: int | None = None, fill_value: int = 0) -> Exp
     (5, 2)
     """
     if size is None:
-        return literal(np.argwhere(_known("argwhere", x)), np.int64, graph=_graph(x))
+        return literal(np.argwhere(_known("argwhere", x)), np.int64, graph=graph_of(x))
     return stack(nonzero(x, size=size, fill_value=fill_value), axis=-1)
 
 
@@ -380,7 +359,7 @@ def compress(
     >>> sb.evaluate(sb.compress(mask, x, size=3), {x: [1.0, 2.0, 3.0], mask: [True, False, True]})
     array([1., 3., 0.])
     """
-    expr, right = _one_axis("compress", as_expr(x, graph=_graph(x, condition)), axis)
+    expr, right = axis_or_flat("compress", as_expr(x, graph=graph_of(x, condition)), axis)
     if size is not None and expr.shape[right] == 0:
         shape = (*expr.shape[:right], size, *expr.shape[expr.ndim + right + 1 :])
         return broadcast_to(literal(0, expr.dtype, graph=expr.graph), shape)
@@ -389,10 +368,10 @@ def compress(
         if known.ndim != 1:
             msg = f"compress: the condition has one axis, not {known.ndim}"
             raise ShapeError(msg)
-        return getitem(expr, _at(right, np.flatnonzero(known)))
+        return getitem(expr, on_axis(right, np.flatnonzero(known)))
     mask = _truth(as_expr(condition if isinstance(condition, Expr) else np.asarray(condition), graph=expr.graph))
     places = flatnonzero(mask, size=size, fill_value=-1)
-    taken = getitem(expr, _at(right, maximum(places, 0)))
+    taken = getitem(expr, on_axis(right, maximum(places, 0)))
     return where(expand_dims(less(places, 0), range(right + 1, 0)), 0, taken)
 
 
@@ -412,7 +391,7 @@ def extract(condition: Operand | Sequence[bool], x: Operand, *, size: int | None
     >>> print(sb.extract([[True, False], [True, True]], x).shape)
     (3,)
     """
-    flat = _flat(condition) if isinstance(condition, Expr) else np.ravel(np.asarray(condition))
+    flat = ravel(condition) if isinstance(condition, Expr) else np.ravel(np.asarray(condition))
     return compress(flat, x, size=size)
 
 
@@ -453,7 +432,7 @@ def choose(a: Operand, choices: Operand | Sequence[Operand], mode: str = "raise"
         msg = f"choose: how many choices there are must be known, and it is the named size {choices.shape[0]}"
         raise ShapeError(msg)
     parts = [choices[k] for k in range(len(choices))] if single else list(choices)  # type: ignore[arg-type,index]
-    graph = _graph(a, *parts)
+    graph = graph_of(a, *parts)
     numbers = _integers("choose", a, graph)
     exprs = [as_expr(part, graph=graph) for part in parts]
     kinds: list[Any] = [
@@ -489,7 +468,7 @@ def one_hot(indices: Operand | Sequence[int], num_classes: int | str | Dim, dtyp
     >>> sb.one_hot(i, "K").shape
     (N, K)
     """
-    found = _integers("one_hot", indices, _graph(indices))
+    found = _integers("one_hot", indices, graph_of(indices))
     classes = arange(dims.as_size(num_classes), graph=found.graph)
     return astype(equal(expand_dims(found, -1), classes), dtype)
 
@@ -514,7 +493,7 @@ def bincount(x: Operand | Sequence[int], weights: Operand | None = None, minleng
     >>> print(sb.grad(sb.bincount(i, w, minlength=3)[0], w))
     array([1., 0., 0.])[where(i < 0, 3, i)]
     """
-    graph = _graph(x, weights)
+    graph = graph_of(x, weights)
     given = _integers("bincount", x, graph)
     if given.ndim != 1:
         msg = f"bincount: x has one axis, not {given.ndim}: {given.describe()}"
@@ -573,7 +552,7 @@ def interp(  # noqa: PLR0917  (NumPy's signature)
     if period is not None:
         msg = "interp: period has no symbolic form: bring x and xp into one period with % and repeat the end points"
         raise ArgumentError(msg)
-    graph = _graph(x, xp, fp, left, right)
+    graph = graph_of(x, xp, fp, left, right)
     at, places, values = (astype(as_expr(each, graph=graph), np.float64) for each in (x, xp, fp))
     if places.ndim != 1 or values.shape != places.shape or places.shape == (0,):
         msg = f"interp: the points need one axis of one size: {places.describe()}, {values.describe()}"
@@ -606,7 +585,7 @@ def unravel_index(indices: Operand | Sequence[int], shape: Any) -> tuple[Expr, .
     ⌊i/4⌋; i mod 4
     """
     sizes = dims.as_shape(shape)
-    flat = _integers("unravel_index", indices, _graph(indices))
+    flat = _integers("unravel_index", indices, graph_of(indices))
     found: list[Expr] = []
     for axis, size in reversed(list(enumerate(sizes))):
         n = as_expr(size, graph=flat.graph) if isinstance(size, int) else size_of(size, flat.dtype, graph=flat.graph)
@@ -634,7 +613,7 @@ def ravel_multi_index(multi_index: Sequence[Operand], dims: Any, mode: str = "ra
     4i + j
     """
     sizes = _as_shape(dims)
-    graph = _graph(*multi_index)
+    graph = graph_of(*multi_index)
     if len(multi_index) != len(sizes):
         msg = f"ravel_multi_index: {len(multi_index)} arrays for {len(sizes)} axes"
         raise ShapeError(msg)

@@ -8,9 +8,9 @@ from functools import reduce
 from symbackprop.errors import ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.ops import contract, products
-from symbackprop.ops.contract import exprs_of, matmul, tensordot
-from symbackprop.ops.layout import permute
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.contract import matmul, tensordot
+from symbackprop.ops.layout import matrix_transpose
+from symbackprop.ops.leaf import as_expr, exprs_of
 from symbackprop.ops.products import vecdot
 
 __all__ = [
@@ -52,23 +52,6 @@ def diagonal(x: Operand, *, offset: int = 0) -> Expr:
     (N, 3)
     """
     return contract.diagonal(x, offset, -2, -1)
-
-
-def matrix_transpose(x: Operand, /) -> Expr:
-    """Swap the last two axes.
-
-    Raises:
-        ShapeError: the operand has fewer.
-
-    >>> import symbackprop as sb
-    >>> sb.linalg.matrix_transpose(sb.symbol("X", (4, 3, 2))).shape
-    (4, 2, 3)
-    """
-    expr = as_expr(x)
-    if expr.ndim < 2:
-        msg = f"matrix_transpose: needs a matrix: {expr.describe()}"
-        raise ShapeError(msg)
-    return permute(expr, (-1, -2))
 
 
 def multi_dot(arrays: Sequence[Operand]) -> Expr:

@@ -17,11 +17,11 @@ from symbackprop.dims import Dim, Shape, ShapeLike, Size
 from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Form, Notation, Op, Params, apply
-from symbackprop.ops.contract import exprs_of, matmul
+from symbackprop.ops.contract import matmul
 from symbackprop.ops.elementwise import promoted
 from symbackprop.ops.index import PORTABLE_PUT
 from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, permute, reshape, shape_text
-from symbackprop.ops.leaf import as_expr
+from symbackprop.ops.leaf import as_expr, exprs_of
 from symbackprop.ops.padding import pad
 from symbackprop.ops.reduce import max as max_
 from symbackprop.ops.reduce import mean

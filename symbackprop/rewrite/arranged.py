@@ -29,7 +29,7 @@ from symbackprop.ops import (
 )
 from symbackprop.ops.arrange import ROLL, TRIL, TRIU, rolled
 from symbackprop.ops.at import SET_SLICE
-from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run, starts
+from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run, are_whole, sliced, starts
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.terms import composed, is_safe
@@ -53,17 +53,12 @@ def _composed(outer: Runs, inner: Runs, middle: Shape, first: Shape) -> Runs | N
     return found if all(is_safe(run, size) for run, size in zip(found, sizes, strict=True)) else None
 
 
-def _slice_of(x: Expr, runs: Runs) -> Expr:
-    whole = all(run == (0, size, 1) for run, size in zip(runs, x.shape[x.ndim - len(runs) :], strict=True))
-    return x if whole else apply(SLICE, x, runs=runs)
-
-
 def _merged_slices(expr: Expr) -> Expr | None:
     inner = expr.inputs[0]
     if inner.op is not SLICE:
         return None
     runs = _composed(expr.params["runs"], inner.params["runs"], inner.shape, inner.inputs[0].shape)
-    return None if runs is None else _slice_of(inner.inputs[0], runs)
+    return None if runs is None else sliced(inner.inputs[0], runs)
 
 
 def _merged_puts(expr: Expr) -> Expr | None:
@@ -82,7 +77,7 @@ def _turned_back(expr: Expr) -> Expr | None:
     (x,), runs, into = expr.inputs, expr.params["runs"], expr.params["into"]
     if any(run.length != size for run, size in zip(runs, into, strict=True)):
         return None
-    return _slice_of(x, runs)
+    return sliced(x, runs)
 
 
 def _cut_of_put(expr: Expr) -> Expr | None:
@@ -155,7 +150,7 @@ def _cut_of_joined(expr: Expr) -> Expr | None:
     part = None if place is None else Expr(joined.graph, joined.node.inputs[place.operand])
     if place is None or part is None or part.dtype != expr.dtype:
         return None
-    return _slice_of(expand_dims(part, joined.params["axis"]) if joined.op is STACK else part, place.runs)
+    return sliced(expand_dims(part, joined.params["axis"]) if joined.op is STACK else part, place.runs)
 
 
 def _cut_of_copies(expr: Expr) -> Expr | None:
@@ -163,7 +158,7 @@ def _cut_of_copies(expr: Expr) -> Expr | None:
     (one,), runs = expr.inputs[0].inputs, expr.params["runs"]
     own = runs[max(len(runs) - one.ndim, 0) :]
     kept = [Run(0, 1, 1) if size == 1 else run for run, size in zip(own, one.shape[one.ndim - len(own) :], strict=True)]
-    return broadcast_to(_slice_of(one, tuple(kept)), expr.shape)
+    return broadcast_to(sliced(one, kept), expr.shape)
 
 
 def _dropped_copy(expr: Expr) -> Expr | None:
@@ -183,7 +178,7 @@ def _turned_slice(expr: Expr) -> Expr | None:
     if any(turned.params["axes"][axis] != at - len(axes) for at, axis in enumerate(axes)):
         return None
     runs = _padded(cut.params["runs"], turned.shape, len(axes))
-    return _slice_of(turned.inputs[0], tuple(runs[axis] for axis in axes))
+    return sliced(turned.inputs[0], [runs[axis] for axis in axes])
 
 
 def _merged_rolls(expr: Expr) -> Expr | None:
@@ -225,8 +220,7 @@ def _undoes(expr: Expr, step: Expr) -> bool:
 
 def _slice_is_undone(expr: Expr, step: Expr) -> bool:
     runs = _composed(step.params["runs"], expr.params["runs"], expr.shape, step.shape)
-    shape = step.shape[step.ndim - len(runs or ()) :]
-    return runs is not None and all(run == (0, size, 1) for run, size in zip(runs, shape, strict=True))
+    return runs is not None and are_whole(runs, step.shape)
 
 
 def _applied(step: Expr, x: Expr) -> Expr:

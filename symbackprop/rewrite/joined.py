@@ -18,7 +18,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.op import apply, literal
 from symbackprop.ops import add, broadcast_to, concatenate, matmul, reshape
-from symbackprop.ops.index import CONCATENATE, SLICE, UNSLICE, Run
+from symbackprop.ops.index import CONCATENATE, SLICE, UNSLICE, Run, are_whole
 from symbackprop.ops.layout import SQUEEZE, TRANSPOSE, matrix_transpose
 from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rewritten, rebuild
@@ -125,7 +125,7 @@ class _Joining:
             return None
         first, *others = cut.params["runs"]
         stack = self.nodes[cut.inputs[0]].shape
-        whole = all(run == (0, size, 1) for run, size in zip(others, stack[1:], strict=True))
+        whole = are_whole(others, stack)
         return _Element(cut.inputs[0], first.start) if whole and isinstance(first.start, int) else None
 
     def _products(self, order: Iterable[int]) -> dict[int, tuple[tuple[int, int], int, int]]:

@@ -20,7 +20,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, attributed
 from symbackprop.op import CONSTANT, Array, Op, apply, literal
 from symbackprop.ops import add, maximum, minimum, multiply, negative, power, subtract
-from symbackprop.ops.index import SLICE, STACK, Run
+from symbackprop.ops.index import SLICE, STACK, Run, sliced
 from symbackprop.ops.layout import SQUEEZE, reshape, squeeze
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MAX, MIN, OTHERS, PROD, SUM
@@ -368,8 +368,7 @@ class _Rolling:
             Run(int(start), len(lanes), int(by)) if by else Run(int(start), 1, 1)
             for start, by in zip(index[0], step, strict=True)
         )
-        whole = all(run == (0, size, 1) for run, size in zip(runs, array.shape, strict=True))
-        cut = array if whole else apply(SLICE, array, runs=runs)
+        cut = sliced(array, runs)
         return squeeze(cut, [axis for axis, by in enumerate(step) if not by])
 
 

@@ -40,7 +40,7 @@ from symbackprop.ops import (
     where,
 )
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, SPREAD
-from symbackprop.ops.index import SLICE, STACK, UNSLICE, Run
+from symbackprop.ops.index import SLICE, STACK, UNSLICE, Run, are_whole
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, TRANSPOSE, broadcast_to, permute
 from symbackprop.ops.leaf import SYMBOL, size_of
 from symbackprop.rewrite.order import contracted, number
@@ -848,7 +848,7 @@ def _with_runs(pattern: Iterable[tuple[int, Run | None]], shape: Shape) -> Patte
 
 def _runs(runs: Sequence[Run], shape: Shape) -> tuple[Run, ...]:
     """Give the slices of axes, or none if they take the whole."""
-    return () if all(run == (0, size, 1) for run, size in zip(runs, shape, strict=True)) else tuple(runs)
+    return () if are_whole(runs, shape) else tuple(runs)
 
 
 def _sparseness(pattern: Pattern, shape: Shape) -> tuple[int, bool]:
