@@ -108,6 +108,7 @@ TANH_SLOPE_BESIDE: Op = function_op(
     helper=_TANH_SLOPE + _TANH_SLOPE_BESIDE,
     portable_helper=_PORTABLE_TANH_SLOPE + _PORTABLE_TANH_SLOPE_BESIDE, numpy=called("tanh_slope_beside", 2),
     dtype=lambda t, _x, **_: real(t), public=False, domain=((-0.9, 0.9), SMOOTH),
+    defined="|t| ≤ 1",
 )  # fmt: skip
 
 _LOG1MEXP = '''
@@ -120,7 +121,7 @@ def log1mexp(x):
 LOG1MEXP: Op = function_op(
     "log1mexp", "Give log(1 - exp(x)) for negative x; d/dx = 1/(1 - exp(-x)).",
     lambda g, _y, x: -(g * BOSE(-x)), helper=_LOG1MEXP, numpy=called("log1mexp"), dtype=real, public=False,
-    domain=[(-3.0, -0.2)],
+    domain=[(-3.0, -0.2)], defined="x < 0",
 )  # fmt: skip
 
 _BOSE = '''
@@ -132,7 +133,7 @@ def bose(x):
 BOSE: Op = function_op(
     "bose", "Give 1/(exp(x) - 1), as in the statistics of Bose and Einstein; d/dx = 1/((exp(x) - 1)(exp(-x) - 1)).",
     lambda g, y, x: g * (y * BOSE(-x)), helper=_BOSE, numpy=called("bose"), dtype=real, public=False,
-    domain=[(0.3, 3.0)],
+    domain=[POSITIVE], defined="x ≠ 0",
 )  # fmt: skip
 
 _LOGCOSH = '''
@@ -156,6 +157,7 @@ def xlogx(x):
 XLOGX: Op = function_op(
     "xlogx", "Give x*log(x), and 0 where x is 0; d/dx = log(x) + 1.", lambda g, _y, x: g * log(x) + g,
     helper=_XLOGX, numpy=called("xlogx"), dtype=real, public=False, domain=[POSITIVE],
+    defined="x ≥ 0", kink="−∞ at x = 0",
 )  # fmt: skip
 
 HYPOT1: Op = function_op(

@@ -322,7 +322,7 @@ divide = elementwise_op(
     "divide", "Divide elementwise: ``x / y``.", lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * (y / b)),
     numpy=Form("$0 / $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\frac{$0}{$1}", MULTIPLY),
-    dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE),
+    dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE), defined="y ≠ 0",
     **by_python(
         "quotient",
         '''
@@ -340,7 +340,7 @@ floor_divide = elementwise_op(
     "floor_divide", "Divide and round down: ``x // y``; its derivative is zero almost everywhere.", None, None,
     numpy=Form("$0 // $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("⌊$0/$1⌋", ATOM, (MULTIPLY, MULTIPLY + 1)), latex=Form(r"\left\lfloor\frac{$0}{$1}\right\rfloor"),
-    dtype=like_ufunc("floor_divide"), domain=(SMOOTH, POSITIVE),
+    dtype=like_ufunc("floor_divide"), domain=(SMOOTH, POSITIVE), defined="y ≠ 0", kink="0 where x/y is whole too",
 )  # fmt: skip
 
 remainder = elementwise_op(
@@ -349,7 +349,8 @@ remainder = elementwise_op(
     numpy=Form("$0 % $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
     text=Form("$0 mod $1", MINUS, (MULTIPLY, MULTIPLY)),
     latex=Form(r"$0 \bmod $1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
-    dtype=like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)), kink="where x/y is whole that of one side",
+    dtype=like_ufunc("remainder"), domain=((0.2, 0.9), (1.1, 1.9)), defined="y ≠ 0",
+    kink="where x/y is whole that of one side",
 )  # fmt: skip
 
 _PORTABLE_FMOD = '''
@@ -361,7 +362,7 @@ def fmod(x, y):
 fmod = function_op(
     "fmod", "Give the remainder of the division that is rounded towards zero, with the sign of x.",
     lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * trunc(a / b)), dtype=like_ufunc("fmod"),
-    domain=((0.2, 0.9), (1.1, 1.9)), kink="where x/y is whole that of one side",
+    domain=((0.2, 0.9), (1.1, 1.9)), defined="y ≠ 0", kink="where x/y is whole that of one side",
     portable=called("fmod", 2), portable_helper=_PORTABLE_FMOD, **by_math("fmod", names="x, y"),
 )  # fmt: skip
 
@@ -487,7 +488,8 @@ RATIO: Op = elementwise_op(
     "ratio", "Give x/y, and 0 where y is 0, as its derivatives are: what a length has for a slope at 0.",
     lambda g, _y, _a, b: RATIO(g, b), lambda g, y, _a, b: -RATIO(g * y, b), numpy=called("ratio", 2), helper=_RATIO,
     portable_helper=_PORTABLE_RATIO, text=Form("$0/$1", MULTIPLY, (MULTIPLY, MULTIPLY + 1)),
-    latex=Form(r"\frac{$0}{$1}", MULTIPLY), dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE), public=False,
+    latex=Form(r"\frac{$0}{$1}", MULTIPLY), dtype=like_ufunc("divide"), domain=(SMOOTH, POSITIVE),
+    kink="0 at y = 0", public=False,
     **by_python("scalar_ratio", "return x / y if y else 0.0 if x == x else x", "x, y"),
 )  # fmt: skip
 
@@ -552,7 +554,7 @@ cos: Op = function_op(
 )
 tan = function_op(
     "tan", "Give the tangent; d/dx = 1 + tan(x)².", lambda g, y, _x: g * (1 + square(y)), latex=r"\tan",
-    domain=[(-1.2, 1.2)], **by_math("tan"),
+    domain=[(-1.2, 1.2)], defined="cos(x) ≠ 0", **by_math("tan"),
 )  # fmt: skip
 arcsin = function_op(
     "arcsin", "Give the angle in [-π/2, π/2] whose sine is x; d/dx = 1/√(1 - x²).",
@@ -687,6 +689,7 @@ sign: Op = function_op(
     None,
     dtype=like_ufunc("sign"),
     kinks=(0.0,),
+    kink="0 at x = 0 too",
     **by_python("scalar_sign", """return float(x > 0) - float(x < 0) if x == x else x"""),
 )
 maximum = function_op(
@@ -816,7 +819,7 @@ STEP = elementwise_op(
     "step", "Give 1 where x is positive and 0 where it is negative.", None,
     numpy=lambda params, _shapes: Form(f"np.heaviside($0, {params['at_zero']!r})"),
     text=_step_form("≥", "step($0"), latex=_step_form(r"\ge", r"\operatorname{step}\left($0"),
-    dtype=real, kinks=(0.0,), options={"at_zero": 0.0},
+    dtype=real, kinks=(0.0,), kink="0 at x = 0 too", options={"at_zero": 0.0},
 )  # fmt: skip
 
 

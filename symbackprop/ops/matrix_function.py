@@ -86,6 +86,7 @@ MATRIX_POWER: Op = Op(
     latex=_power_form(r"\operatorname{matrixpower}\left($0, $n\right)"),
     cost=lambda xs, _y, params: dims.product(xs[0]) * xs[0][-1] * 2 * max(builtins.abs(params["n"]).bit_length(), 1),
     domain=((-1.0, 1.0),),
+    defined="det(A) ≠ 0 where n < 0",
     cases=(
         *(Case(((2, 2),), {"n": n}) for n in (0, 1, 2, -1, -3, 9, 10, -9)),
         Case(((3, 3),), {"n": 3}),

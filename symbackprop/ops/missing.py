@@ -329,6 +329,7 @@ def _position(name: str, adjective: str, fill: str) -> Op:
         name,
         f"Give the position of the first {adjective} element that is not NaN: along one axis, or over all of them.",
         numpy=called_with_axes(f"np.{name}"),
+        defined="some x that is not NaN",
         portable=called_with_axes(name),
         portable_helper=_PORTABLE_POSITION.format(
             name=name, adjective=adjective, position=name.removeprefix("nan"), fill=fill

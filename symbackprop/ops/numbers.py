@@ -148,7 +148,7 @@ def round(x: Operand, decimals: int = 0) -> Expr:
 
 FRACTION = function_op(
     "fraction", "Give x less its whole part, with the sign of x: the first part of modf.", lambda g, _y, _x: g,
-    numpy=Form("np.modf($0)[0]"), public=False, domain=[(0.1, 0.9)],
+    numpy=Form("np.modf($0)[0]"), public=False, domain=[(0.1, 0.9)], kink="1 at whole x too",
     portable=called("fraction"), portable_helper="""
 def fraction(x):
     \"\"\"What stands behind the point, with the sign of x.\"\"\"
@@ -403,10 +403,10 @@ def _of_bits(name: str, sign: str) -> Callable[..., Dtype]:
     return rule
 
 
-def _bits(name: str, meaning: str, arity: int = 2, *, sign: str = "", latex: str | None = None) -> Op:
+def _bits(name: str, meaning: str, arity: int = 2, *, sign: str = "", **rest: Any) -> Op:
     return function_op(
-        name, meaning, *(None,) * arity, dtype=_of_bits(name, sign), latex=latex, domain=((0.0, 7.0),) * arity,
-        public=not sign, whole=True,
+        name, meaning, *(None,) * arity, dtype=_of_bits(name, sign), domain=((0.0, 7.0),) * arity,
+        public=not sign, whole=True, **rest,
     )  # fmt: skip
 
 
@@ -414,8 +414,8 @@ BITWISE_AND = _bits("bitwise_and", "Give the bits that both have.", sign="&")
 BITWISE_OR = _bits("bitwise_or", "Give the bits that one has at least.", sign="|")
 BITWISE_XOR = _bits("bitwise_xor", "Give the bits that one has and the other has not.", sign="^")
 INVERT = _bits("invert", "Give all bits that it has not: -1 - x of a signed integer.", 1, sign="~")
-left_shift = _bits("left_shift", "Move the bits of integers to the left: x·2^y.")
-right_shift = _bits("right_shift", "Move the bits of integers to the right: ⌊x/2^y⌋.")
+left_shift = _bits("left_shift", "Move the bits of integers to the left: x·2^y.", defined="y ≥ 0")
+right_shift = _bits("right_shift", "Move the bits of integers to the right: ⌊x/2^y⌋.", defined="y ≥ 0")
 gcd = _bits("gcd", "Give the greatest common divisor of integers.", latex=r"\gcd")
 lcm = _bits("lcm", "Give the least common multiple of integers.")
 

@@ -1057,6 +1057,7 @@ WEIGHTED_LOGSUMEXP = Op(
     portable_helper=_PORTABLE_WEIGHTED,
     cost=lambda xs, _y, _params: dims.product(dims.broadcast(*xs)) * 4,
     domain=((-2.0, 2.0), (0.3, 2.0)),
+    defined="sum(b * exp(x)) > 0",
     cases=(
         *(Case(case.shapes * 2, case.params) for case in _ANY_AXES),
         *(Case(shapes, {"axes": (-1,)}) for shapes in [((3,), (2, 3)), ((2, 3), (3,)), ((2, 1), (2, 3))]),

@@ -211,7 +211,7 @@ NORMAL_TAIL: Op = function_op(
     "normal_tail", "Give exp(x²/2)(1 - Φ(x)) for x ≥ 0, which changes little; d/dx = x y - 1/√(2π).",
     lambda g, y, x: g * (x * y - 1 / math.sqrt(2 * math.pi)), latex=r"\operatorname{normal\,tail}",
     numpy=called("normal_tail"), helper=_RATIO_OF_POLYNOMIALS + _NORMAL_TAIL, dtype=real, public=False,
-    domain=[POSITIVE],
+    domain=[POSITIVE], defined="x ≥ 0",
 )  # fmt: skip
 _NORMAL = f"{NORMAL_TAIL.helper}{GAUSS.helper}"
 
@@ -256,44 +256,40 @@ NORMAL_HAZARD: Op = function_op(
 
 # --- logarithms times numbers -----------------------------------------------------------------------------------
 
-_XLOGY = '''
-def xlogy(x, y):
-    """x * log(y), and 0 where x is 0 and y is a number."""
+_TIMES_LOG = '''
+def {name}(x, y):
+    """x * {log}(y), and 0 where x is 0 and y is a number."""
     kind = np.result_type(x, y, 0.0)
     x, y = np.asarray(x, kind), np.asarray(y, kind)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log(y))[()]
+        return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.{log}(y))[()]
 '''
-_PORTABLE_XLOGY = '''
-def xlogy(x, y):
-    """x * log(y), and 0 where x is 0 and y is a number."""
-    return np.where((x == 0) & (y == y), 0.0, x * np.log(y))
+_PORTABLE_TIMES_LOG = '''
+def {name}(x, y):
+    """x * {log}(y), and 0 where x is 0 and y is a number."""
+    return np.where((x == 0) & (y == y), 0.0, x * np.{log}(y))
 '''
+
+
+def _times_log(name: str, log: str) -> dict[str, Any]:
+    """State the code of a number times a logarithm."""
+    return {
+        "helper": _TIMES_LOG.format(name=name, log=log),
+        "portable_helper": _PORTABLE_TIMES_LOG.format(name=name, log=log),
+        "numpy": called(name, 2),
+        "dtype": real,
+    }
+
+
 xlogy: Op = function_op(
     "xlogy", "Give x*log(y), and 0 where x is 0; d/dx = log(y), d/dy = x/y.",
     lambda g, _y, _a, b: g * log(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / b),
-    helper=_XLOGY, portable_helper=_PORTABLE_XLOGY, numpy=called("xlogy", 2), dtype=real,
-    domain=(SMOOTH, POSITIVE),
+    domain=(SMOOTH, POSITIVE), defined="y > 0, and all y where x = 0", **_times_log("xlogy", "log"),
 )  # fmt: skip
-
-_XLOG1PY = '''
-def xlog1py(x, y):
-    """x * log1p(y), and 0 where x is 0 and y is a number."""
-    kind = np.result_type(x, y, 0.0)
-    x, y = np.asarray(x, kind), np.asarray(y, kind)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((x == 0) & (y == y), np.zeros((), kind), x * np.log1p(y))[()]
-'''
-_PORTABLE_XLOG1PY = '''
-def xlog1py(x, y):
-    """x * log1p(y), and 0 where x is 0 and y is a number."""
-    return np.where((x == 0) & (y == y), 0.0, x * np.log1p(y))
-'''
 xlog1py: Op = function_op(
     "xlog1py", "Give x*log(1 + y), and 0 where x is 0; d/dx = log(1 + y), d/dy = x/(1 + y).",
     lambda g, _y, _a, b: g * log1p(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / (1 + b)),
-    helper=_XLOG1PY, portable_helper=_PORTABLE_XLOG1PY, numpy=called("xlog1py", 2), dtype=real,
-    domain=(SMOOTH, (-0.6, 2.0)),
+    domain=(SMOOTH, (-0.6, 2.0)), defined="y > −1, and all y where x = 0", **_times_log("xlog1py", "log1p"),
 )  # fmt: skip
 
 _REL_ENTR = '''
@@ -497,7 +493,8 @@ POLYGAMMA: Op = elementwise_op(
     lambda g, _y, x, *, order: g * polygamma(order + 1, x), numpy=_polygamma_form, imports=_SCIPY, dtype=single,
     text=lambda params, _shapes: Form(f"polygamma({params['order']}, $0)"),
     latex=lambda params, _shapes: Form(rf"\psi^{{({params['order']})}}\left($0\right)"),
-    options={"order": 1}, domain=[POSITIVE], public=False, cases=(Case(((5,),), {"order": 2}),),
+    options={"order": 1}, domain=[POSITIVE], defined="all x but 0, -1, -2 …", public=False,
+    cases=(Case(((5,),), {"order": 2}),),
 )  # fmt: skip
 
 
