@@ -155,19 +155,32 @@ class Expr:
         self.graph.set_label(self.number, name)
         return self
 
-    def __eq__(self, other: object) -> bool:
-        """Tell whether both are the same node.
+    def __eq__(self, other: object) -> Any:
+        """Tell whether both are the same node: a truth value, which is no operand.
 
         Raises:
             TypeError: the other is a number, which no node is; values are compared by `symbackprop.equal`.
         """
+        return self._compared(other, "==", "equal")
+
+    def __ne__(self, other: object) -> Any:
+        """Tell whether they are different nodes, as `==` tells the opposite.
+
+        Raises:
+            TypeError: the other is a number.
+        """
+        return self._compared(other, "!=", "not_equal")
+
+    def _compared(self, other: object, sign: str, function: str) -> Any:
         if isinstance(other, int | float):
             msg = (
-                f"== tells whether two expressions are the same one, and {other!r} is none: "
-                f"to compare the values of {self.describe()} write sb.equal(…, {other!r})"
+                f"{sign} tells whether two expressions are the same one, and {other!r} is none: "
+                f"to compare the values of {self.describe()} write np.{function}(…, {other!r})"
             )
             raise TypeError(msg)
-        return True if self is other else NotImplemented
+        if self is other:
+            return sign == "=="
+        return Different(self, other, sign, function) if isinstance(other, Expr) else NotImplemented
 
     __hash__ = object.__hash__
 
@@ -646,14 +659,54 @@ class Expr:
         return f"{node.op.name}({', '.join(operand._call_text(depth - 1) for operand in self.inputs)})"  # noqa: SLF001
 
 
+class Different:
+    """What `==` and `!=` say of two expressions: a truth value.
+
+    Python's own would be a number too, and ``(x == y)*z``, meant for each element, would be wrong without a word.
+    """
+
+    __slots__ = ("function", "left", "right", "sign")
+
+    def __init__(self, left: Expr, right: Expr, sign: str, function: str) -> None:
+        self.left = left
+        self.right = right
+        self.sign = sign
+        self.function = function
+
+    def __bool__(self) -> bool:
+        return self.sign == "!="
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+    def refuse(self, *_: object, **__: object) -> NoReturn:
+        """Refuse to be an operand."""
+        msg = (
+            f"{self.sign} tells whether two expressions are the same one: to compare the values of "
+            f"{self.left.describe()} and {self.right.describe()} write np.{self.function}"
+        )
+        raise TypeError(msg)
+
+    __array__ = __array_ufunc__ = __array_function__ = __getattr__ = __invert__ = refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = refuse
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __neg__ = __pow__ = __float__ = __int__ = refuse
+
+
 def _instead_of_array(frame: FrameType | None) -> str:
     """Say what to write for the function that wanted an array; it is known where it is written in Python."""
-    called = ""
+    called, module = "", ""
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {"numpy", "scipy"}:
-        called = frame.f_code.co_name
+        if not frame.f_globals["__name__"].startswith("scipy._lib"):  # decorators
+            called, module = frame.f_code.co_name, frame.f_globals["__name__"].partition("._")[0]
         frame = frame.f_back
-    if called in _ops().__all__:
-        return f"call sb.{called}"
+    for space, prefix in ((_ops(), "sb"), (_ops().linalg, "sb.linalg")):
+        if called in space.__all__:
+            return f"call {prefix}.{called}"
+    if module.startswith("scipy"):
+        return (
+            f"{module}, in {called}, computes with numbers: write the formula with functions of NumPy or "
+            "scipy.special, or tell its value and its derivative with sb.define_op"
+        )
     return (
         "build with symbackprop's functions (sb.array([…]) of expressions, not np.array), "
         "or compile it with sb.compile([inputs], expr) and call the result"

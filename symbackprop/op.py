@@ -20,7 +20,7 @@ import numpy as np
 from symbackprop import dims
 from symbackprop.dims import Dim, Shape, Size
 from symbackprop.errors import ArgumentError, DtypeError, ShapeError
-from symbackprop.expr import Expr, Operand, common_graph, user_line
+from symbackprop.expr import Different, Expr, Operand, common_graph, user_line
 from symbackprop.graph import Graph, Node, Origin, attributed, current_graph, current_module, current_origin
 
 Dtype: TypeAlias = "np.dtype[Any]"
@@ -377,6 +377,8 @@ def kind_of(operand: Any) -> Any:
         return 1
     if isinstance(operand, np.ndarray | np.generic | list | tuple):
         return check_dtype(np.asarray(operand).dtype)
+    if isinstance(operand, Different):
+        operand.refuse()
     msg = f"an operand is an expression, an array or a number, not {type(operand).__name__}"
     raise DtypeError(msg)
 

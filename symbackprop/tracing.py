@@ -100,8 +100,11 @@ def _as_output(leaf: Any, path: str, name: str) -> Expr:
     try:
         return as_expr(leaf)
     except SymbackpropError:
-        what = f"{type(leaf).__name__}{' at ' + path.strip('_') if path else ''}"
-        raise ArgumentError(f"{name} returned a {what}, where arrays and numbers can be returned") from None
+        what = f"{'None' if leaf is None else type(leaf).__name__}{' at ' + path.strip('_') if path else ''}"
+        hint = ": a return is missing?" if leaf is None else ""
+        raise ArgumentError(
+            f"{name} returned {'' if leaf is None else 'a '}{what}, where arrays and numbers can be returned{hint}"
+        ) from None
 
 
 def trace_function(f: Callable[..., Any], shapes: Mapping[str, Any], *, dtype: Any = "float64", **static: Any) -> Nest:
@@ -613,12 +616,13 @@ def grad(z: Any, wrt: Any = None, *, argnums: Argnums | None = None, **options: 
     Of an expression: Algorithm 6.5 of *Deep Learning*; the gradient is in the same graph.
 
     Of a function written with NumPy: the result is called as the function is, and gives arrays. At the first call the
-    function is run on symbols (in its module ``np.array``, ``np.eye`` and their like take them too), and its gradient
-    is compiled; this serves all arrays of the same ranks, dtypes and pattern of equal sizes (0 and 1 are not exchanged
-    for others). Where it must know sizes, as in ``range(len(x))``, it is compiled for each set of sizes anew:
-    `Derivative.specialisations` tells. Arguments may be lists, tuples and dicts of arrays, the gradient has their
-    structure. Floats are inputs too; what is neither array nor float (ints, texts, None) is a constant, and another
-    value of it is compiled anew. Where a loop or an ``if`` depends on values, the error says what to write.
+    function is run on symbols (in its module ``np.array``, ``np.eye`` and their like, ``scipy.special.logsumexp`` and
+    its like, and SciPy's ``norm`` and ``cho_solve`` take them too), and its gradient is compiled; this serves all
+    arrays of the same ranks, dtypes and pattern of equal sizes (0 and 1 are not exchanged for others). Where it must
+    know sizes, as in ``range(len(x))``, it is compiled for each set of sizes anew: `Derivative.specialisations` tells.
+    Arguments may be lists, tuples and dicts of arrays, the gradient has their structure. Floats are inputs too; what is
+    neither array nor float (ints, texts, None) is a constant, and another value of it is compiled anew. Where a loop or
+    an ``if`` depends on values, the error says what to write.
 
     Args:
         z: a scalar expression of a float dtype, or a function that returns a scalar.

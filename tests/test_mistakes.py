@@ -18,9 +18,12 @@ MISTAKES = [
     (lambda x, s: sb.where(x > 0, x), r"where takes 3 operands, not 2: greater(x, 0)[N], x[N]"),
     (lambda x, s: sb.exp(), "exp takes 1 operand, not none"),
     # comparisons
-    (lambda x, s: s == 2, "to compare the values of s write sb.equal(…, 2)"),
-    (lambda x, s: x != 0.5, "to compare the values of x[N] write sb.equal(…, 0.5)"),
-    (lambda x, s: sb.where(x == s, 1, x), "where: the condition is Python's False"),
+    (lambda x, s: s == 2, "to compare the values of s write np.equal(…, 2)"),
+    (lambda x, s: x != 0.5, "to compare the values of x[N] write np.not_equal(…, 0.5)"),
+    (lambda x, s: sb.where(x == s, 1, x), "to compare the values of x[N] and s write np.equal"),
+    (lambda x, s: (x == s) * x, "to compare the values of x[N] and s write np.equal"),
+    (lambda x, s: x * (x != s), "to compare the values of x[N] and s write np.not_equal"),
+    (lambda x, s: np.mean(x == s), "to compare the values of x[N] and s write np.equal"),
     # expressions
     (lambda x, s: sb.simplify([s, "x*1"]), "simplify takes expressions, not 'x*1'; a text is read by sb.parse"),
     # numbers

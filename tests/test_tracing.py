@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numpy import asarray
-from scipy import special
+from scipy import linalg, special, stats
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 import symbackprop as sb
 from symbackprop.errors import ArgumentError, NotDifferentiableError, ShapeError
@@ -118,6 +120,46 @@ def tanh_by_loops(x):
     return (1.0 - total) / (1.0 + total)
 
 
+def hmm_log_likelihood(transition, emission, observed):
+    """The forward algorithm."""
+    log_a = transition - logsumexp(transition, axis=1, keepdims=True)
+    log_b = emission - special.logsumexp(emission, axis=1, keepdims=True)
+    alpha = log_b[:, observed[0]]
+    for each in observed[1:]:
+        alpha = logsumexp(alpha[:, None] + log_a, axis=0) + log_b[:, each]
+    return logsumexp(alpha)
+
+
+def cross_entropy(logits, labels):
+    onehot = np.eye(3)[labels]
+    return (
+        -np.mean(np.sum(onehot * np.log(special.softmax(logits, axis=1)), axis=1)) - special.log_softmax(logits)[0, 0]
+    )
+
+
+def gp_by_scipy(theta, X, y):
+    import numpy as np  # noqa: PLC0415  (as people write it)
+    from scipy.linalg import cho_factor, cho_solve  # noqa: PLC0415
+
+    K = np.exp(-((X[:, None] - X) ** 2).sum(-1) / theta[0]) + np.array([theta[1]]) * np.eye(X.shape[0])
+    factor = cho_factor(K, lower=True, check_finite=False)
+    upper = linalg.cholesky(K)
+    half = linalg.solve_triangular(upper, y, trans="T")
+    other = cho_solve((upper, False), y, check_finite=False)
+    return y @ cho_solve(factor, y) + np.log(np.diag(factor[0])).sum() + half @ half + y @ other
+
+
+def option(spot, strike, time, rate, sigma):
+    d1 = (np.log(spot / strike) + (rate + sigma**2 / 2) * time) / (sigma * np.sqrt(time))
+    d2 = d1 - sigma * np.sqrt(time)
+    return spot * norm.cdf(d1) - strike * np.exp(-rate * time) * stats.norm.sf(-d2)
+
+
+def tails(mu, scale, x):
+    density = norm.logpdf(x, mu, scale) + norm.pdf(x, loc=mu, scale=scale) + norm.logsf(x, mu, scale)
+    return np.sum(density) + norm.ppf(0.3, mu, scale=scale) + norm.logcdf(mu) + norm.logpdf(0.5) + norm.mean()
+
+
 rng = np.random.default_rng(0)
 
 
@@ -156,6 +198,11 @@ EXAMPLES = [
     Example(training_loss, (draw(3), draw(4, 3), np.array([1.0, 0, 1, 1]))),
     Example(network_loss, ([(draw(3, 4), draw(4)), (draw(4, 2), draw(2))], draw(5, 3), np.eye(2)[[0, 1, 1, 0, 1]])),
     Example(tanh_by_loops, (0.7,)),
+    Example(hmm_log_likelihood, (draw(3, 3), draw(3, 4), np.array([0, 2, 1, 1, 3])), (0, 1), True),
+    Example(cross_entropy, (draw(4, 3), np.array([0, 1, 2, 1])), by_sizes=True),
+    Example(gp_by_scipy, (draw(2), draw(4, 2), draw(4)), (0, 1, 2)),
+    Example(option, (100.0, 105.0, 0.75, 0.02, 0.3), ("spot", "strike", "time", "rate", "sigma")),
+    Example(tails, (0.3, 1.2, draw(5)), (0, 1, 2)),
 ]
 
 
@@ -266,7 +313,7 @@ def test_arrays_are_made_of_symbols():
     counted = []
     power = sb.grad(lambda x: (counted.append(np.zeros(2)), recursive(x, 3))[1])
     assert power(2.0) == 12
-    assert type(counted[0]) is np.ndarray
+    assert isinstance(counted[0], np.ndarray)
 
 
 def recursive(x, n):
@@ -433,6 +480,30 @@ def test_a_function_gives_its_expressions():
     assert sb.trace_function(lambda x, n: x**n, {"x": y}, n=2).inputs == (y,)
 
 
+def filled(x):
+    y = np.zeros(len(x))
+    for i in range(len(x)):
+        y[i] = x[i] ** 2
+    return y
+
+
+def added(x):
+    y = np.zeros((2, 3))
+    y[0] += x
+    return y
+
+
+def test_questions_for_arrays_and_numbers_are_answered_as_of_what_the_symbols_stand_for():
+    def f(x):
+        if not isinstance(x, np.ndarray):
+            return x**2 if np.isscalar(x) else 0 * x
+        return 3 * x[0] if isinstance(x[0], np.ndarray) or not np.isscalar(x[0]) else np.sum(x**3)
+
+    assert sb.grad(f)(3.0) == 6
+    np.testing.assert_array_equal(sb.grad(f)(np.array([1.0, 2.0])), [3, 12])
+    assert isinstance(np.ndarray((2,)), np.ndarray)
+
+
 def needs_value(x):
     return x if x[0] > 0 else -x
 
@@ -446,6 +517,11 @@ def needs_value(x):
         (lambda: sb.trace_function(lambda x: x.shape[0] == 3, {"x": "N"}), ShapeError, "the size N is not known"),
         (lambda: sb.trace_function(lambda x: "a", {"x": "N"}), ArgumentError, "<lambda> returned a str, where arrays"),
         (lambda: sb.grad(needs_value)(np.ones(3)), TypeError, "use sb.where(condition, a, b) in place of if"),
+        (lambda: sb.grad(filled)(np.ones(3)), TypeError, "cannot be written into an array of numbers: make it of its"),
+        (lambda: sb.grad(added)(np.ones(3)), ArgumentError, "for a[index] += x begin with sb.zeros and write a = a.at"),
+        (lambda: sb.grad(lambda x: None)(1.0), ArgumentError, "<lambda> returned None, where arrays and numbers can"),
+        (lambda: sb.grad(lambda x: stats.expon.pdf(2 * x))(1.0), TypeError, "scipy.stats, in pdf, computes with"),
+        (lambda: sb.grad(lambda x: x[np.where(x > 1)])(np.ones(2)), ShapeError, "use sb.where or a reduction with"),
         (lambda: sb.grad(rosen, "y"), ArgumentError, "grad: the function has no argument 'y'; it takes x"),
         (lambda: sb.grad(rosen, 1), ArgumentError, "grad: the function has no argument 1; it takes x"),
         (lambda: sb.grad(rosen, sb.symbol("x")), ArgumentError, "give positions or names of arguments, not"),

@@ -785,20 +785,11 @@ logical_not = elementwise_op(
 )  # fmt: skip
 
 
-def _chosen(condition: Any, *kinds: Any, **_: Any) -> Dtype:
-    if isinstance(condition, bool):
-        msg = (
-            f"the condition is Python's {condition}: == tells whether two expressions are the same one; "
-            "to compare their values write sb.equal(x, y)"
-        )
-        raise DtypeError(msg)
-    return promoted(*kinds)
-
-
 where: Op = function_op(
     "where", "Choose elementwise: the second operand where the first holds, else the third.",
     None, lambda g, _y, c, _a, _b: where(c, g, 0), lambda g, _y, c, _a, _b: where(c, 0, g),
-    dtype=_chosen, python=Form("$1 if $0 else $2", LOWEST, (COMPARE, COMPARE, COMPARE)),
+    dtype=lambda _condition, *kinds, **_: promoted(*kinds),
+    python=Form("$1 if $0 else $2", LOWEST, (COMPARE, COMPARE, COMPARE)),
     notes="The branch that is not chosen contributes exactly nothing to the derivative.",
 )  # fmt: skip
 

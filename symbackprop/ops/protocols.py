@@ -54,7 +54,8 @@ _KEYWORDS = {
     "dtype": "has no symbolic form here: convert with .astype(…)",
     "like": "is not needed: what is computed from an expression is one",
     "order": "is the layout in memory, which the generated code decides: leave it out",
-    "out": "writes into an array, and expressions never change: take what the call returns (a = a + x for a += x)",
+    "out": "writes into an array, and expressions never change: take what the call returns (a = a + x for a += x; "
+    "for a[index] += x begin with sb.zeros and write a = a.at[index].add(x))",
     "where": "leaves the other elements as they were in memory: write sb.where(condition, value, other)",
 }
 
@@ -208,6 +209,8 @@ def of_function(func: Function, args: Sequence[Any], keywords: Mapping[str, Any]
         ArgumentError: it has no symbolic form, or a keyword has none.
     """
     name, module = func.__name__, func.__module__
+    if func is np.where and len(args) == 1 and not keywords:
+        return ops.nonzero(*args)
     if module == "numpy" and name in _ANSWERS:
         return _ANSWERS[name](*args, **keywords)
     what = f"{module.replace('numpy', 'np', 1)}.{name}"
