@@ -54,8 +54,8 @@ _KEYWORDS = {
     "dtype": "has no symbolic form here: convert with .astype(…)",
     "like": "is not needed: what is computed from an expression is one",
     "order": "is the layout in memory, which the generated code decides: leave it out",
-    "out": "writes into an array, and expressions never change: take what the call returns (a = a + x for a += x; "
-    "for a[index] += x begin with sb.zeros and write a = a.at[index].add(x))",
+    "out": "writes into an array, and expressions never change: take what the call returns (a = a + x for a += x); "
+    "for a[index] += x begin with sb.zeros and write a = a.at[index].add(x)",
     "where": "leaves the other elements as they were in memory: write sb.where(condition, value, other)",
 }
 
