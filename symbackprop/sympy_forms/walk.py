@@ -58,6 +58,3 @@ def at_once(build: Callable[..., Any]) -> Callable[..., Steps[Any]]:
         return build(*args)
 
     return rule
-
-
-_UNKNOWN = object()

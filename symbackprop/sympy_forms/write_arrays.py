@@ -8,8 +8,7 @@ from symbackprop.dims import Shape
 from symbackprop.graph import Node
 from symbackprop.sympy_forms.walk import Steps, at_once
 from symbackprop.sympy_forms.write_elements import array_symbol
-from symbackprop.sympy_forms.writer import Basic, Form, Part, Rule, Writer, written_out
-from symbackprop.sympy_names import written
+from symbackprop.sympy_forms.writer import Basic, Form, Part, Rule, Writer, of_one_array, written_out
 
 
 def _arrays(writer: Writer, numbers: Sequence[int], shapes: Sequence[Shape] = ()) -> Steps[Part]:
@@ -126,16 +125,12 @@ def _negative(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
 
 
 def _elementwise(writer: Writer, node: Node, part: Part) -> Steps[Part]:
-    whole = [number for number in node.inputs if writer.nodes[number].shape]
-    function = written(node.op.name) if node.op.elementwise else None
-    bools = "b" in {node.dtype.kind, *(writer.nodes[number].dtype.kind for number in node.inputs)}
-    if function is None or bools or len(whole) != 1 or writer.nodes[whole[0]].shape != node.shape:
+    applied = of_one_array(writer, node)
+    if applied is None:
         return (yield from written_out(writer, node, part))
     operands = yield from _arrays(writer, node.inputs)
-    at, variable = node.inputs.index(whole[0]), writer.variable()
-    places = [variable if position == at else operand for position, operand in enumerate(operands)]
-    body = function(writer.sympy, *places, **node.params)
-    return writer.arrays.ArrayElementwiseApplyFunc(writer.sympy.Lambda(variable, body), operands[at])
+    function = applied.of_variable(writer, node, operands)
+    return writer.arrays.ArrayElementwiseApplyFunc(function, operands[applied.place])
 
 
 RULES: Mapping[str, Rule] = {

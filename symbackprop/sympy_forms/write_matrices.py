@@ -9,8 +9,7 @@ from symbackprop.dims import Shape
 from symbackprop.graph import Node
 from symbackprop.sympy_forms.walk import Steps, at_once, each
 from symbackprop.sympy_forms.write_elements import array_symbol
-from symbackprop.sympy_forms.writer import Basic, Part, Rule, Writer, by_elements
-from symbackprop.sympy_names import written
+from symbackprop.sympy_forms.writer import Basic, Part, Rule, Writer, by_elements, of_one_array
 
 
 def form_of(writer: Writer, number: int) -> Part:
@@ -149,17 +148,11 @@ def _astype(writer: Writer, node: Node, part: Part) -> Steps[Part]:
 
 def _elementwise(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     """Apply a function of one array and of scalars to each element; what has no such form is told by its elements."""
-    arrays = [number for number in node.inputs if writer.nodes[number].shape]
-    function = written(node.op.name) if node.op.elementwise else None
-    bools = "b" in {node.dtype.kind, *(writer.nodes[number].dtype.kind for number in node.inputs)}
-    if function is None or bools or len(arrays) != 1 or writer.nodes[arrays[0]].shape != node.shape:
+    applied = of_one_array(writer, node)
+    if applied is None:
         return (yield from by_elements(writer, node, part))
     operands = yield from each(form_of(writer, number) for number in node.inputs)
-    at = node.inputs.index(arrays[0])
-    variable = writer.variable()
-    places = [variable if position == at else operand for position, operand in enumerate(operands)]
-    body = function(writer.sympy, *places, **node.params)
-    return operands[at].applyfunc(writer.sympy.Lambda(variable, body))
+    return operands[applied.place].applyfunc(applied.of_variable(writer, node, operands))
 
 
 # --- layout -------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node
 from symbackprop.precise import meaning
 from symbackprop.sympy_forms.walk import Steps, each, worked_out
-from symbackprop.sympy_names import written
+from symbackprop.sympy_names import Written, written
 
 Basic: TypeAlias = Any  # a SymPy expression
 Index: TypeAlias = tuple[Basic, ...]
@@ -271,6 +271,34 @@ def by_elements(writer: Writer, node: Node, part: Part) -> Steps[Part]:
     row, column = writer.fresh((), 2)
     value = yield Part(part.number, "element", (row, column)[:rank])
     return s.FunctionMatrix(rows, columns, s.Lambda((row, column), value))
+
+
+class OfOneArray(NamedTuple):
+    """A function of each element of one array and of scalars.
+
+    Attributes:
+        place: which operand is the array.
+        function: how SymPy writes it.
+    """
+
+    place: int
+    function: Written
+
+    def of_variable(self, writer: Writer, node: Node, operands: Sequence[Basic]) -> Basic:
+        """Give SymPy's function of a variable that stands for an element of the array."""
+        variable = writer.variable()
+        given = [variable if place == self.place else operand for place, operand in enumerate(operands)]
+        return writer.sympy.Lambda(variable, self.function(writer.sympy, *given, **node.params))
+
+
+def of_one_array(writer: Writer, node: Node) -> OfOneArray | None:
+    """See a node as a function of each element of one array of its shape, if SymPy has such a function."""
+    places = [place for place, number in enumerate(node.inputs) if writer.nodes[number].shape]
+    function = written(node.op.name) if node.op.elementwise else None
+    has_bools = "b" in {node.dtype.kind, *(writer.nodes[number].dtype.kind for number in node.inputs)}
+    if function is None or has_bools or [writer.nodes[node.inputs[at]].shape for at in places] != [node.shape]:
+        return None
+    return OfOneArray(places[0], function)
 
 
 def written_out(writer: Writer, node: Node, part: Part) -> Steps[Part]:
