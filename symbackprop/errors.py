@@ -44,8 +44,8 @@ class MemoryLimitError(SymbackpropError, MemoryError):
     """A function cannot be computed with so little memory."""
 
 
-class ArgumentError(SymbackpropError, TypeError):
-    """A function was called with an argument missing, unknown, given twice, or of a wrong kind."""
+class ArgumentError(SymbackpropError, TypeError, ValueError):
+    """A function was called with an argument missing, unknown, given twice, or of a wrong kind or value."""
 
 
 class BackendError(SymbackpropError, NotImplementedError):

@@ -182,7 +182,7 @@ class Op:
             raise ArgumentError(msg)
         if params.keys() - self.options.keys():
             msg = f"{self.name} takes {sorted(self.options) or 'no parameters'}, not {sorted(params)}"
-            raise TypeError(msg)
+            raise ArgumentError(msg)
         return apply(self, *operands, **{**self.options, **params})
 
     def rule(self, position: int) -> Vjp | None:

@@ -228,3 +228,12 @@ def test_importing_symbackprop_imports_nothing_slow():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_operations_raise_errors_of_the_package():
+    """Else ``except SymbackpropError`` would miss some; each is a builtin error too."""
+    for path in sorted((PACKAGE / "ops").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Raise(exc=ast.Call(func=ast.Name(id=name))):
+                    assert name not in {"TypeError", "ValueError"}, f"{path.name}:{node.lineno} raises {name}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size, SizeLike
-from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.graph import Graph, current_graph
 from symbackprop.op import (
@@ -631,7 +631,7 @@ def _spelled(given: tuple[Any, ...]) -> tuple[str, list[Operand]]:
     """Write operands that are each followed by a list of numbers with letters, in the order of the numbers.
 
     Raises:
-        TypeError: what stands there is no such list.
+        ArgumentError: what stands there is no such list.
     """
     pairs = len(given) // 2
     lists = [*given[1 : 2 * pairs : 2], *given[2 * pairs :]]
@@ -640,7 +640,7 @@ def _spelled(given: tuple[Any, ...]) -> tuple[str, list[Operand]]:
     if not (pairs and known and all(isinstance(each, list | tuple) for each in lists)):
         what = "the subscripts come first, as a text such as 'ij,jk->ik', or behind each operand, as a list such as"
         msg = f"einsum: {what} [0, 1]"
-        raise TypeError(msg)
+        raise ArgumentError(msg)
     letters = string.ascii_lowercase if len(numbers) <= len(string.ascii_lowercase) else sorted(string.ascii_letters)
     names = dict(zip(numbers, letters, strict=False))
     terms = ["".join("..." if label is ... else names[label] for label in each) for each in lists]

@@ -12,7 +12,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
-from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, Vjp, apply
 from symbackprop.ops.arrange import tril, triu
@@ -211,7 +211,7 @@ def qr(a: Operand, mode: Literal["reduced", "complete", "r"] = "reduced") -> QRR
     Raises:
         ShapeError: the operand is no matrix, or, for "complete", not square: the columns to come have no derivative.
         DtypeError: its dtype is float16.
-        ValueError: another mode.
+        ArgumentError: another mode.
 
     >>> import symbackprop as sb
     >>> Q, R = sb.linalg.qr(sb.symbol("A", (5, 3)))
@@ -221,7 +221,7 @@ def qr(a: Operand, mode: Literal["reduced", "complete", "r"] = "reduced") -> QRR
     expr = as_expr(a)
     if mode not in {"reduced", "complete", "r"}:
         msg = f"qr: mode is 'reduced', 'complete' or 'r', not {mode!r}: {expr.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     if mode == "complete" and expr.ndim > 1 and expr.shape[-1] != expr.shape[-2]:
         msg = f"qr: columns beyond those of the matrix have no derivative: take mode='reduced': {expr.describe()}"
         raise ShapeError(msg)
@@ -331,7 +331,7 @@ def eigvalsh(a: Operand, UPLO: Literal["L", "U"] | None = None) -> Expr:
     Raises:
         ShapeError: the operand is no square matrix.
         DtypeError: its dtype is float16.
-        ValueError: `UPLO` is another letter.
+        ArgumentError: `UPLO` is another letter.
 
     >>> import symbackprop as sb
     >>> X = sb.symbol("X", ("N", "N"))
@@ -368,7 +368,7 @@ def eigh(a: Operand, UPLO: Literal["L", "U"] | None = None) -> EighResult:
     Raises:
         ShapeError: the operand is no square matrix.
         DtypeError: its dtype is float16.
-        ValueError: `UPLO` is another letter.
+        ArgumentError: `UPLO` is another letter.
 
     >>> import symbackprop as sb
     >>> X = sb.symbol("X", ("N", "N"))
@@ -386,7 +386,7 @@ def _mirrored(name: str, a: Expr, triangle: str | None) -> Expr:
         return a
     if triangle not in {"L", "U"}:
         msg = f"{name}: UPLO is 'L' or 'U', not {triangle!r}: {a.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     keep, beyond = (tril, -1) if triangle == "L" else (triu, 1)
     return keep(a) + matrix_transpose(keep(a, beyond))
 
@@ -588,7 +588,7 @@ def matrix_rank(
 
     Raises:
         DtypeError: its dtype is float16.
-        ValueError: both `tol` and `rtol` are given.
+        ArgumentError: both `tol` and `rtol` are given.
 
     >>> import symbackprop as sb
     >>> print(sb.evaluate(sb.linalg.matrix_rank(sb.constant([[1.0, 2.0], [2.0, 4.0]])), {}))
@@ -597,7 +597,7 @@ def matrix_rank(
     expr = as_expr(A)
     if tol is not None and rtol is not None:
         msg = f"matrix_rank: give tol or rtol, not both: {expr.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     if expr.ndim < 2:
         return astype(greater(sum_(astype(not_equal(expr, 0), np.int64)), 0), np.int64)
     values = apply(SVDVALS, _symmetric_part(expr) if hermitian else expr)

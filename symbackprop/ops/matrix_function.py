@@ -14,7 +14,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import ShapeError
+from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Dtype, Form, Notation, Op, apply
 from symbackprop.ops.contract import matmul
@@ -110,7 +110,7 @@ def matrix_power(a: Operand, n: int) -> Expr:
 
     Raises:
         ShapeError: the operand is no square matrix.
-        TypeError: the exponent is no int.
+        ArgumentError: the exponent is no int.
         DtypeError: a negative exponent, and the dtype is float16.
 
     >>> import symbackprop as sb
@@ -121,7 +121,7 @@ def matrix_power(a: Operand, n: int) -> Expr:
     given: object = n  # who has no type checker may pass anything
     if not isinstance(given, Integral):
         msg = f"matrix_power: the exponent is an int, not {n!r}: {as_expr(a).describe()}"
-        raise TypeError(msg)
+        raise ArgumentError(msg)
     return apply(MATRIX_POWER, as_expr(a), n=int(n))
 
 

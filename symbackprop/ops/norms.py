@@ -9,7 +9,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import ShapeError
+from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, apply
 from symbackprop.ops.elementwise import abs as abs_
@@ -174,7 +174,7 @@ def norm(
 
     Raises:
         ShapeError: an axis is out of range, or `ord` is given and the operand is no vector and no matrix.
-        ValueError: another `ord`.
+        ArgumentError: another `ord`.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -207,7 +207,7 @@ def _of_vectors(name: str, x: Expr, ord: Order, axes: tuple[int, ...], *, keepdi
     """Give a norm over axes as if they were one."""
     if isinstance(ord, str) or ord is None:
         msg = f"{name}: ord={ord!r} is for matrices: {x.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     if ord == 2:
         return apply(NORM, x, axes=axes, keepdims=keepdims)
     if ord == 0:
@@ -235,7 +235,7 @@ def _of_matrices(name: str, x: Expr, ord: Order, axes: tuple[int, ...], *, keepd
     if ord not in {1, -1, np.inf, -np.inf}:
         known = "'fro', 'nuc', 1, -1, 2, -2, inf and -inf"
         msg = f"{name}: ord={ord!r} is not among {known}: {x.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     rows, columns = axes if ord in {1, -1} else axes[::-1]
     totals = sum_(abs_(x), axis=rows, keepdims=True)
     found = _NAMED[np.inf if ord > 0 else -np.inf](totals, axis=columns, keepdims=True)
@@ -257,7 +257,7 @@ def vector_norm(x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord
 
     Raises:
         ShapeError: an axis is out of range.
-        ValueError: another `ord`.
+        ArgumentError: another `ord`.
 
     >>> import symbackprop as sb
     >>> sb.linalg.vector_norm(sb.symbol("X", (4, 3, 2)), axis=(0, 2), ord=1).shape
@@ -279,7 +279,7 @@ def matrix_norm(x: Operand, /, *, keepdims: bool = False, ord: Order = "fro") ->
 
     Raises:
         ShapeError: the operand is no matrix.
-        ValueError: another `ord`.
+        ArgumentError: another `ord`.
 
     >>> import symbackprop as sb
     >>> sb.linalg.matrix_norm(sb.symbol("X", (4, 3, 2)), ord="nuc").shape
@@ -301,7 +301,7 @@ def cond(x: Operand, p: Order = None) -> Expr:
 
     Raises:
         ShapeError: the operand is no matrix, or not square, or has no elements.
-        ValueError: another `p`.
+        ArgumentError: another `p`.
 
     >>> import symbackprop as sb
     >>> print(sb.evaluate(sb.linalg.cond(sb.constant([[2.0, 0.0], [0.0, 1.0]])), {}))

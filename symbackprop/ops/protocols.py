@@ -152,7 +152,7 @@ def _array(operand: Any) -> Expr:
 
 def _outer(ufunc: np.ufunc, what: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     if ufunc.nin != 2:  # NumPy's own words
-        raise ValueError("outer product only supported for binary functions")
+        raise ArgumentError("outer product only supported for binary functions")
     left, right = map(_array, inputs)
     return _called(ufunc, what, [left[(..., *(None,) * right.ndim)], right], keywords)
 

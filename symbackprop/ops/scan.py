@@ -462,7 +462,7 @@ def diff(a: Operand, n: int = 1, axis: int = -1, prepend: Operand | None = None,
 
     Raises:
         ShapeError: the axis is out of range, or what is joined does not fit.
-        ValueError: n is negative.
+        ArgumentError: n is negative.
 
     >>> import symbackprop as sb
     >>> x = sb.symbol("x", "N")
@@ -472,7 +472,7 @@ def diff(a: Operand, n: int = 1, axis: int = -1, prepend: Operand | None = None,
     expr = as_expr(a)
     if n < 0:
         msg = f"diff: the order must not be negative: {n}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     if n == 0:
         return expr
     place = _one_axis("diff", expr, axis)
@@ -590,7 +590,7 @@ def gradient(f: Operand, *varargs: Operand, axis: int | Sequence[int] | None = N
     Raises:
         ShapeError: an axis is out of range or has too few samples, or coordinates do not fit.
         ArgumentError: another number of spacings than of axes.
-        ValueError: `edge_order` is neither 1 nor 2.
+        ArgumentError: `edge_order` is neither 1 nor 2.
 
     >>> import symbackprop as sb
     >>> sb.evaluate(sb.gradient(sb.constant([1.0, 2.0, 4.0, 7.0])), {})
@@ -600,7 +600,7 @@ def gradient(f: Operand, *varargs: Operand, axis: int | Sequence[int] | None = N
     expr = astype(expr, real(expr.dtype))
     if edge_order not in {1, 2}:
         msg = f"gradient: edge_order is 1 or 2, not {edge_order}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     order = range(-expr.ndim, 0) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
     axes = [_one_axis("gradient", expr, each) for each in order]
     for each in axes:

@@ -18,7 +18,7 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape, Size
-from symbackprop.errors import DtypeError, ShapeError
+from symbackprop.errors import ArgumentError, DtypeError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import ATOM, LOWEST, MULTIPLY, POWER, Case, Dtype, Form, Op, Params, apply
 from symbackprop.ops.arrange import tril, triu
@@ -278,7 +278,7 @@ def solve_triangular(
     Raises:
         ShapeError: the shapes do not fit.
         DtypeError: a dtype is float16.
-        ValueError: another `trans`.
+        ArgumentError: another `trans`.
 
     >>> import symbackprop as sb
     >>> L, b, c = sb.symbols("L[N,N] b[N] c[N]")
@@ -287,7 +287,7 @@ def solve_triangular(
     """
     if trans not in {0, 1, "N", "T"}:
         msg = f"solve_triangular: trans is 0, 1, 'N' or 'T', not {trans!r}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     turned = trans in {1, "T"}
     matrix = as_expr(a)
     if matrix.ndim > 1 and turned:
@@ -348,7 +348,7 @@ def tensorinv(a: Operand, ind: int = 2) -> Expr:
 
     Raises:
         ShapeError: the two groups of axes have not as many elements.
-        ValueError: `ind` is no positive number.
+        ArgumentError: `ind` is no positive number.
 
     >>> import symbackprop as sb
     >>> sb.linalg.tensorinv(sb.symbol("A", (4, 6, 8, 3))).shape
@@ -357,7 +357,7 @@ def tensorinv(a: Operand, ind: int = 2) -> Expr:
     array = as_expr(a)
     if ind <= 0:
         msg = f"tensorinv: ind is how many axes are the rows, not {ind}: {array.describe()}"
-        raise ValueError(msg)
+        raise ArgumentError(msg)
     rows, columns = array.shape[:ind], array.shape[ind:]
     return reshape(inv(_as_matrix("tensorinv", array, rows, columns)), columns + rows)
 
