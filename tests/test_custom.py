@@ -66,6 +66,14 @@ def test_an_operation_from_sympy():
     assert sb.grad(sb.sum(mish(Y)), Y).dtype == "float32"
 
 
+def test_the_derivative_that_sympy_writes_is_right_far_out():
+    x = sympy.Symbol("x", real=True)
+    swish = sb.define_op("swish_", x, x / (1 + sympy.exp(-x)))
+    X = sb.symbol("x", "N")
+    slope = sb.compile([X], sb.grad(sb.sum(swish(X)), X))
+    np.testing.assert_allclose(slope(np.array([-1000.0, -30.0, 0.0, 1000.0])), [0, -29 * np.exp(-30), 0.5, 1], 1e-11)
+
+
 def test_an_operation_of_several_operands_from_sympy():
     gauss = sb.define_op("gauss_density", ("x", "m", "s"), sympy.sympify("exp(-((x - m)/s)**2/2)/(s*sqrt(2*pi))"))
     x, m, s = sb.symbol("x", ("N", 1)), sb.symbol("m", "K"), sb.symbol("s")

@@ -88,6 +88,24 @@ def test_a_quantile_between_elements_has_a_derivative_by_q():
     assert sb.evaluate(slope, {x: [1.0, 2.0, 4.0, 9.0], q: 0.5}) == 3 * (4 - 2)
 
 
+@pytest.mark.parametrize("method", ["linear", "lower", "higher", "nearest"])
+@pytest.mark.parametrize("q", [0.0, 0.1, 1 / 3, 0.5, 0.999, 1])
+def test_a_quantile_that_is_told_is_no_longer_than_it_must_be(method, q):
+    """Its place is inside whatever the size: there is nothing to guard but the element behind the last one."""
+    x = sb.symbol("x", "N")
+    y = np.quantile(x, q, method=method)
+    assert str(y).count("where(") <= (2 if method == "linear" else 1)
+    f = sb.compile([x], y)
+    for size in (1, 2, 3, 11):
+        at = np.random.default_rng(size).normal(size=size)
+        assert f(at) == np.quantile(at, q, method=method)
+
+
+def test_the_trapezoidal_rule_at_unit_distance_is_as_short_as_it_is():
+    x = sb.symbol("x", "N")
+    assert str(np.trapezoid(x)) == "sum((x[1:] + x[:N - 1])/2)"
+
+
 def test_the_pinball_loss_is_least_at_the_quantile():
     """The derivative of Σ max(q(xᵢ − m), (q − 1)(xᵢ − m)) by m changes its sign there (Koenker and Bassett, 1978)."""
     x, m, q = sb.symbol("x", "N"), sb.symbol("m"), 0.3

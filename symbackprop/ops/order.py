@@ -409,11 +409,13 @@ class _Method(NamedTuple):
         place: where among n sorted elements the quantile q lies, counted from 0.
         share: how much of the next element is taken, from the place and its fraction; None for the fraction itself.
         whole: whether a place is that of an element, so that nothing is taken between.
+        inside: whether the places of quantiles between 0 and 1 are never before the first nor behind the last element.
     """
 
     place: Callable[[Any, Any], Any]
     share: Callable[[Any, Any], Any] | None = None
     whole: bool = False
+    inside: bool = False
 
 
 def _between(alpha: float, beta: float) -> _Method:
@@ -421,10 +423,10 @@ def _between(alpha: float, beta: float) -> _Method:
 
 
 _METHODS: Mapping[str, _Method] = {
-    "linear": _Method(lambda n, q: (n - 1) * q),
-    "lower": _Method(lambda n, q: np.floor((n - 1) * q), whole=True),
-    "higher": _Method(lambda n, q: np.ceil((n - 1) * q), whole=True),
-    "nearest": _Method(lambda n, q: np.rint((n - 1) * q), whole=True),
+    "linear": _Method(lambda n, q: (n - 1) * q, inside=True),
+    "lower": _Method(lambda n, q: np.floor((n - 1) * q), whole=True, inside=True),
+    "higher": _Method(lambda n, q: np.ceil((n - 1) * q), whole=True, inside=True),
+    "nearest": _Method(lambda n, q: np.rint((n - 1) * q), whole=True, inside=True),
     "midpoint": _Method(
         lambda n, q: 0.5 * (np.floor((n - 1) * q) + np.ceil((n - 1) * q)),
         lambda _place, fraction: np.where(np.equal(fraction, 0), 0.0, 0.5),
@@ -540,7 +542,7 @@ def _quantile(name: str, x: Operand, q: Any, axis: int | Iterable[int] | None, m
     known = not isinstance(given, Expr) and isinstance(rows.size, int)
     n: Any = rows.size if known else size_of(rows.size, real(given.dtype), graph=rows.values.graph)
     place = how.place(n, given if known else as_expr(given, graph=rows.values.graph))
-    first, share = _split(place, n, how)
+    first, share = _split(place, n, how, inside=how.inside and not isinstance(given, Expr))
     leading = rows.values.ndim - 1
     result: Expr = _at(rows, first)
     if share is not None:
@@ -549,16 +551,20 @@ def _quantile(name: str, x: Operand, q: Any, axis: int | Iterable[int] | None, m
     return _kept(result, rows.axes, keepdims=keepdims)
 
 
-def _split(place: Any, n: Any, how: _Method) -> tuple[Any, Any]:
+def _split(place: Any, n: Any, how: _Method, *, inside: bool = False) -> tuple[Any, Any]:
     """Give the place of the element before, and how much is taken of the next one."""
+    if inside and how.whole:
+        return place, None
     floor = np.floor(place)
+    if inside:
+        return floor, place - floor
     first = np.minimum(np.maximum(floor, 0), n - 1)
     if how.whole:
         return first, None
     fraction = place - floor
     share = fraction if how.share is None else how.share(place, fraction).astype(place.dtype)
-    inside = np.logical_and(np.greater_equal(place, 0), np.less(place, n - 1))
-    return first, np.where(inside, share, np.zeros((), place.dtype))
+    within = np.logical_and(np.greater_equal(place, 0), np.less(place, n - 1))
+    return first, np.where(within, share, np.zeros((), place.dtype))
 
 
 def _at(rows: _Rows, places: Any) -> Expr:

@@ -637,4 +637,6 @@ def trapezoid(y: Operand, x: Operand | None = None, dx: Operand = 1.0, axis: int
         steps = diff(at, axis=-1 if at.ndim == 1 else axis)
         distance = reshape(steps, (steps.size, *(1,) * (-1 - place))) if at.ndim == 1 else steps
     pairs = expr[on_axis(place, slice(1, None))] + expr[on_axis(place, slice(None, -1))]
+    if x is None and isinstance(dx, int | float) and dx == 1:
+        return sum(pairs / 2.0, place)
     return sum(distance * pairs / 2.0, place)

@@ -753,6 +753,18 @@ def _equations() -> tuple[Rule, ...]:
         equation("softplus_by_relu", RELU(x, slope_at_zero=0.0) + softplus(-abs(x)), softplus(x), REAL),
         equation("sigmoid_slope", exp(-x) / square(1 + exp(-x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
         equation("sigmoid_slope_mirrored", exp(x) / square(1 + exp(x)), sigmoid(x) * (1 - sigmoid(x)), REAL),
+        equation(
+            "sigmoid_slope_numerator",
+            (y * exp(-x)) / square(1 + exp(-x)),
+            y * (sigmoid(x) * (1 - sigmoid(x))),
+            REAL,
+        ),
+        equation(
+            "sigmoid_slope_numerator_mirrored",
+            (y * exp(x)) / square(1 + exp(x)),
+            y * (sigmoid(x) * (1 - sigmoid(x))),
+            REAL,
+        ),
         equation("sigmoid", 1 / (1 + exp(-x)), sigmoid(x), REAL),
         equation("sigmoid_of_negative", 1 / (1 + exp(x)), sigmoid(-x), REAL),
         equation("sigmoid_mirrored", exp(x) / (1 + exp(x)), sigmoid(x), REAL),

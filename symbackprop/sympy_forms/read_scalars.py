@@ -194,7 +194,9 @@ def _named(name: str, function: str) -> Rule:
 
 
 def _floor(x: Expr) -> Expr:
-    return ops.floor_divide(*x.inputs) if x.op is ops.divide else ops.floor_divide(x, 1)
+    if x.op is ops.divide:
+        return ops.floor_divide(*x.inputs)
+    return ops.floor(x) if x.dtype.kind == "f" else x
 
 
 def _largest(*operands: Any) -> Value:
