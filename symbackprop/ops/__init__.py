@@ -13,7 +13,7 @@ from symbackprop.ops import (
     layout,
     leaf,
     linalg,
-    missing,
+    nan_reductions,
     numbers,
     order,
     padding,
@@ -34,7 +34,7 @@ from symbackprop.ops.gather import *  # noqa: F403  (its __all__)
 from symbackprop.ops.index import *  # noqa: F403  (its __all__)
 from symbackprop.ops.layout import *  # noqa: F403  (its __all__)
 from symbackprop.ops.leaf import *  # noqa: F403  (its __all__)
-from symbackprop.ops.missing import *  # noqa: F403  (its __all__)
+from symbackprop.ops.nan_reductions import *  # noqa: F403  (its __all__)
 from symbackprop.ops.numbers import *  # noqa: F403  (its __all__)
 from symbackprop.ops.order import *  # noqa: F403  (its __all__)
 from symbackprop.ops.padding import *  # noqa: F403  (its __all__)
@@ -61,7 +61,7 @@ _FAMILIES = (
     at,
     statistics,
     scan,
-    missing,
+    nan_reductions,
     window,
     arrange,
     padding,

@@ -1,4 +1,4 @@
-"""Turning round, shifting, repeating, padding, joining and taking apart: mostly compositions of slices and joins."""
+"""Turning round, shifting, repeating, triangles, joining and taking apart: mostly compositions of slices and joins."""
 
 from __future__ import annotations
 

@@ -6,15 +6,15 @@
 X⁻ᵀ
 """
 
-from symbackprop.ops import diagonals, factor, matrix_function, norms, stacks, systems
+from symbackprop.ops import diagonals, factor, linalg_products, matrix_function, norms, systems
 from symbackprop.ops.diagonals import *  # noqa: F403  (its __all__)
 from symbackprop.ops.factor import *  # noqa: F403  (its __all__)
+from symbackprop.ops.linalg_products import *  # noqa: F403  (its __all__)
 from symbackprop.ops.matrix_function import *  # noqa: F403  (its __all__)
 from symbackprop.ops.norms import *  # noqa: F403  (its __all__)
-from symbackprop.ops.stacks import *  # noqa: F403  (its __all__)
 from symbackprop.ops.systems import *  # noqa: F403  (its __all__)
 
-FAMILIES = (systems, matrix_function, factor, diagonals, norms, stacks)
+FAMILIES = (systems, matrix_function, factor, diagonals, norms, linalg_products)
 """The files, in the order in which the table has their operations."""
 
 __all__ = [name for family in FAMILIES for name in family.__all__]

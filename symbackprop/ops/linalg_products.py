@@ -1,4 +1,4 @@
-"""Products, diagonals and traces as `numpy.linalg` has them: matrices are the last two axes, vectors the last one."""
+"""Products, diagonals and traces as `numpy.linalg` has them: of matrices along the last two axes, vectors along one."""
 
 from __future__ import annotations
 
