@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ import symbackprop as sb
 from symbackprop import errors
 from symbackprop.op import Op
 from symbackprop.ops import TABLE
+from tests.scoreboards import functions
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PUBLIC = sorted(sb.__all__)
@@ -95,3 +97,9 @@ def test_every_error_says_when_it_is_raised():
     for name, error in vars(errors).items():
         if inspect.isclass(error) and issubclass(error, Exception | Warning):
             assert inspect.getdoc(error), name
+
+
+def test_the_table_of_operations_and_functions_is_the_one_of_today():
+    """Written anew by ``python -m tests.scoreboards functions``."""
+    beside = Path(functions.__file__).with_suffix(".md")
+    assert beside.read_text(encoding="utf-8") == functions.table()

@@ -69,7 +69,6 @@ FORMS = (
     form("np.flip(x, axis=(0, -1))", x=(2, 3, 4)),
     form("np.fliplr(x)", x=(2, 3)),
     form("np.flipud(x)", x=(3,)),
-    form("x[::-1]", x=(4,)),
     form("np.rot90(x)", x=(2, 3)),
     form("np.rot90(x, 2)", x=(2, 3)),
     form("np.rot90(x, k=-1)", x=(2, 3)),

@@ -118,7 +118,6 @@ FORMS = (
     form("np.cumsum(x > 1)", x=(5,), differentiable=False),
     form("np.cumsum(x[::-1])[::-1]", x=(5,)),
     form("np.add.accumulate(x)", x=(5,)),
-    form("np.multiply.accumulate(x, axis=1)", x=(2, 3)),
     *(form(f"np.{name}.accumulate(x)", x=floats((6,), -1.7, 1.7)) for name in ("maximum", "minimum")),
     *(form(f"np.{name}.accumulate(x, axis=1)", x=(2, 5)) for name in ("maximum", "minimum")),
     form("sb.cummax(x, axis=0)", truth="np.maximum.accumulate(x, axis=0)", x=(5, 2)),
