@@ -41,10 +41,10 @@ from symbackprop.ops.layout import (
     expand_dims,
     kept_dtype,
     matrix_transpose,
-    permute,
     reshape,
     shape_text,
     squeeze,
+    to_end,
 )
 from symbackprop.ops.leaf import arange, as_expr, exprs_of
 from symbackprop.ops.reduce import accumulated
@@ -300,7 +300,7 @@ def _matrices(name: str, x: Operand, offset: int, axis1: int, axis2: int) -> Exp
     if pair[0] == pair[1]:
         msg = f"{name}: one axis was named twice: {expr.describe()}"
         raise ShapeError(msg)
-    turned = permute(expr, (*(axis for axis in range(-expr.ndim, 0) if axis not in pair), *pair))
+    turned = to_end(expr, pair)
     if offset == 0:
         return turned
     try:

@@ -55,6 +55,12 @@ def free(*_: Any) -> int:
     return 0
 
 
+def axes_in_order(name: str, x: Expr, axes: int | Sequence[int]) -> tuple[int, ...]:
+    """Read axes as `axes_of` does, in the order that they are given in."""
+    axes_of(name, x, axes)
+    return tuple(axes_of(name, x, axis)[0] for axis in ((axes,) if hasattr(axes, "__index__") else axes))
+
+
 def of_rank(name: str, x: Operand, least: int) -> Expr:
     """Read an operand that needs so many axes.
 
@@ -325,6 +331,11 @@ def permute(x: Expr, axes: tuple[int, ...]) -> Expr:
     return apply(TRANSPOSE, x, axes=axes)
 
 
+def to_end(x: Expr, axes: tuple[int, ...]) -> Expr:
+    """Bring axes, named from the right, to the end in this order; the others keep theirs."""
+    return permute(x, (*(axis for axis in range(min(axes, default=0), 0) if axis not in axes), *axes))
+
+
 def transpose(a: Operand, axes: Iterable[int] | None = None) -> Expr:
     """Permute the axes; without `axes` reverse them.
 
@@ -371,7 +382,7 @@ def matrix_transpose(x: Operand) -> Expr:
 def _moved(name: str, x: Operand, source: int | Sequence[int], destination: int | Sequence[int]) -> Expr:
     """Move axes to where they are wanted; the others keep their order."""
     expr = as_expr(x)
-    sources, targets = (_places(name, expr, axes) for axes in (source, destination))
+    sources, targets = (axes_in_order(name, expr, axes) for axes in (source, destination))
     if len(sources) != len(targets):
         msg = f"{name}: {len(sources)} axes cannot move to {len(targets)} places: {expr.describe()}"
         raise ShapeError(msg)
@@ -379,12 +390,6 @@ def _moved(name: str, x: Operand, source: int | Sequence[int], destination: int 
     for target, axis in sorted(zip(targets, sources, strict=True)):
         order.insert(target + expr.ndim, axis)
     return permute(expr, tuple(order))
-
-
-def _places(name: str, x: Expr, axes: int | Sequence[int]) -> tuple[int, ...]:
-    """Read axes as `axes_of` does, in the order that they are given in."""
-    axes_of(name, x, axes)
-    return tuple(axes_of(name, x, axis)[0] for axis in ((axes,) if hasattr(axes, "__index__") else axes))
 
 
 def swapaxes(a: Operand, axis1: int, axis2: int) -> Expr:

@@ -15,7 +15,7 @@ from symbackprop.op import ATOM, POWER, Case, Form, Notation, Op, Params, apply
 from symbackprop.ops.elementwise import abs as abs_
 from symbackprop.ops.elementwise import astype, equal, not_equal, power, real, where
 from symbackprop.ops.factor import largest_of, svdvals
-from symbackprop.ops.layout import axes_of, expand_dims, permute, squeeze
+from symbackprop.ops.layout import axes_of, expand_dims, squeeze, to_end
 from symbackprop.ops.leaf import as_expr
 from symbackprop.ops.reduce import SUM, Axis, reduced, spread
 from symbackprop.ops.reduce import max as max_
@@ -229,8 +229,7 @@ def _of_matrices(name: str, x: Expr, ord: Order, axes: tuple[int, ...], *, keepd
     if ord == "fro":
         return apply(NORM, x, axes=axes, keepdims=keepdims)
     if ord in _SPECTRAL:
-        others = tuple(axis for axis in range(-x.ndim, 0) if axis not in axes)
-        found = _SPECTRAL[ord](svdvals(permute(x, others + axes)), axis=-1, keepdims=False)
+        found = _SPECTRAL[ord](svdvals(to_end(x, axes)), axis=-1, keepdims=False)
         return expand_dims(found, tuple(axis + x.ndim for axis in axes)) if keepdims else found
     if ord not in {1, -1, np.inf, -np.inf}:
         known = "'fro', 'nuc', 1, -1, 2, -2, inf and -inf"

@@ -18,7 +18,16 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Dtype, Form, Notation, Op, Params, apply, literal
 from symbackprop.ops.elementwise import astype, equal, isnan, less_equal, real, where
 from symbackprop.ops.gather import SCATTER, along, gather
-from symbackprop.ops.layout import BROADCAST_TO, axes_of, axis_or_flat, expand_dims, kept_dtype, permute, reshape
+from symbackprop.ops.layout import (
+    BROADCAST_TO,
+    axes_of,
+    axis_or_flat,
+    expand_dims,
+    kept_dtype,
+    permute,
+    reshape,
+    to_end,
+)
 from symbackprop.ops.leaf import as_expr, graph_of, size_of
 from symbackprop.ops.reduce import sum as sum_
 
@@ -347,11 +356,9 @@ class _Rows(NamedTuple):
 def _sorted_rows(name: str, x: Operand, axis: int | Iterable[int] | None, kind: Dtype | None = None) -> _Rows:
     expr = as_expr(x)
     axes = axes_of(name, expr, axis)
-    rest = tuple(at for at in range(-expr.ndim, 0) if at not in axes)
-    turned = permute(expr, rest + axes)
-    shape = tuple(expr.shape[at] for at in rest)
+    turned = to_end(expr, axes)
     size = dims.product(expr.shape[at] for at in axes)
-    rows = turned if len(axes) == 1 else reshape(turned, (*shape, size))
+    rows = turned if len(axes) == 1 else reshape(turned, (*turned.shape[: turned.ndim - len(axes)], size))
     return _Rows(apply(SORT, rows if kind is None else astype(rows, kind), axes=(-1,)), axes, size)
 
 

@@ -12,7 +12,7 @@ from symbackprop.expr import Expr, Operand
 from symbackprop.ops.contract import einsum, matmul
 from symbackprop.ops.elementwise import power
 from symbackprop.ops.index import stack
-from symbackprop.ops.layout import axes_of, expand_dims, permute, zeros_like
+from symbackprop.ops.layout import axes_of, expand_dims, to_end, zeros_like
 from symbackprop.ops.leaf import arange, as_expr, exprs_of
 
 __all__ = [
@@ -27,8 +27,7 @@ __all__ = [
 
 def at_end(name: str, x: Expr, axis: int) -> Expr:
     """Bring an axis to the end."""
-    (moved,) = axes_of(name, x, axis)
-    return permute(x, (*(other for other in range(-x.ndim, 0) if other != moved), moved))
+    return to_end(x, axes_of(name, x, axis))
 
 
 def vecdot(x1: Operand, x2: Operand, axis: int = -1) -> Expr:

@@ -36,7 +36,7 @@ from symbackprop.ops.elementwise import (
     real,
 )
 from symbackprop.ops.elementwise import where as choose
-from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute
+from symbackprop.ops.layout import axes_of, broadcast_to, expand_dims, kept_dtype, permute, to_end
 from symbackprop.ops.leaf import arange, as_expr, size_of
 
 __all__ = [
@@ -677,23 +677,14 @@ def _others_form(params: Params, shapes: tuple[Shape, ...]) -> Form:
     return Form(f"np.moveaxis({called.replace('$0', f'np.moveaxis($0, {axis}, 0)')}, 0, {axis})" if axis else called)
 
 
-def _to_last(x: Expr, axis: int) -> Expr:
-    order = [*(at for at in range(axis, 0) if at != axis), axis]
-    return permute(x, tuple(order))
-
-
-def _from_last(x: Expr, axis: int) -> Expr:
-    return permute(x, (-1, *range(axis, -1)))
-
-
 def _others_vjp(g: Expr, _y: Expr, x: Expr, *, axis: int) -> Expr:
     # sum_k g_k prod_{j != k} x_j, by x_i: sum_{k != i} g_k prod_{j not in {i, k}} x_j, from the table without x_k.
-    last = _to_last(x, axis)
+    last = to_end(x, (axis,))
     positions = arange(last.shape[-1], graph=x.graph)
     diagonal = equal(expand_dims(positions, -1), expand_dims(positions, -2))
     without = choose(diagonal, 1, expand_dims(last, -2))
-    terms = choose(diagonal, 0, expand_dims(_to_last(g, axis), -1) * apply(OTHERS, without, axis=-1))
-    return _from_last(apply(SUM, terms, axes=(-2,), keepdims=False), axis)
+    terms = choose(diagonal, 0, expand_dims(to_end(g, (axis,)), -1) * apply(OTHERS, without, axis=-1))
+    return permute(apply(SUM, terms, axes=(-2,), keepdims=False), (-1, *range(axis, -1)))
 
 
 OTHERS = Op(

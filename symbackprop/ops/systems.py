@@ -24,7 +24,7 @@ from symbackprop.op import ATOM, LOWEST, MULTIPLY, POWER, Case, Dtype, Form, Op,
 from symbackprop.ops.arrange import tril, triu
 from symbackprop.ops.contract import matmul
 from symbackprop.ops.elementwise import real
-from symbackprop.ops.layout import axes_of, expand_dims, matrix_transpose, permute, reshape, shape_text, squeeze
+from symbackprop.ops.layout import axes_in_order, expand_dims, matrix_transpose, reshape, shape_text, squeeze, to_end
 from symbackprop.ops.leaf import as_expr
 
 __all__ = [
@@ -329,9 +329,7 @@ def tensorsolve(a: Operand, b: Operand, axes: Sequence[int] | None = None) -> Ex
     """
     matrix, side = as_expr(a), as_expr(b)
     if axes is not None:
-        moved = axes_of("tensorsolve", matrix, tuple(axes))
-        given = tuple(axis % matrix.ndim - matrix.ndim for axis in axes)
-        matrix = permute(matrix, tuple(axis for axis in range(-matrix.ndim, 0) if axis not in moved) + given)
+        matrix = to_end(matrix, axes_in_order("tensorsolve", matrix, axes))
     unknowns = matrix.shape[side.ndim :]
     square_one = _as_matrix("tensorsolve", matrix, matrix.shape[: side.ndim], unknowns)
     return reshape(solve(square_one, reshape(side, (dims.product(side.shape),))), unknowns)

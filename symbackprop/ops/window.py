@@ -20,7 +20,7 @@ from symbackprop.op import Case, Form, Notation, Op, Params, apply
 from symbackprop.ops.contract import matmul
 from symbackprop.ops.elementwise import promoted
 from symbackprop.ops.index import PORTABLE_PUT
-from symbackprop.ops.layout import axes_of, expand_dims, free, kept_dtype, permute, reshape, shape_text
+from symbackprop.ops.layout import axes_in_order, expand_dims, free, kept_dtype, permute, reshape, shape_text, to_end
 from symbackprop.ops.leaf import as_expr, exprs_of
 from symbackprop.ops.padding import pad
 from symbackprop.ops.reduce import max as max_
@@ -273,7 +273,7 @@ def windows(
     ((N - 2, 3), (((N - 3)//2) + 1, 3))
     """
     expr, sizes = as_expr(x), dims.as_shape(shape)
-    taken = tuple(range(-expr.ndim, 0)) if axis is None else _in_order(expr, axis)
+    taken = tuple(range(-expr.ndim, 0)) if axis is None else axes_in_order("windows", expr, axis)
     if len(taken) != len(sizes):
         msg = f"windows: the window has {len(sizes)} axes and slides over {len(taken)}: {expr.describe()}"
         raise ShapeError(msg)
@@ -282,17 +282,11 @@ def windows(
     )
     if not sizes:
         return expr
-    rest = tuple(axis for axis in range(-expr.ndim, 0) if axis not in taken)
-    found = apply(WINDOWS, permute(expr, rest + taken), window=sizes, steps=steps, dilations=dilations)
-    places = rest + taken  # where the axes of the operand have gone
+    found = apply(WINDOWS, to_end(expr, taken), window=sizes, steps=steps, dilations=dilations)
+    rest = [axis for axis in range(-expr.ndim, 0) if axis not in taken]
+    places = [*rest, *taken]  # where the axes of the operand have gone
     back = tuple(places.index(axis) - found.ndim for axis in range(-expr.ndim, 0))
     return permute(found, back + tuple(range(-len(sizes), 0)))
-
-
-def _in_order(x: Expr, axis: int | Sequence[int]) -> tuple[int, ...]:
-    given = tuple(axis) if isinstance(axis, Sequence) else (axis,)
-    axes_of("windows", x, given)
-    return tuple(each - x.ndim if each >= 0 else each for each in given)
 
 
 def overlap_add(x: Operand, shape: ShapeLike, step: int | Sequence[int] = 1, dilation: int | Sequence[int] = 1) -> Expr:
