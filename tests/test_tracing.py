@@ -424,6 +424,25 @@ def test_what_has_been_compiled_can_be_read():
     assert repr(df) == "<grad of training_loss>"
 
 
+def huber(w, X, y):
+    r = np.abs(y - X @ w)
+    return np.sum(np.where(r <= 1.0, 0.5 * r**2, r - 0.5))
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "formula"),
+    [
+        (huber, (draw(2), draw(3, 2), draw(3)), "−Xᵀ(where(|y − Xw| ≤ 1, |y − Xw|, 1) ⊙ sign(y − Xw))"),
+        (lambda x: np.log(np.sum(np.pad(x, 1))), (draw(3),), "broadcast_to(1/sum(x), (N,))"),
+    ],
+    ids=["huber", "padded"],
+)
+def test_gradients_read_as_if_written_by_hand(f, args, formula):
+    df = sb.grad(f)
+    df(*args)
+    assert df.formula == formula
+
+
 def test_nothing_is_left_in_the_current_graph():
     with sb.Graph() as graph:
         df = sb.grad(rosen)

@@ -375,6 +375,16 @@ def _tidy() -> tuple[Rule, ...]:
     )
 
 
+@stated
+def _choices() -> tuple[Rule, ...]:
+    x, y = symbol("x"), symbol("y")
+    mask = symbol("b", dtype=bool)
+    return (
+        equation("one_choice", where(mask, x, 0) + where(mask, 0, y), where(mask, x, y), REAL),
+        equation("one_choice_less", where(mask, x, 0) - where(mask, 0, y), where(mask, x, -y), REAL),
+    )
+
+
 def _negative_summand(expr: Expr) -> Expr | None:
     (summand,) = expr.inputs
     if summand.dtype != expr.dtype:  # small integers are summed as large ones, whose negatives are others
@@ -436,8 +446,8 @@ def _times_power_of_two(expr: Expr) -> Expr | None:
 
 
 def _cheap() -> tuple[Rule, ...]:
-    x, y = symbol("x"), symbol("y")
-    mask = symbol("b", dtype=bool)
+    _x, _y = symbol("x"), symbol("y")
+    symbol("b", dtype=bool)
     return (
         Rule(
             name="power_by_products",
@@ -457,8 +467,7 @@ def _cheap() -> tuple[Rule, ...]:
             examples=lambda: [symbol("x", "N") / 4, symbol("x") / -0.125],
             fits=lambda ops: ops[1] is CONSTANT,
         ),
-        equation("one_choice", where(mask, x, 0) + where(mask, 0, y), where(mask, x, y), REAL),
-        equation("one_choice_less", where(mask, x, 0) - where(mask, 0, y), where(mask, x, -y), REAL),
+        *_choices(),
     )
 
 
@@ -474,4 +483,4 @@ def cheap() -> tuple[Rule, ...]:
 @stated
 def outward() -> tuple[Rule, ...]:
     """Give the rules that put scalar divisors outside: what reads best."""
-    return _tidy()
+    return (*_tidy(), *_choices())

@@ -31,6 +31,7 @@ from symbackprop.ops.arrange import ROLL, TRIL, TRIU, rolled
 from symbackprop.ops.at import SET_SLICE
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run, are_whole, sliced, starts
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
+from symbackprop.ops.reduce import SUM
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.terms import composed, is_safe
 
@@ -78,6 +79,16 @@ def _turned_back(expr: Expr) -> Expr | None:
     if any(run.length != size for run, size in zip(runs, into, strict=True)):
         return None
     return sliced(x, runs)
+
+
+def _sum_of_put(expr: Expr) -> Expr | None:
+    """Add up what was put, where the zeros beside it are added up too."""
+    put = expr.inputs[0]
+    runs, axes = put.params["runs"], expr.params["axes"]
+    for axis in range(-len(runs), 0):
+        if axis not in axes and runs[axis] != (0, put.shape[axis], 1):
+            return None
+    return apply(SUM, put.inputs[0], **expr.params)
 
 
 def _cut_of_put(expr: Expr) -> Expr | None:
@@ -296,6 +307,23 @@ ARRANGED: tuple[Rule, ...] = (
         roots=(UNSLICE,),
         rewrite=_turned_back,
         examples=lambda: [apply(UNSLICE, _x(3), runs=(Run(2, 3, -1),), into=(3,))],
+    ),
+    Rule(
+        name="sum_of_put",
+        equation="sum(put(x, …[i])) = sum(x) over the axes of i",
+        strength=Strength.REAL,
+        roots=(SUM,),
+        rewrite=_sum_of_put,
+        examples=lambda: [
+            apply(SUM, apply(UNSLICE, _x(2), runs=(Run(1, 2, 2),), into=(5,)), axes=(-1,), keepdims=False),
+            apply(
+                SUM,
+                apply(UNSLICE, _x("N", 3), runs=(Run(1, 3, 1),), into=(5,)),
+                axes=(-2, -1),
+                keepdims=True,
+            ),
+        ],
+        fits=lambda ops: ops == (UNSLICE,),
     ),
     Rule(
         name="cut_of_put",

@@ -225,7 +225,7 @@ def every_rule() -> tuple[Rule, ...]:
     >>> "twice" in [rule.name for rule in every_rule()]
     True
     """
-    return tuple(rule for stage in PASSES for rule in stage.state())
+    return tuple(dict.fromkeys(rule for stage in PASSES for rule in stage.state()))  # two passes may have one
 
 
 @dataclass(frozen=True)
