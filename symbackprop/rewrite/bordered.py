@@ -198,8 +198,7 @@ class _Bordering:
                 elif at in with_sum:
                     made = self._bordered(at, self.summed[with_sum[at]], placed)[0]
                 else:
-                    copy = node.copied(tuple([placed[operand].number for operand in node.inputs]))
-                    placed[at] = Expr(target, target.copy_in(copy, at, settled=False))
+                    placed[at] = target.copy_on([placed[operand] for operand in node.inputs], node, at)
                     continue
             if node.label or node.hint:
                 made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint

@@ -473,6 +473,11 @@ class Rewritten(Graph):
         task.left += _BUDGET_OF_COPY
         return self._added(node, task.fresh if settled else task.rules, summed=number in task.summed)
 
+    def copy_on(self, operands: Iterable[Expr], node: Node, number: int) -> Expr:
+        """Append a node of the expressions that are rewritten, on operands in this graph that a pass has made."""
+        copy = node.copied(tuple([operand.number for operand in operands]))
+        return Expr(self, self.copy_in(copy, number, settled=False))
+
     def copy_as_it_is(self, node: Node) -> int:
         """Append a node of the expressions that are rewritten, on operands in this graph, to which no rule applies."""
         return self._added(node, None)

@@ -50,8 +50,7 @@ def rebuild_with_shared_factors(outputs: Sequence[Expr], target: Rewritten) -> l
         with attributed(node.origin):
             better = _better(node, operands, asked=bool(node.inputs) and node.inputs[0] in shared)
         if better is None:
-            copy = node.copied(tuple([operand.number for operand in operands]))
-            better = Expr(target, target.copy_in(copy, number, settled=False))
+            better = target.copy_on(operands, node, number)
         placed[number] = better
     return [placed[number] for number in results]
 

@@ -164,8 +164,7 @@ class _Joining:
             else:
                 found = None
         if found is None:
-            operands = tuple([self.placed[operand].number for operand in node.inputs])
-            found = Expr(self.target, self.target.copy_in(node.copied(operands), number, settled=False))
+            found = self.target.copy_on([self.placed[operand] for operand in node.inputs], node, number)
         elif node.label or node.hint:
             found.node.label, found.node.hint = found.node.label or node.label, found.node.hint or node.hint
         self.placed[number] = found

@@ -187,8 +187,7 @@ class _Layout:
                         made.node.hint = made.node.hint or node.hint
                         made.node.label = made.node.label or node.label
                 else:
-                    copy = node.copied(tuple([self._as_it_was(each, placed).number for each in node.inputs]))
-                    made = Expr(target, target.copy_in(copy, at, settled=False))
+                    made = target.copy_on([self._as_it_was(each, placed) for each in node.inputs], node, at)
             placed[at] = made
         return [self._as_it_was(at, placed) for at in self.results]
 

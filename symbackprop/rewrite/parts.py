@@ -105,8 +105,7 @@ def rebuild_with_parts_together(outputs: Sequence[Expr], target: Rewritten) -> l
                 whole = apply(_whole(told_by), *operands)
                 placed[number] = apply(PART, whole, place=place, shape=node.shape, dtype=node.dtype)
         else:
-            copy = node.copied(tuple([operand.number for operand in operands]))
-            placed[number] = Expr(target, target.copy_in(copy, number, settled=False))
+            placed[number] = target.copy_on(operands, node, number)
     return [placed[number] for number in results]
 
 

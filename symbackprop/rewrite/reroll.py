@@ -52,8 +52,7 @@ def rebuild_rolled(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     nodes = rolling.nodes
 
     def copy(number: int, inputs: tuple[Expr, ...]) -> Expr:
-        copied = nodes[number].copied(tuple(operand.number for operand in inputs))
-        return Expr(target, target.copy_in(copied, number, settled=False))
+        return target.copy_on(inputs, nodes[number], number)
 
     return rolling.rebuilt(outputs, target, copy)
 

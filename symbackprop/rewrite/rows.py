@@ -93,8 +93,7 @@ class _Layout:
                 with attributed(node.origin):
                     placed[at] = self._summed(at, placed)
             elif at not in gone:
-                copy = node.copied(tuple([placed[operand].number for operand in node.inputs]))
-                placed[at] = Expr(target, target.copy_in(copy, at, settled=False))
+                placed[at] = target.copy_on([placed[operand] for operand in node.inputs], node, at)
         return [placed[at] for at in self.results]
 
     def _summed(self, root: int, placed: Mapping[int, Expr]) -> Expr:

@@ -36,8 +36,7 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
         with attributed(node.origin):
             better = _better(node, operands, inverted)
         if better is None:
-            copy = node.copied(tuple([operand.number for operand in operands]))
-            better = Expr(target, target.copy_in(copy, number, settled=False))
+            better = target.copy_on(operands, node, number)
         placed[number] = better
         if number in needed:
             inverted.add(better.number)

@@ -97,9 +97,8 @@ class _Closing:
             self._copy(number)
 
     def _copy(self, number: int) -> None:
-        node, target = self.nodes[number], self.target
-        operands = tuple([self.expr(operand).number for operand in node.inputs])
-        self.placed[number] = Expr(target, target.copy_in(node.copied(operands), number, settled=False))
+        node = self.nodes[number]
+        self.placed[number] = self.target.copy_on([self.expr(operand) for operand in node.inputs], node, number)
 
     def expr(self, number: int) -> Expr:
         """Give a node as an expression."""
