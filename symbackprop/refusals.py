@@ -62,4 +62,5 @@ def no_form(name: str) -> str:
     'write it with functions that have one, or tell its value and its derivative with sb.define_op'
     """
     reason = FUNCTIONS.get(name, _OTHERWISE)
-    return f"np.{name} has no symbolic form in symbackprop: {reason}"
+    full = name if name.startswith("scipy.") else f"np.{name}"
+    return f"{full} has no symbolic form in symbackprop: {reason}"

@@ -81,6 +81,21 @@ def _either(name: str) -> Callable[..., Any]:
     return made
 
 
+def _of_lists(numpys: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function of NumPy that takes a list of expressions for an array too."""
+
+    def called(*args: Any, **keywords: Any) -> Any:
+        if args and isinstance(args[0], list | tuple) and _is_symbolic(args[0]):
+            args = (ops.array(args[0]), *args[1:])
+        return numpys(*args, **keywords)
+
+    called.__name__ = numpys.__name__
+    return called
+
+
+_OF_LISTS = ("argmax", "argmin", "cumsum", "diff", "max", "mean", "median", "min", "prod", "sort", "std", "sum", "var")
+
+
 # --- SciPy's functions that are written in Python -------------------------------------------------------------
 
 
@@ -191,6 +206,8 @@ def _either_of_scipy(scipys: FunctionType, ours: Callable[..., Any]) -> Callable
         if not any(map(_is_symbolic, (*args, *keywords.values()))):
             return scipys(*args, **keywords)
         told = {key: value for key, value in keywords.items() if key not in _OF_MEMORY}
+        if args and isinstance(args[0], list):
+            args = (ops.array(args[0]), *args[1:])
         return ours(*args, **understood(ours, f"{scipys.__module__.rpartition('._')[0]}.{scipys.__name__}", told, {}))
 
     called.__name__ = scipys.__name__
@@ -230,9 +247,10 @@ def _imported(*args: Any) -> Any:
 _SCIPY_MODULES = frozenset({"scipy", "scipy.linalg", "scipy.special", "scipy.stats"})
 _NORMAL_CLASS = "norm_gen"  # SciPy is imported by who uses it
 _BUILTINS = {**vars(builtins), "__import__": _imported}
-_KINDS = (BuiltinFunctionType, type(np.eye), ModuleType)
+_KINDS = (BuiltinFunctionType, type(np.eye), type(np.sum), ModuleType)
 _IN_PLACE_OF = {getattr(np, name): _either(name) for name in _OURS}
 _IN_PLACE_OF[np.isscalar] = _isscalar
+_IN_PLACE_OF.update({getattr(np, name): _of_lists(getattr(np, name)) for name in _OF_LISTS})
 _NUMPY = _StandIn(np)
 
 

@@ -155,6 +155,13 @@ def option(spot, strike, time, rate, sigma):
     return spot * norm.cdf(d1) - strike * np.exp(-rate * time) * stats.norm.sf(-d2)
 
 
+def lists(x):
+    parts = [x[0] ** 2, np.sin(x[1]), x[0] * x[2]]
+    spread = np.std(parts) + np.var(parts, ddof=1) * np.median(parts) + np.mean((x[0], x[2]))
+    rows = np.sum([x, x**2], axis=0) @ np.prod([x, 2 * x], axis=0)
+    return spread + rows + np.max(parts) * np.min(parts) + logsumexp([x[0], x[1]]) + np.sum([1.0, 2.0])
+
+
 def tails(mu, scale, x):
     density = norm.logpdf(x, mu, scale) + norm.pdf(x, loc=mu, scale=scale) + norm.logsf(x, mu, scale)
     return np.sum(density) + norm.ppf(0.3, mu, scale=scale) + norm.logcdf(mu) + norm.logpdf(0.5) + norm.mean()
@@ -202,6 +209,7 @@ EXAMPLES = [
     Example(cross_entropy, (draw(4, 3), np.array([0, 1, 2, 1])), by_sizes=True),
     Example(gp_by_scipy, (draw(2), draw(4, 2), draw(4)), (0, 1, 2)),
     Example(option, (100.0, 105.0, 0.75, 0.02, 0.3), ("spot", "strike", "time", "rate", "sigma")),
+    Example(lists, (draw(3),)),
     Example(tails, (0.3, 1.2, draw(5)), (0, 1, 2)),
 ]
 
@@ -541,6 +549,7 @@ def needs_value(x):
         (lambda: sb.grad(lambda x: None)(1.0), ArgumentError, "<lambda> returned None, where arrays and numbers can"),
         (lambda: sb.grad(lambda x: stats.expon.pdf(2 * x))(1.0), TypeError, "scipy.stats, in pdf, computes with"),
         (lambda: sb.grad(lambda x: x[np.where(x > 1)])(np.ones(2)), ShapeError, "use sb.where or a reduction with"),
+        (lambda: sb.grad(lambda x: special.huber(1.0, x))(1.0), ArgumentError, "scipy.special.huber has no symbolic"),
         (lambda: sb.grad(rosen, "y"), ArgumentError, "grad: the function has no argument 'y'; it takes x"),
         (lambda: sb.grad(rosen, 1), ArgumentError, "grad: the function has no argument 1; it takes x"),
         (lambda: sb.grad(rosen, sb.symbol("x")), ArgumentError, "give positions or names of arguments, not"),

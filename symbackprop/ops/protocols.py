@@ -86,7 +86,8 @@ def of_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: Mapp
         DtypeError: ``dtype=`` is none that the ufunc can be computed in.
     """
     name = ufunc.__name__
-    what = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"
+    full = f"np.{name}" if hasattr(np, name) else f"scipy.special.{name}"
+    what = full if method == "__call__" else f"{full}.{method}"
     only_sizes = not any(isinstance(each, Expr | np.ndarray | np.generic) for each in inputs)
     given = [ops.size_of(each, "int64") if only_sizes and isinstance(each, Dim) else each for each in inputs]
     told = {key: value for key, value in keywords.items() if not _is_default(key, value)}
