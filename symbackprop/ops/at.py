@@ -13,7 +13,17 @@ from symbackprop.errors import DtypeError, NotDifferentiableError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Dtype, Form, Notation, Op, Params, apply, literal
 from symbackprop.ops.elementwise import astype, divide, equal, maximum, minimum, multiply, where
-from symbackprop.ops.gather import CASES, COLLECT, GATHER, SCATTER_ADD, gather, gathered_shape, getitem, indices_text
+from symbackprop.ops.gather import (
+    CASES,
+    COLLECT,
+    GATHER,
+    SCATTER_ADD,
+    gather,
+    gathered_shape,
+    getitem,
+    indexed_sizes,
+    indices_text,
+)
 from symbackprop.ops.index import PORTABLE_PUT, SLICE, Run, runs_text
 from symbackprop.ops.layout import broadcast_to, expand_dims, free, reshape
 from symbackprop.ops.leaf import arange
@@ -162,8 +172,7 @@ def _set_values_vjp(g: Expr, _y: Expr, x: Expr, _values: Expr, *indices: Expr, t
     if distinct:
         return taken
     # Only the value that stayed has a derivative: number the values, write the numbers, and see which are left.
-    end = x.ndim - tail
-    into = x.shape[end - len(indices) : end]
+    into = indexed_sizes(x.shape, len(indices), tail)
     shape = dims.broadcast(*(index.shape for index in indices))
     numbers = reshape(arange(dims.product(shape), graph=x.graph), shape)
     none = broadcast_to(literal(0, np.int_, graph=x.graph), into)
@@ -174,8 +183,7 @@ def _set_values_vjp(g: Expr, _y: Expr, x: Expr, _values: Expr, *indices: Expr, t
 def _cases(options: dict[str, Any]) -> tuple[Case, ...]:
     found = []
     for (x, *indices), tail in CASES:
-        end = len(x) - tail
-        values = (*x[: end - len(indices)], *np.broadcast_shapes(*indices), *x[end:])
+        values = dims.bind(gathered_shape(x, *indices, tail=tail), {})
         found.append(Case((x, values, *indices), {"tail": tail, **options}))
     return tuple(found)
 
@@ -212,8 +220,7 @@ def _shared(  # noqa: PLR0917  (what a rule gets)
 ) -> Expr:
     """Give the cotangent in equal shares for all that are the extreme of their place."""
     there = equal(values, gather(y, indices, tail=tail))
-    end = x.ndim - tail
-    into = x.shape[end - len(indices) : end]
+    into = indexed_sizes(x.shape, len(indices), tail)
     count = apply(SCATTER_ADD, astype(there, g.dtype), *indices, tail=tail, into=into)
     return divide(g, astype(equal(x, y), g.dtype) + count)
 

@@ -78,6 +78,12 @@ def gathered_shape(x: Shape, *indices: Shape, tail: int, **_: Any) -> Shape:
     return x[: end - len(indices)] + dims.broadcast(*indices) + x[end:]
 
 
+def indexed_sizes(x: Shape, count: int, tail: int) -> Shape:
+    """Give the sizes of the axes that so many indices are for."""
+    end = len(x) - tail
+    return x[end - count : end]
+
+
 def _gathered_dtype(kind: Any, *indices: Any, **_: Any) -> Dtype:
     _check_indices(indices)
     return np.result_type(kind)
@@ -121,8 +127,7 @@ def gather(x, index, axis=0):
 
 
 def _gather_vjp(g: Expr, _y: Expr, x: Expr, *indices: Expr, tail: int, distinct: bool) -> Expr:
-    end = x.ndim - tail
-    into = x.shape[end - len(indices) : end]
+    into = indexed_sizes(x.shape, len(indices), tail)
     return apply(SCATTER if distinct else SCATTER_ADD, g, *indices, tail=tail, into=into)
 
 
@@ -254,9 +259,8 @@ def _put_vjp(g: Expr, _y: Expr, _x: Expr, *indices: Expr, tail: int, into: Shape
 def _scatter_cases() -> tuple[Case, ...]:
     found = []
     for (x, *indices), tail in CASES:
-        end = len(x) - tail
-        into = x[end - len(indices) : end]
-        g = (*x[: end - len(indices)], *np.broadcast_shapes(*indices), *x[end:])
+        g = dims.bind(gathered_shape(x, *indices, tail=tail), {})
+        into = indexed_sizes(x, len(indices), tail)
         found.append(Case((g, *indices), {"tail": tail, "into": into}))
     return tuple(found)
 
