@@ -176,6 +176,11 @@ class Dim:
             if exact is not None:
                 return exact
         if not isinstance(other, Dim) and other > 0:
+            rest = dict(self._terms).get((), 0)
+            named = tuple(term for term in self._terms if term[0])
+            exact = _divide(named, ((), int(other)))  # (2*N + 1)//2 is N
+            if exact is not None:
+                return exact + rest // other
             return Dim({((self, int(other)),): 1})
         msg = f"{other} does not divide {self}"
         raise ShapeError(msg)

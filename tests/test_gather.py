@@ -218,3 +218,44 @@ def test_latex():
     E, _, y = lookup()
     assert y.latex() == r"E[\mathrm{tokens}]"
     assert r"\operatorname{scatter\_add}\left(" in sb.grad(sb.sum(y), E).latex()
+
+
+@pytest.mark.parametrize("size", range(7))
+@pytest.mark.parametrize("index", [np.s_[:-3:2], np.s_[:2:-2], np.s_[-4::-1], np.s_[-2:1:-3], np.s_[1:-1:3]], ids=str)
+def test_a_slice_of_a_named_size_takes_what_it_says_or_refuses(index, size):
+    """A bound is computed from how many elements there are; it must not turn round the end where there are none."""
+    x = sb.symbol("x", "N")
+    y, values = x[index], np.arange(1.0, size + 1)
+    taken, put = values[index], np.zeros(size)
+    put[index] = 1
+    for output, expected in ((y, taken), (sb.grad(sb.sum(y), x), put)):
+        for compute in (lambda f: sb.evaluate(f, {x: values}), lambda f: sb.compile([x], f)(values)):
+            try:
+                np.testing.assert_array_equal(compute(output), expected)
+            except ShapeError:
+                assert not taken.size
+
+
+@pytest.mark.parametrize(
+    "write", [lambda x: x[-4], lambda x: x[5:], lambda x: x.at[-4].set(0), lambda x: x.at[5].add(1)]
+)
+def test_a_place_outside_a_named_size_is_refused_in_values_and_in_derivatives(write):
+    x = sb.symbol("x", "N")
+    y = write(x)
+    for f in (y, sb.grad(sb.sum(y**2), x)):
+        with pytest.raises(ShapeError, match=r"axis of size 3|would have the shape"):
+            sb.evaluate(f, {x: np.ones(3)})
+        with pytest.raises(ShapeError, match="needs"):
+            sb.compile([x], f)(np.ones(3))
+
+
+def test_a_number_is_written_to_every_element_where_an_index_only_adds_axes():
+    x = sb.symbol("x", 3)
+    np.testing.assert_array_equal(sb.evaluate(x.at[:, None].set(2), {x: np.ones(3)}), [2.0, 2.0, 2.0])
+    y = sb.symbol("y", 1)
+    np.testing.assert_array_equal(sb.evaluate(y.at[-1].min(0.5), {y: np.ones(1)}), [0.5])
+
+
+def test_open_meshes_have_all_axes():
+    i, j = sb.symbol("i", 2, dtype="int64"), sb.symbol("j", 3, dtype="int64")
+    assert [each.shape for each in sb.ix_(i, j)] == [(2, 1), (1, 3)]

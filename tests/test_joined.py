@@ -148,3 +148,12 @@ def test_gradients_of_slices_with_gaps_between_are_one_array():
     assert f.source.count("concatenate(") == 1
     assert not re.search(r"(?<!\.)\bput\(", f.source)
     assert not found[[0, 3, 8, 10]].any()
+
+
+def test_pieces_of_nothing_are_joined_to_nothing():
+    x = sb.symbol("x", 1)
+    parts = np.array_split(x, 3)
+    weights = [sb.symbol(f"w{at}", part.shape) for at, part in enumerate(parts)]
+    gradient = sb.grad(sum(sb.sum(part * w) for part, w in zip(parts, weights, strict=True)), x)
+    function = sb.compile([x, *weights], gradient)
+    np.testing.assert_array_equal(function([1.0], [2.0], np.ones(0), np.ones(0)), [2.0])

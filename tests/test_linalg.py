@@ -692,3 +692,10 @@ def test_other_errors():
         np.linalg.eig(A)
     with pytest.raises(DtypeError, match="float16 has no linear algebra"):
         sb.linalg.inv(sb.symbol("H", ("N", "N"), "float16"))
+
+
+@pytest.mark.parametrize(("name", "shapes"), [("vecmat", ((2, 3), (2, 1, 3))), ("matvec", ((2, 3, 1), (2, 3)))])
+def test_vectors_do_not_broadcast_to_the_size_of_a_matrix(name, shapes):
+    x, y = (sb.symbol(each, shape) for each, shape in zip("xy", shapes, strict=True))
+    with pytest.raises(sb.errors.ShapeError, match="the sizes 1 and 3 differ"):
+        getattr(sb, name)(x, y)

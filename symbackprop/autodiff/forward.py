@@ -63,10 +63,17 @@ def propagate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> tuple[dict
         if node.op.name == "symbol":
             msg = f"evaluate: no value for the symbol {Expr(graph, number).describe()}"
             raise ArgumentError(msg)
-        found = value_of(node.op, [known[operand] for operand in node.inputs], node.params, node.dtype, sizes)
-        if dims.names_of(node.shape) <= sizes.keys() and found.shape != dims.bind(node.shape, sizes):
-            expr = Expr(graph, number)
-            msg = f"evaluate: {expr.describe()} has shape {found.shape}, not {dims.bind(node.shape, sizes)}"
+        wanted = dims.bind(node.shape, sizes) if dims.names_of(node.shape) <= sizes.keys() else None
+        if wanted and min(wanted) < 0:
+            msg = f"evaluate: {Expr(graph, number).describe()} would have the shape {wanted}"
+            raise ShapeError(msg)
+        try:
+            found = value_of(node.op, [known[operand] for operand in node.inputs], node.params, node.dtype, sizes)
+        except ShapeError as error:
+            msg = f"evaluate: {Expr(graph, number).describe()}: {error}"
+            raise ShapeError(msg) from None
+        if wanted not in {None, found.shape}:
+            msg = f"evaluate: {Expr(graph, number).describe()} has shape {found.shape}, not {wanted}"
             raise ShapeError(msg)
         known[number] = found
     return known, sizes

@@ -41,8 +41,9 @@ from symbackprop.lower.program import (
 )
 from symbackprop.op import CONSTANT, SIZE, Op, Value
 from symbackprop.ops import add, divide, multiply, negative, subtract
+from symbackprop.ops.at import SET_SLICE
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, SPREAD
-from symbackprop.ops.index import CONCATENATE, SLICE
+from symbackprop.ops.index import CONCATENATE, SLICE, UNSLICE
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
@@ -51,6 +52,7 @@ from symbackprop.spelling import Names, renamed, safe_sizes
 
 _WHOLE = {TRANSPOSE, EXPAND_DIMS, SQUEEZE, RESHAPE}  # views of each element once
 _IN_PLACE = {add, subtract, multiply, divide}
+_SLICED = {SLICE, SET_SLICE, UNSLICE}
 _COMMUTATIVE = {add, multiply}
 _LONGEST = 7  # operations in one expression: what a reader takes in at a glance
 
@@ -488,15 +490,15 @@ class _Lowering:
                 for size in sizes_of_windows(whole, window, node.params.get("dilations", (1,))):
                     if size not in found:
                         found[size] = Requirement(size, f"windows of {Expr(self.graph, node.inputs[0]).describe()}")
-            if node.op is not SLICE and node.op not in {SPREAD, ADD_WHERE_EQUAL}:
+            if node.op not in _SLICED and node.op not in {SPREAD, ADD_WHERE_EQUAL}:
                 continue
             runs = renamed(node.params["runs"], self.renamed)
             shape = renamed(self.nodes[node.inputs[0]].shape if node.op is SLICE else node.shape, self.renamed)
-            extents = shape[len(shape) - len(runs) :] if node.op is SLICE else shape[: len(runs)]
+            extents = shape[len(shape) - len(runs) :] if node.op in _SLICED else shape[: len(runs)]
             for size in sizes_of_runs(runs, extents):
                 if size not in found:
-                    whose = f"slicing {Expr(self.graph, node.inputs[0]).describe()}"
-                    found[size] = Requirement(size, whose if node.op is SLICE else "what slices share")
+                    of = Expr(self.graph, number if node.op is UNSLICE else node.inputs[0]).describe()
+                    found[size] = Requirement(size, f"slicing {of}" if node.op in _SLICED else "what slices share")
         return found.values()
 
 

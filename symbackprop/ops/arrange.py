@@ -317,6 +317,8 @@ def repeat(a: Operand, repeats: SizeLike | Sequence[int], axis: int | None = Non
     if len(counts) != expr.shape[right]:
         msg = f"repeat: {len(counts)} numbers for size {expr.shape[right]}: {expr.describe()}"
         raise ShapeError(msg)
+    if not counts:
+        return expr
     parts = [_repeated(part(expr, right, at, 1), count, right) for at, count in enumerate(counts)]
     kept = [part for part in parts if part.shape[right] != 0]
     return concatenate(kept or parts[:1], right)
@@ -751,6 +753,9 @@ def _inserted(expr: Expr, axis: int, obj: Any, new: Expr) -> Expr:
         raise ShapeError(msg)
     mask = not isinstance(obj, slice) and np.asarray(obj).dtype.kind == "b"
     count = len(np.arange(size)[obj]) if mask or isinstance(obj, slice) else int(np.size(obj))
+    several = new.shape[axis] if new.ndim >= -axis else 1
+    if count == 1 and isinstance(several, int):  # all the values go before the one place
+        count = several
     try:
         order: Sequence[Size] = np.insert(np.arange(size), obj, np.arange(size, size + count)).tolist()
     except (IndexError, ValueError) as error:

@@ -482,4 +482,4 @@ class Place:
                 values = apply(SET_SLICE, stage.inputs[0], values, **stage.params)
             elif values.shape:
                 values = _moved_back(values, stage)
-        return values
+        return broadcast_to(values, self.x.shape)

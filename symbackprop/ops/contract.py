@@ -672,9 +672,11 @@ def _read(subscripts: str, count: int) -> tuple[list[str], str]:
     if len(set(out)) < len(out) or any(term.count(_DOTS) > 1 for term in terms):
         msg = "a label stands twice in the result, or the dots twice in a term"
         raise ShapeError(msg)
+    if _DOTS not in seen:
+        out = out.replace(_DOTS, "")  # they stand for no axes
     strangers = [label for label in out if label not in seen]
     if strangers:
-        msg = f"{strangers[0].replace(_DOTS, '...')} is in the result and in no operand"
+        msg = f"{strangers[0]} is in the result and in no operand"
         raise ShapeError(msg)
     return terms, out
 

@@ -31,19 +31,33 @@ class Run(NamedTuple):
     step: int
 
     def text(self, size: Size) -> str:
-        """Write the slice as Python does, for an axis of this size."""
+        """Write the slice as Python does, for an axis of this size.
+
+        Raises:
+            ShapeError: it does not lie inside the axis, which is seen where the sizes are known.
+        """
         if self == (0, size, 1):
             return ":"
+        last = self.start + (self.length - 1) * self.step
+        if not any(isinstance(each, Dim) for each in (self.start, self.length, size)):
+            low, high = sorted((int(self.start), int(last)))
+            if self.length < 0 or (self.length and not 0 <= low <= high < size):
+                msg = f"{self.length} elements from {self.start} on do not lie in an axis of size {size}"
+                raise ShapeError(msg)
+        if self.length == 0:
+            return ":0"
+        after = last + (1 if self.step > 0 else -1)
+        if isinstance(self.length, Dim) and builtins.abs(self.step) > 1:  # there may be none: it is the start then
+            after = last + self.step
         if self.step < 0:
-            stop = self.start + (self.length - 1) * self.step - 1
-            start = "" if self.start == size - 1 else str(self.start)
-            if isinstance(stop, Dim):  # counted from the end it is negative whatever the size: N - 4 could be -1
-                stop -= size
-            return f"{start}:{'' if stop == -1 else stop}:{self.step}"
-        stop = self.start + (self.length - 1) * self.step + 1
-        ends = stop == size or (self.step > 1 and self.length == (size - self.start + self.step - 1) // self.step)
+            from_end = self.start - size
+            start = "" if from_end == -1 else str(from_end if isinstance(from_end, int) else self.start)
+            if isinstance(after, Dim):  # counted from the end it is negative whatever the size: N - 4 could be -1
+                after -= size
+            return f"{start}:{'' if after == -1 else after}:{self.step}"
+        ends = after == size or (self.step > 1 and self.length == (size - self.start + self.step - 1) // self.step)
         step = f":{self.step}" if self.step > 1 else ""
-        return f"{self.start or ''}:{'' if ends else stop}{step}"
+        return f"{self.start or ''}:{'' if ends else after}{step}"
 
 
 def slice_run(part: slice, size: Size) -> Run:

@@ -159,7 +159,7 @@ def _spread_of(
     function = var if name == "nanvar" else std
     found = function(expr, axis, ddof=ddof, keepdims=keepdims, where=counted, correction=correction, **rest)
     lost = ddof if correction is None else correction
-    if lost <= 1 or counted is None:  # what is left is 0/0 already
+    if lost <= 1 or counted is None or expr.dtype.kind != "f":  # what is left is 0/0 already; of ints it is `var`
         return found
     degrees = degrees_of(expr, axis, counted, lost, keepdims=keepdims)
     return choose(degrees > 0, found, literal(np.nan, found.dtype, graph=found.graph))

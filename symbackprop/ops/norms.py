@@ -265,7 +265,9 @@ def vector_norm(x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord
     expr = as_expr(x)
     expr = expr if expr.dtype.kind == "f" else expr.astype("float64")
     axes = axes_of("vector_norm", expr, axis)
-    return _of_vectors("vector_norm", expr, ord, axes, keepdims=bool(keepdims)) if axes else abs_(expr)
+    if not axes:  # of numbers: NumPy has a norm of them here
+        return astype(not_equal(expr, 0), expr.dtype) if ord == 0 else abs_(expr)
+    return _of_vectors("vector_norm", expr, ord, axes, keepdims=bool(keepdims))
 
 
 def matrix_norm(x: Operand, /, *, keepdims: bool = False, ord: Order = "fro") -> Expr:

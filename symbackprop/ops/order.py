@@ -25,6 +25,7 @@ from symbackprop.ops.layout import (
     expand_dims,
     kept_dtype,
     permute,
+    ravel,
     reshape,
     to_end,
 )
@@ -429,6 +430,13 @@ def _between(alpha: float, beta: float) -> _Method:
     return _Method(lambda n, q: n * q + (alpha + q * (1 - alpha - beta)) - 1)
 
 
+def _closest(place: Any) -> Any:
+    """Give the next element; right at one that is even, counted from 1, that."""
+    floor = np.floor(place)
+    stays = np.logical_and(np.equal(place, floor), np.equal(np.mod(floor, 2), 1))
+    return np.where(stays, floor, floor + 1)
+
+
 _METHODS: Mapping[str, _Method] = {
     "linear": _Method(lambda n, q: (n - 1) * q, inside=True),
     "lower": _Method(lambda n, q: np.floor((n - 1) * q), whole=True, inside=True),
@@ -439,6 +447,7 @@ _METHODS: Mapping[str, _Method] = {
         lambda _place, fraction: np.where(np.equal(fraction, 0), 0.0, 0.5),
     ),
     "inverted_cdf": _Method(lambda n, q: np.ceil(n * q - 1), whole=True),
+    "closest_observation": _Method(lambda n, q: _closest(n * q - 1.5), whole=True),
     "averaged_inverted_cdf": _Method(
         lambda n, q: n * q - 1, lambda _place, fraction: np.where(np.equal(fraction, 0), 0.5, 1.0)
     ),
@@ -646,13 +655,13 @@ def nanquantile(
 
     Args:
         x: the operand.
-        q: a number between 0 and 1, or an array of them with one axis, which comes first in the result.
+        q: a number between 0 and 1, or an array of them, whose axes come first in the result.
         axis: one axis, several, or all.
         method: how it lies between elements, by NumPy's names.
         keepdims: keep the reduced axes with size 1.
 
     Raises:
-        ShapeError: an axis is out of range or named twice, or q has several axes.
+        ShapeError: an axis is out of range or named twice.
         ArgumentError: there is no such method, or q is outside.
 
     >>> import symbackprop as sb
@@ -664,18 +673,17 @@ def nanquantile(
     _check_quantile("nanquantile", q, 1)
     rows = _sorted_rows("nanquantile", x, axis)
     given = as_expr(_weak(q, rows), graph=rows.values.graph)
-    if given.ndim > 1:
-        msg = f"nanquantile: q has one axis at most, not {given.ndim}"
-        raise ShapeError(msg)
+    several, given = given.shape, ravel(given) if given.ndim else given
+    rest = rows.values.shape[:-1]
     if rows.size == 0:
-        nothing = astype(_full(np.nan, rows.values, given.shape + rows.values.shape[:-1]), real(rows.values.dtype))
+        nothing = _full(np.nan, astype(rows.values, real(rows.values.dtype)), several + rest)
         return _kept(nothing, rows.axes, keepdims=keepdims)
     n = astype(_counted(rows), real(given.dtype))
     first, share = _split(how.place(n, given), n, how)
     result = _taken(rows, first)
     if share is not None:
         result = _lerp(result, _taken(rows, np.minimum(first + 1, n - 1)), share)
-    result = _moved_first(result, rows.values.ndim - 1) if given.ndim else result[..., 0]
+    result = reshape(_moved_first(result, len(rest)), several + rest) if several else result[..., 0]
     return _kept(result, rows.axes, keepdims=keepdims)
 
 
@@ -691,13 +699,13 @@ def nanpercentile(
 
     Args:
         x: the operand.
-        q: a number between 0 and 100, or an array of them with one axis, which comes first in the result.
+        q: a number between 0 and 100, or an array of them, whose axes come first in the result.
         axis: one axis, several, or all.
         method: how it lies between elements, by NumPy's names.
         keepdims: keep the reduced axes with size 1.
 
     Raises:
-        ShapeError: an axis is out of range or named twice, or q has several axes.
+        ShapeError: an axis is out of range or named twice.
         ArgumentError: there is no such method, or q is outside.
 
     >>> import symbackprop as sb

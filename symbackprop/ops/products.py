@@ -68,7 +68,7 @@ def matvec(x1: Operand, x2: Operand) -> Expr:
     XAᵀ (K, M)
     """
     matrix, vector = exprs_of("matvec", (x1, x2))
-    _check("matvec", matrix, vector)
+    _check("matvec", matrix, vector, -1)
     if matrix.ndim == 2:
         return matmul(vector, matrix.T) if vector.ndim > 1 else matmul(matrix, vector)
     return einsum("...ij,...j->...i", matrix, vector) if vector.ndim > 1 else matmul(matrix, vector)
@@ -90,16 +90,19 @@ def vecmat(x1: Operand, x2: Operand) -> Expr:
     XA (K, N)
     """
     vector, matrix = exprs_of("vecmat", (x1, x2))
-    _check("vecmat", matrix, vector)
+    _check("vecmat", matrix, vector, -2)
     if vector.ndim == 1 or matrix.ndim == 2:
         return matmul(vector, matrix)
     return einsum("...i,...ij->...j", vector, matrix)
 
 
-def _check(name: str, matrix: Expr, vector: Expr) -> None:
+def _check(name: str, matrix: Expr, vector: Expr, axis: int) -> None:
     if matrix.ndim < 2 or not vector.ndim:
         msg = f"{name}: needs a matrix and a vector: {matrix.describe()}, {vector.describe()}"
         raise ShapeError(msg)
+    if matrix.shape[axis] != vector.shape[-1]:
+        msg = f"{name}: the sizes {matrix.shape[axis]} and {vector.shape[-1]} differ: "
+        raise ShapeError(f"{msg}{matrix.describe()}, {vector.describe()}")
 
 
 # --- cross product --------------------------------------------------------------------------------------------

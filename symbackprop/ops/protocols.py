@@ -170,29 +170,41 @@ def _slices(x: Expr, axis: int, what: str) -> list[Expr]:
 def _reduced(
     ufunc: np.ufunc, what: str, array: Any, *, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **rest: Any
 ) -> Any:
-    x = _array(array) if dtype is None else ops.astype(_array(array), dtype)
-    name = _REDUCTIONS.get(ufunc.__name__, "")
-    known = _named(name)
+    x, name = _array(array), _REDUCTIONS.get(ufunc.__name__, "")
+    known = _named(name) if x.dtype.kind == "b" or not ufunc.__name__.startswith("bitwise") else None
     if known is not None:
         told = {"axis": axis, "keepdims": keepdims, **rest}
+        if dtype is not None and "dtype" in _parameters(known).names:
+            told["dtype"] = dtype
+        elif dtype is not None:
+            x = ops.astype(x, dtype)
         return known(x, **understood(known, f"{what} (which is np.{name})", told, {}))
+    x = _in_the_loop(ufunc, x, dtype)
     if rest:
         _no_keyword(what, min(rest))
     function = _elementary(ufunc, what)
     if ufunc.nin != 2 or not isinstance(axis, int):
         _refuse(f"{what} over axis {axis}")
     parts = _slices(x, axis, what)
-    if not parts:
+    if not parts and ufunc.identity is None:
         raise ShapeError(f"{what}: {x.describe()} has nothing on axis {axis} to begin with")
+    parts = parts or [ops.full_like(ops.astype(ops.all(x, axis), x.dtype), ufunc.identity)]
     result = reduce(function, parts)
     return ops.expand_dims(result, axis) if keepdims else result
 
 
+def _in_the_loop(ufunc: np.ufunc, x: Expr, dtype: Any) -> Expr:
+    """Convert an operand to the dtype that a ufunc goes over its elements in."""
+    if dtype is not None or ufunc.nin != 2:
+        return x if dtype is None else ops.astype(x, dtype)
+    return ops.astype(x, ufunc.resolve_dtypes((None, x.dtype, None), reduction=True)[-1])
+
+
 def _accumulated(ufunc: np.ufunc, what: str, array: Any, *, axis: int = 0, dtype: Any = None) -> Any:
-    x = _array(array) if dtype is None else ops.astype(_array(array), dtype)
+    x = _in_the_loop(ufunc, _array(array), dtype)
     known = _named(_SCANS.get(ufunc.__name__, ""))
     if known is not None:
-        return known(x, axis=axis)
+        return known(x, axis=axis) if dtype is None else ops.astype(known(x, axis=axis), dtype)
     function = _elementary(ufunc, what)
     if ufunc.nin != 2:
         _refuse(what)

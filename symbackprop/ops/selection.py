@@ -185,8 +185,8 @@ def ix_(*indices: Operand | Sequence[int]) -> tuple[Expr | Array, ...]:
         if given.ndim != 1:
             msg = f"ix_: each index has one axis, not {given.ndim}"
             raise ShapeError(msg)
-        later = len(indices) - 1 - position
-        found.append(given[(slice(None), *[None] * later)])
+        after = len(indices) - 1 - position
+        found.append(given[(*[None] * position, slice(None), *[None] * after)])
     return tuple(found)
 
 

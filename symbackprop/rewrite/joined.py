@@ -223,7 +223,8 @@ class _Joining:
             node = self.nodes[number]
             runs, into = node.params["runs"], node.params["into"]
             cut = [at for at, (run, size) in enumerate(zip(runs, into, strict=True)) if run != (0, size, 1)]
-            line = lines[(cut[0], into)] if len(cut) == 1 and runs[cut[0]].step == 1 else None
+            alike = len(cut) == 1 and runs[cut[0]].step == 1 and runs[cut[0]].length != 0
+            line = lines[(cut[0], into)] if alike else None
             if line is None or runs[cut[0]].start in line:
                 alone.append(self.placed[number])
             else:

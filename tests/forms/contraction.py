@@ -49,6 +49,7 @@ FORMS = (
     form("np.vecdot(A, y)", A=(2, 3), y=(3,)),
     form("np.vecdot(A, B)", A=(5, 1, 3), B=(4, 3)),
     form("np.vecdot(A, B, axis=0)", A=(2, 3), B=(2, 3)),
+    form("np.einsum('ij->...j', A)", A=(2, 3)),
     form("sb.matvec(A, x)", truth="np.einsum('...ij,...j->...i', A, x)", A=(2, 3), x=(3,)),
     form("sb.matvec(A, x)", truth="np.einsum('...ij,...j->...i', A, x)", A=(2, 3), x=(5, 3)),
     form("sb.matvec(A, x)", truth="np.einsum('...ij,...j->...i', A, x)", A=(5, 2, 3), x=(5, 3)),

@@ -308,6 +308,24 @@ _SORTED = (
          truth="np.stack([np.nanquantile(np.where(x > 1, x, np.nan), np.array(q), axis=0) for q in (0.3, 0.8)])",
          x=(6, 2)),
     form("np.nanpercentile(np.where(x > 1, x, np.nan), 30, axis=1)", x=(2, 6)),
+    form("np.nanquantile(x, [[0.2, 0.4], [0.7, 0.8]], axis=1, keepdims=True)",
+         truth="np.quantile(x, [[0.2, 0.4], [0.7, 0.8]], axis=1, keepdims=True)", x=(2, 5)),
+    form("np.quantile(x, [0.3, 0.9], method='closest_observation')", x=(5,)),
+    form("np.nanquantile(x, 0.3, axis=0, method='closest_observation')", x=(5, 2)),
 )  # fmt: skip
 
-FORMS = (*_BASIC, *_ARRAYS, *_SYMBOLS, *_MASKS, *_WRITES, *_TAKEN, *_MOVED, *_LOOKED_UP, *_SORTED)
+_NOTHING = (  # slices that take nothing, where a bound computed from their size could turn round the end
+    form("x[:-3:2] * y", x=(3,), y=()),
+    form("x[:2:-2] * y", x=(3, 2), y=()),
+    form("x[-4::-1] * y", x=(3,), y=()),
+    form("x[:-4:3, [-2]] * y", x=(3, 3), y=()),
+    form("np.sum(x[1::2]) + np.sum(x[-2:2:-2])", x=(7,)),
+)
+
+_SPREAD = (  # an index that only adds axes takes all there is
+    form("x.at[None].set(v)", truth="0*x + v", x=(3,), v=()),
+    form("x.at[..., None].multiply(v)", truth="x * v", x=(2, 3), v=()),
+    form("x.at[...].set(2)", truth="0*x + 2", x=(2, 3)),
+)
+
+FORMS = (*_NOTHING, *_SPREAD, *_BASIC, *_ARRAYS, *_SYMBOLS, *_MASKS, *_WRITES, *_TAKEN, *_MOVED, *_LOOKED_UP, *_SORTED)

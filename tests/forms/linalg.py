@@ -8,6 +8,8 @@ _REGULAR = Drawn((3, 3), "f", lambda unit: unit + 4 * np.eye(unit.shape[-1]) if 
 _SIGNED = floats((3, 4), -1.0, 1.0)
 
 FORMS = (
+    form("np.linalg.vector_norm(x, axis=(), ord=0)", x=(2, 3), differentiable=False),
+    form("np.linalg.vector_norm(x, axis=(), ord=3)", x=(2, 3)),
     # --- systems and determinants
     form("np.linalg.inv(a)", a=_REGULAR),
     form("np.linalg.inv(s)", s=spd(2, 4)),
