@@ -496,6 +496,14 @@ class Expr:
         """Give the position of the smallest element, as `symbackprop.argmin`."""
         return _ops().argmin(self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
+    def clip(self, min: Operand | None = None, max: Operand | None = None) -> Expr:
+        """Limit to an interval."""
+        return _ops().clip(self, min, max)  # type: ignore[no-any-return]
+
+    def round(self, decimals: int = 0) -> Expr:
+        """Round to some decimals."""
+        return _ops().round(self, decimals)  # type: ignore[no-any-return]
+
     def cumsum(self, axis: int | None = None, *args: Any, **kwargs: Any) -> Expr:
         """Sum the elements up to each one, as `symbackprop.cumsum`."""
         return _ops().cumsum(self, axis, *args, **kwargs)  # type: ignore[no-any-return]

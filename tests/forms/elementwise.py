@@ -211,4 +211,7 @@ FORMS = (
     form("np.piecewise(x, [x < 0], [lambda x: x**2, lambda x: x])", x=SIGNED),
     form("np.piecewise(x, [x < 0], [lambda x, k: k * x, 1], 3)", x=SIGNED),
     form("(x > 0) * x", x=SIGNED),
+    form("x.clip(0.5, 1.2)", x=(2, 3)),
+    form("x.clip(max=1.0)", x=(3,)),
+    form("x.round(1)", x=(3,), differentiable=False),
 )
