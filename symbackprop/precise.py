@@ -716,8 +716,12 @@ def evaluate(
             if node.op.name == "symbol":
                 msg = f"precise: no value for the symbol {Expr(graph, number).describe()}"
                 raise ArgumentError(msg)
-            with np.errstate(all="ignore"):
-                known[number] = _value(node, [known[operand] for operand in node.inputs], bound, library, reading)
+            try:
+                with np.errstate(all="ignore"):
+                    known[number] = _value(node, [known[operand] for operand in node.inputs], bound, library, reading)
+            except ShapeError as error:
+                msg = f"precise: {Expr(graph, number).describe()}: {error}"
+                raise ShapeError(msg) from None
     return [_bare(known[expr.number], expr) for expr in outputs]
 
 
@@ -756,6 +760,6 @@ def _value(
         )
         raise NotExactError(msg) from None
     if dims.names_of(node.shape) <= sizes.keys() and value.shape != dims.bind(node.shape, sizes):
-        msg = f"precise: {node.op.name} has shape {value.shape}, not {dims.bind(node.shape, sizes)}"
+        msg = f"it has shape {value.shape}, not {dims.bind(node.shape, sizes)}"
         raise ShapeError(msg)
     return value

@@ -105,7 +105,7 @@ def value_of(
     for param in params.values():
         missing = dims.names_of(_flat(param)) - sizes.keys()
         if missing:
-            msg = f"evaluate: no array tells the size {min(missing)}, which {op.name} needs"
+            msg = f"no array tells the size {min(missing)}, which {op.name} needs"
             raise ShapeError(msg)
     return np.asarray(op.evaluate(*operands, sizes=sizes, **params), dtype=dtype)[()]
 
