@@ -134,6 +134,96 @@ def test_a_step_of_a_kalman_filter_factors_the_covariance_of_the_innovation_once
     np.testing.assert_allclose(covariance, spread_v - gain_v @ values[H] @ spread_v, rtol=1e-10, atol=1e-12)
 
 
+# --- no inverse to multiply with ----------------------------------------------------------------------------------
+
+
+def normal(T: Expr, y: Expr) -> Expr:
+    return -0.5 * y @ sb.linalg.solve(T, y) - 0.5 * sb.linalg.slogdet(T).logabsdet
+
+
+PRODUCTS = {  # the value, what it is differentiated by, and the factorisations in code for value and gradient
+    "normal, by a factor of the covariance": (
+        lambda A, B, C, P, s, x, y: normal(C @ C.T + s * sb.eye("M"), y), "C", {"slogdet": 1, "solve": 1},
+    ),
+    "Kalman filter, by what the covariance is made of": (
+        lambda A, B, C, P, s, x, y: normal(C @ A @ C.T + P, y), "AC", {"slogdet": 1, "solve": 2},
+    ),
+    "Kalman gain": (
+        lambda A, B, C, P, s, x, y: sb.sum((A @ C.T @ sb.linalg.inv(C @ A @ C.T + P) @ y) ** 2), "ACP", {"solve": 2},
+    ),
+    "determinant of a Schur complement": (
+        lambda A, B, C, P, s, x, y: sb.linalg.slogdet(P + C @ sb.linalg.solve(A, C.T)).logabsdet, "AC",
+        {"slogdet": 1, "solve": 4},
+    ),
+    "sum with an inverse": (
+        lambda A, B, C, P, s, x, y: sb.sum(((s * sb.linalg.inv(A).T - B / 3) @ x) ** 2), "ABs", {"solve": 3},
+    ),
+    "difference from two inverses": (
+        lambda A, B, C, P, s, x, y: sb.sum((x @ (B - sb.linalg.inv(A) / s - sb.linalg.inv(B))) ** 2), "A", {"solve": 3},
+    ),
+    "Cayley transform": (
+        lambda A, B, C, P, s, x, y: sb.sum((sb.linalg.inv(sb.eye("N") + A) @ (sb.eye("N") - A) @ x) ** 3), "A",
+        {"solve": 3},
+    ),
+    "trace": (lambda A, B, C, P, s, x, y: sb.trace(sb.linalg.inv(A) @ B) ** 2, "AB", {"inv": 1}),
+    "normal, by the covariance": (lambda A, B, C, P, s, x, y: normal(P, y), "P", {"slogdet": 1, "inv": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_an_inverse_is_formed_only_where_its_elements_are_asked_for(name):
+    """The last two derivatives have the inverse as a term."""
+    build, targets, expected = PRODUCTS[name]
+    symbols = dict(zip("ABCPsxy", sb.symbols("A[N,N] B[N,N] C[M,N] P[M,M] s x[N] y[M]"), strict=True))
+    arrays = {
+        "A": definite(N) + 0.1 * RNG.normal(size=(N, N)), "B": definite(N), "C": RNG.normal(size=(M, N)),
+        "P": definite(M) + 0.1 * RNG.normal(size=(M, M)), "s": 0.7, "x": RNG.normal(size=N), "y": RNG.normal(size=M),
+    }  # fmt: skip
+    value = build(*symbols.values())
+    assert (
+        compiled({symbols[name]: arrays[name] for name in symbols}, value, [symbols[name] for name in targets])
+        == expected
+    )
+
+
+def test_sums_with_inverses_that_share_terms_are_multiplied_out_term_by_term():
+    """Path by path there would be 2⁴⁰ terms."""
+    A, x = sb.symbols("A[N,N] x[N]")
+    total = sb.linalg.inv(A)
+    for _ in range(40):
+        total = (total + total.T) / 2
+    function = sb.compile([A, x], total @ x)
+    assert calls(function.source) == {"solve": 2}
+    a, v = definite(N) + 0.1 * RNG.normal(size=(N, N)), RNG.normal(size=N)
+    inverse = np.linalg.inv(a)
+    np.testing.assert_allclose(function(a, v), (inverse + inverse.T) @ v / 2, rtol=1e-10)
+
+
+def test_many_products_with_longer_and_longer_sums_of_inverses_are_left_as_they_are():
+    """Multiplied out, there would be a system to solve for each pair."""
+    count = 60
+    x, *matrices = sb.symbols("x[N] " + " ".join(f"A{k}[N,N]" for k in range(count)))
+    total, value = matrices[0], x
+    for matrix in matrices:
+        total = total + sb.linalg.inv(matrix)
+        value = value + sb.sin(total @ value)
+    assert calls(sb.compile([x, *matrices], value).source) == {"inv": count}
+
+
+@pytest.mark.parametrize("shape", [(5, N, 2), (3, 5, N, 1), (0, N, 2)], ids=str)
+def test_a_stack_of_systems_with_one_matrix_factors_it_once(shape):
+    A, X = sb.symbol("A", ("N", "N")), sb.symbol("X", (*"BCD"[: len(shape) - 2], "N", "K"))
+    Xt = sb.linalg.matrix_transpose(X)
+    outputs = [sb.linalg.inv(A) @ X, sb.linalg.solve(A, X), Xt @ sb.linalg.inv(A), Xt @ (sb.linalg.inv(A).T + A)]
+    a, x = definite(N) + 0.1 * RNG.normal(size=(N, N)), RNG.normal(size=shape)
+    xt, inverse = np.swapaxes(x, -1, -2), np.linalg.inv(a)
+    for output, right in zip(outputs, [inverse @ x, inverse @ x, xt @ inverse, xt @ (inverse.T + a)], strict=True):
+        function = sb.compile([A, X], output)
+        assert calls(function.source) == {"solve": 1}
+        assert re.search(r"solve\(A(?:\.T)?, .*\.reshape\(\(N, ", function.source)
+        np.testing.assert_allclose(function(a, x), right, rtol=1e-9, atol=1e-12)
+
+
 # --- one decomposition ------------------------------------------------------------------------------------------
 
 

@@ -103,7 +103,7 @@ TENSORS = [
         "Gaussian process, kernel",
         "K[N,N] y[N]",
         "hessian(y @ solve(K, y), K)",
-        "[(K⁻¹)ₗᵢ(K⁻¹y)ⱼ(K⁻ᵀy)ₖ + (K⁻ᵀy)ᵢ(K⁻¹)ⱼₖ(K⁻¹y)ₗ]ᵢⱼₖₗ",
+        "[(K⁻ᵀy)ᵢ(K⁻¹)ⱼₖ(K⁻¹y)ₗ + (K⁻¹)ₗᵢ(K⁻¹y)ⱼ(K⁻ᵀy)ₖ]ᵢⱼₖₗ",
     ),
     (
         "two layers, outer weights",

@@ -23,6 +23,7 @@ from symbackprop.ops import (
     divide,
     exp,
     log,
+    matmul,
     maximum,
     mean,
     minimum,
@@ -99,6 +100,7 @@ def _alike_arrays(found: Mapping[str, Node]) -> bool:
 
 def _algebra() -> tuple[Rule, ...]:
     x, y, s, c, d = (symbol(name) for name in "xyscd")
+    X, Y = symbol("X", ("N", "K")), symbol("Y", ("K", "D"))
     mask = symbol("b", dtype=bool)
     return (
         # neutral elements
@@ -124,6 +126,8 @@ def _algebra() -> tuple[Rule, ...]:
         equation("negative_right", x * (-y), -(x * y), EXACT, when=_xy_free, where="x is no number", commute=False),
         equation("negative_factor_of_number", c * (-x), (-c) * x, EXACT),
         equation("negative_of_scaled", -(c * x), (-c) * x, EXACT),
+        equation("negative_left_matrix", matmul(-X, Y), -matmul(X, Y), EXACT),
+        equation("negative_right_matrix", matmul(X, -Y), -matmul(X, Y), EXACT),
         equation("negative_numerator", (-x) / y, -(x / y), EXACT),
         equation("negative_divisor", x / (-y), -(x / y), EXACT),
         equation("negative_number_over", c / x, -((-c) / x), EXACT, when=_negative, where="c < 0"),
@@ -221,6 +225,7 @@ def _algebra() -> tuple[Rule, ...]:
         equation("times_itself", x * x, square(x), EXACT),
         equation("like_terms", c * x + d * x, (c + d) * x, REAL, when=_x_free, where="x is no number"),
         equation("twice_subtracted", (x - y) - y, x - 2 * y, REAL, when=_xy_free, where="x, y are no numbers"),
+        equation("twice_less", (x - y) + x, 2 * x - y, REAL, when=_xy_free, where="x, y are no numbers"),
         equation("twice_added", (x + y) + y, x + 2 * y, REAL, when=_xy_free, where="x, y are no numbers"),
         equation("like_term", x + c * x, (c + 1) * x, REAL, when=_x_free, where="x is no number"),
         equation("like_term_less_itself", c * x - x, (c - 1) * x, REAL, when=_x_free, where="x is no number"),
@@ -403,10 +408,21 @@ SIGN_OUT_OF_SUM = Rule(
 )
 
 
+SIGN_OUT_OF_VIEW = Rule(
+    name="sign_out_of_view",
+    equation="(−X)ᵀ = −Xᵀ, and so with axes that come or go",
+    strength=EXACT,
+    roots=(EXPAND_DIMS, SQUEEZE, TRANSPOSE),
+    rewrite=lambda expr: -apply(expr.op, expr.inputs[0].inputs[0], **expr.params),
+    examples=lambda: [(-symbol("X", ("N", "D"))).T, outer(-symbol("x", "N"), symbol("y", "D"))],
+    fits=lambda ops: ops == (negative,),
+)
+
+
 @stated
 def algebra() -> tuple[Rule, ...]:
     """Give the rules of the canonical form."""
-    return (*_algebra(), SIGN_OUT_OF_SUM)
+    return (*_algebra(), SIGN_OUT_OF_SUM, SIGN_OUT_OF_VIEW)
 
 
 @stated

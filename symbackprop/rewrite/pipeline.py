@@ -42,7 +42,7 @@ from symbackprop.rewrite.shorter import SHORTER
 from symbackprop.rewrite.spectral import SPECTRAL, SPECTRAL_SHORTER
 from symbackprop.rewrite.stable import stable
 from symbackprop.rewrite.stacked import rebuild_stacked
-from symbackprop.rewrite.systems import rebuild_solved
+from symbackprop.rewrite.systems import rebuild_opened, rebuild_solved
 from symbackprop.rewrite.tensor import rebuild_closed, rebuild_spelled
 from symbackprop.rewrite.tidy import TIDY
 from symbackprop.rewrite.together import rebuild_together
@@ -114,6 +114,11 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "distribute",
             "products with a broadcast sum are multiplied out where that makes products of matrices of them",
             rebuild=_with_sizes(rebuild_distributed, ordering),
+        ),
+        Pass(
+            "open",
+            "products with a sum of inverses are multiplied out, so that systems are solved",
+            rebuild=rebuild_opened,
         ),
         Pass(
             "order",

@@ -3,14 +3,215 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
+from heapq import heappop, heappush
+from operator import itemgetter
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
+from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.graph import Node, attributed
-from symbackprop.ops import matmul
-from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
+from symbackprop.graph import Graph, Node, attributed
+from symbackprop.ops import add, divide, matmul, multiply, negative, outer, subtract
+from symbackprop.ops.layout import TRANSPOSE, expand_dims, matrix_transpose, moveaxis, reshape
+from symbackprop.ops.reduce import SUM
 from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
-from symbackprop.rewrite.product import is_transpose
+from symbackprop.rewrite.product import is_transpose, outer_operands
+
+_SUMS = frozenset({add, subtract})
+_SYSTEMS = frozenset({inv, solve})
+_STEPS = 8  # for each node
+_Scale: TypeAlias = Expr | int
+_Term: TypeAlias = tuple[_Scale, Expr]
+
+
+def rebuild_opened(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
+    """Copy what the outputs are computed from into another graph, with products over sums with inverses multiplied out.
+
+    ``(A⁻¹ + B)C`` becomes ``A⁻¹C + BC``, in which a system is to be solved, and ``Σ xyᵀ ⊙ A⁻¹`` becomes ``xᵀA⁻¹y``,
+    where products are all that is asked of ``A⁻¹``. The derivatives of ``log det A + xᵀA⁻¹x`` by what ``A`` is made of
+    are such.
+    """
+    if not outputs:
+        return []
+    graph = outputs[0].graph
+    nodes = graph.nodes
+    results = [output.number for output in outputs]
+    order = graph.reachable(results)
+    if not any(nodes[number].op is inv for number in order):
+        return list(outputs)
+    linear = _linear(nodes, order)
+    forms = {number: form for number in order if (form := _form(graph, number, linear))}
+    opened = linear - _read(nodes, order, results, linear, forms)
+    forms = {number: form for number, form in forms.items() if form.matrix in opened}
+    if not forms and all(nodes[number].op is inv or nodes[number].op is TRANSPOSE for number in opened):
+        return list(outputs)
+    opener = _Opener(nodes, order, opened)
+    placed: dict[int, Expr] = {}
+    for number in order:
+        node = nodes[number]
+        with attributed(node.origin):
+            if number in forms:
+                left, matrix, right = forms[number]
+                placed[number] = matmul(placed[left], opener.multiplied_out(matrix, placed[right], placed, first=True))
+            elif node.op is matmul and not opened.isdisjoint(node.inputs):
+                first = node.inputs[0] in opened
+                matrix, other = node.inputs if first else node.inputs[::-1]
+                placed[number] = opener.multiplied_out(matrix, placed[other], placed, first=first)
+            else:
+                placed[number] = target.copy_on([placed[operand] for operand in node.inputs], node, number)
+        if opener.left < 0:
+            return list(outputs)
+    return [placed[number] for number in results]
+
+
+class _Form(NamedTuple):
+    """A vector times a matrix times a vector."""
+
+    left: int
+    matrix: int
+    right: int
+
+
+def _form(graph: Graph, number: int, linear: Collection[int]) -> _Form | None:
+    """Read a form that is written as the sum of an outer product times a matrix of these, element by element."""
+    node = graph.nodes[number]
+    if node.op is not SUM or node.shape or graph.nodes[node.inputs[0]].op is not multiply:
+        return None
+    factors = graph.nodes[node.inputs[0]].inputs
+    for matrix, other in (factors, factors[::-1]):
+        pair = outer_operands(Expr(graph, other)) if matrix in linear else None
+        if pair is not None and graph.nodes[matrix].shape == graph.nodes[other].shape:
+            return _Form(pair[0].number, matrix, pair[1].number)
+    return None
+
+
+def _linear(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
+    """Give inverses and what is linear in them: transposes, multiples by a number, and sums with other matrices."""
+    linear: set[int] = set()
+    for number in order:
+        node = nodes[number]
+        inner = [operand for operand in node.inputs if operand in linear]
+        if node.op is inv or (inner and (_is_turned(node) or _is_combination(nodes, node))):
+            linear.add(number)
+    return linear
+
+
+def _is_turned(node: Node) -> bool:
+    return node.op is TRANSPOSE and node.params["axes"] == (-1, -2)
+
+
+def _is_combination(nodes: Mapping[int, Node], node: Node) -> bool:
+    """Tell whether this is a sum of arrays of one shape, or one array times a number or divided by it."""
+    shapes = [nodes[operand].shape for operand in node.inputs]
+    if node.op in _SUMS or node.op is negative:
+        return all(shape == node.shape for shape in shapes)
+    return (node.op is multiply and () in shapes) or (node.op is divide and not shapes[1])
+
+
+def _read(
+    nodes: Mapping[int, Node],
+    order: Sequence[int],
+    results: Sequence[int],
+    linear: Collection[int],
+    forms: Mapping[int, _Form] = MappingProxyType({}),
+) -> set[int]:
+    """Give what is used otherwise than in linear forms, and as one factor of a product of matrices and vectors."""
+    read = set(results)
+    summed: set[int] = set()
+    for number in reversed(order):
+        node = nodes[number]
+        if number in forms:
+            summed.update(node.inputs)
+        elif (
+            (number in summed and number not in read)
+            or (number in linear and number not in read and node.op is not inv)
+            or (node.op is matmul and any(operand not in linear for operand in node.inputs))
+        ):
+            read.update(operand for operand in node.inputs if operand not in linear)
+        else:
+            read.update(node.inputs)
+    return read
+
+
+class _Opener:
+    """Multiplies sums with inverses out, as long as that takes a number of steps that is linear in the nodes."""
+
+    def __init__(self, nodes: Mapping[int, Node], order: Sequence[int], opened: Collection[int]) -> None:
+        self.nodes = nodes
+        self.opened = opened
+        self.left = _STEPS * len(order)
+
+    def multiplied_out(self, root: int, other: Expr, placed: Mapping[int, Expr], *, first: bool) -> Expr:
+        """Multiply with each inverse in a linear form, with each outer product, and with the sum of all others."""
+        products: list[_Term] = []
+        others: list[_Term] = []
+        for (number, turned), scale in sorted(self._scales(root, placed).items(), key=itemgetter(0)):
+            factor = placed[number]
+            pair = outer_operands(factor)
+            if turned:
+                factor = matrix_transpose(factor) if pair is None else outer(*pair[::-1])
+            if number in self.opened or pair is not None:
+                products.append((scale, _product(factor, other, first=first)))
+            else:
+                others.append((scale, factor))
+        if others:
+            products.append((1, _product(_total(others), other, first=first)))
+        return _total(products)
+
+    def _scales(self, root: int, placed: Mapping[int, Expr]) -> dict[tuple[int, bool], _Scale]:
+        """Give the terms of a linear form, and whether they are transposed, with what they are multiplied with."""
+        found: dict[tuple[int, bool], _Scale] = {}
+        waiting: dict[tuple[int, bool], _Scale] = {(root, False): 1}
+        numbers = [-root]  # the largest first: it has got all that is added to its scale
+        while numbers:
+            number = -heappop(numbers)
+            node = self.nodes[number]
+            for turned in (False, True):
+                scale = waiting.pop((number, turned), None)
+                if scale is None:
+                    continue
+                self.left -= 1
+                below = self._below(number, node, scale, placed)
+                if not below:
+                    found[number, turned] = scale
+                for operand, part in below:
+                    key = (operand, turned != (node.op is TRANSPOSE))
+                    waiting[key] = waiting[key] + part if key in waiting else part
+                    heappush(numbers, -operand)
+        return found
+
+    def _below(
+        self, number: int, node: Node, scale: _Scale, placed: Mapping[int, Expr]
+    ) -> Sequence[tuple[int, _Scale]]:
+        """Give the operands of which a node is a sum or a multiple, with their scales; none where it is a term."""
+        if node.op in _SUMS:
+            if number not in self.opened:
+                return ()
+            first, second = node.inputs
+            return ((first, scale), (second, scale if node.op is add else -scale))
+        if node.op is negative:
+            return ((node.inputs[0], -scale),)
+        if _is_turned(node):
+            return ((node.inputs[0], scale),)
+        if not node.shape or not _is_combination(self.nodes, node):
+            return ()
+        array, by = node.inputs if self.nodes[node.inputs[0]].shape else node.inputs[::-1]
+        return ((array, scale * placed[by] if node.op is multiply else scale / placed[by]),)
+
+
+def _product(factor: Expr, other: Expr, *, first: bool) -> Expr:
+    pair = outer_operands(factor)
+    if pair is None:
+        return matmul(factor, other) if first else matmul(other, factor)
+    column, row = (pair[0], matmul(pair[1], other)) if first else (matmul(other, pair[0]), pair[1])
+    return multiply(expand_dims(column, -1) if column.ndim and row.ndim else column, row)
+
+
+def _total(terms: Sequence[_Term]) -> Expr:
+    """Add terms up that are scaled."""
+    return reduce(add, [value if isinstance(scale, int) and scale == 1 else scale * value for scale, value in terms])
 
 
 def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
@@ -25,9 +226,11 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     nodes = outputs[0].graph.nodes
     results = [output.number for output in outputs]
     order = outputs[0].graph.reachable(results)
-    if not any(nodes[number].op is inv for number in order):
+    if not any(nodes[number].op in _SYSTEMS for number in order):
         return rebuild(outputs, target, order)
-    needed = _needed(nodes, order, results)
+    alone = {number for number in order if nodes[number].op is inv}
+    turned = {number for number in order if _is_turned(nodes[number]) and nodes[number].inputs[0] in alone}
+    needed = {nodes[number].inputs[0] for number in alone & _read(nodes, order, results, alone | turned)}
     placed: dict[int, Expr] = {}
     inverted: set[int] = set()
     for number in order:
@@ -43,46 +246,39 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     return [placed[number] for number in results]
 
 
-def _needed(nodes: Mapping[int, Node], order: Sequence[int], results: Sequence[int]) -> set[int]:
-    """Give the matrices whose inverses are used otherwise than as one factor of a matrix product."""
-    of = {number: nodes[number].inputs[0] for number in order if nodes[number].op is inv}
-    for number in order:
-        node = nodes[number]
-        if node.op is TRANSPOSE and node.inputs[0] in of and node.params["axes"] == (-1, -2):
-            of[number] = of[node.inputs[0]]
-    needed = {of[number] for number in results if number in of}
-    for number in order:
-        operands = nodes[number].inputs
-        if number not in of and (nodes[number].op is not matmul or of.keys() >= {*operands}):
-            needed.update(of[operand] for operand in operands if operand in of)
-    return needed
-
-
 def _better(node: Node, operands: Sequence[Expr], inverted: Collection[int]) -> Expr | None:
     """Solve instead of inverting, or multiply with an inverse that is there; None if neither is to be done."""
-    if node.op is matmul:
-        left, right = operands
-        return _solved(left, right, inverted)
-    if node.op is not solve:
+    if node.op is not matmul and node.op is not solve:
         return None
-    matrix, right = operands
-    if matrix.number in inverted:
-        return matmul(inv(matrix), right)
-    if is_transpose(matrix) and matrix.inputs[0].number in inverted:
-        return matmul(matrix_transpose(inv(matrix.inputs[0])), right)
-    return None
+    left, right = operands
+    if node.op is matmul:
+        return _solved(left, right, inverted)
+    if left.number in inverted:
+        return matmul(inv(left), right)
+    if is_transpose(left) and left.inputs[0].number in inverted:
+        return matmul(matrix_transpose(inv(left.inputs[0])), right)
+    return _solution(left, right)
 
 
 def _solved(left: Expr, right: Expr, inverted: Collection[int]) -> Expr | None:
     """Solve a system where the product with an inverse is asked for."""
     matrix = _under_inverse(left, inverted)
     if matrix is not None:
-        return solve(matrix, right)
-    matrix = _under_inverse(right, inverted) if left.ndim <= 2 and right.ndim == 2 else None
+        return _solution(matrix, right)
+    matrix = _under_inverse(right, inverted)
     if matrix is None:
         return None
     turned = matrix_transpose(matrix)
-    return solve(turned, left) if left.ndim == 1 else matrix_transpose(solve(turned, matrix_transpose(left)))
+    return solve(turned, left) if left.ndim == 1 else matrix_transpose(_solution(turned, matrix_transpose(left)))
+
+
+def _solution(matrix: Expr, right: Expr) -> Expr:
+    """Solve systems, for a stack of right sides those of one matrix at once: NumPy would factor it for each."""
+    if matrix.ndim > 2 or right.ndim <= 2:
+        return solve(matrix, right)
+    rows = moveaxis(right, -2, 0)
+    columns = reshape(rows, (rows.shape[0], dims.product(rows.shape[1:])))
+    return moveaxis(reshape(solve(matrix, columns), rows.shape), 0, -2)
 
 
 def _under_inverse(expr: Expr, inverted: Collection[int]) -> Expr | None:
