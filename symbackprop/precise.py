@@ -415,9 +415,32 @@ def _along(name: str) -> Callable[[Any, Array, Array], Array]:
     return function
 
 
+def _minor(a: Array, i: int, j: int) -> Array:
+    return np.delete(np.delete(a, i, axis=0), j, axis=1)
+
+
+def _cofactors(a: Array) -> Array:
+    """Give the cofactors by their definition, which divides by nothing that is zero for all matrices."""
+    found = np.zeros(a.shape, object)
+    for i, j in np.ndindex(*a.shape):
+        minor = _minor(a, i, j)
+        found[i, j] = (-1) ** (i + j) * _eliminated(minor, minor[:, :0])[1]
+    return found
+
+
+def _cofactors_along(a: Array, e: Array) -> Array:
+    """Give their derivative: that of a minor is the sum of its own cofactors times what its elements change by."""
+    found = np.zeros(a.shape, object)
+    for i, j in np.ndindex(*a.shape):
+        found[i, j] = (-1) ** (i + j) * (_cofactors(_minor(a, i, j)) * _minor(e, i, j)).sum()
+    return found
+
+
 _MATRIX_FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _of_matrix(name) for name in ("expm", "sinm", "cosm")},
     **{f"{name}_frechet": _along(name) for name in ("expm", "sinm", "cosm")},
+    "cofactors": lambda _, a: _stacked(_cofactors, a, ranks=(2,)),
+    "cofactors_along": lambda _, a, e: _stacked(_cofactors_along, a, e, ranks=(2, 2)),
 }
 
 

@@ -129,6 +129,7 @@ FORMULAS: Mapping[str, Written] = {
     "isfinite": lambda s, _x: s.true,
     "isinf": lambda s, _x: s.false,
     "isnan": lambda s, _x: s.false,
+    "gap": lambda _s, x, y: x - y,
     "ratio": lambda s, x, y: s.Piecewise((0, s.Eq(y, 0)), (x / y, True)),
     "sinc_slope": _sinc_slope,
     "trunc": lambda s, x: s.sign(x) * s.floor(s.Abs(x)),

@@ -25,7 +25,7 @@ HIDDEN = {  # what derivatives, functions of other names and rewritten formulas 
     "cosm_frechet", "diagonal_sums", "eigenvectors", "expm_frechet", "inverse_gaps", "sinm_frechet",
     "bose", "centred", "damped", "gauss", "hypot1", "isru", "log1mexp", "logcosh", "normal_hazard", "normal_tail",
     "largest", "shifted", "sigmoid_entropy", "sigmoid_slope", "softmax_centred", "tanh_slope", "tanh_slope_beside",
-    "bessel_i", "fraction", "ratio", "sinc_slope", "weighted_logsumexp", "xlogx",
+    "bessel_i", "cofactors", "cofactors_along", "fraction", "gap", "ratio", "sinc_slope", "weighted_logsumexp", "xlogx",
 }  # fmt: skip
 RETURNED = {
     inspect.signature(thing).return_annotation

@@ -34,6 +34,9 @@ class Kink(NamedTuple):
     words: str
 
 
+_SWAP = [[0, 2, 0], [2, 0, 0], [0, 0, 0]]
+_OF_FIRST = [[[1, -1], [-1, 1]], [[0, 0], [0, 0]]]
+
 ELEMENTWISE = (
     Kink("np.abs(x)", 0, 0, 0, "0 at 0"),
     Kink("np.fabs(x)", 0, 0, 0, "0 at 0"),
@@ -75,6 +78,9 @@ ELEMENTWISE = (
     Kink("np.sinc(x)", 0, 0, -np.pi**2 / 3, "the limits"),
     Kink("np.logaddexp(x, -np.inf)", 0, 1, 0, "exp(-inf) is 0"),
     Kink("np.logaddexp(x[0], x[1])", [-INF, 0], [0, 1], [0, 0], "exp(-inf) is 0"),
+    Kink("np.logaddexp(x[0], x[1])", [-INF, -INF], [0.5, 0.5], [0, 0], "a tie is shared equally"),
+    Kink("np.logaddexp(x[0], x[1])", [INF, INF], [0.5, 0.5], [0, 0], "a tie is shared equally"),
+    Kink("np.logaddexp2(x[0], x[1])", [-INF, -INF], [0.5, 0.5], [0, 0], "a tie is shared equally"),
     Kink("sb.softplus(x)", -INF, 0, 0, "the limit"),
     Kink("sb.sigmoid(x)", -INF, 0, 0, "the limit"),
     Kink("np.tanh(x)", INF, 0, 0, "the limit"),
@@ -102,6 +108,18 @@ POWERS = (
     Kink("np.hypot(x[0], x[1])", [0, 0], [0, 0], [0, 0], "the length: 0 at 0, as of a norm"),
     Kink("np.arctan2(x[0], x[1])", [0, 0], [0, 0], [0, 0], "0 at the origin, where there is no angle"),
     Kink("np.arctan2(x, -1.0)", 0, -1, 0, "the derivative along the branch cut, which is the same on both sides"),
+    Kink("np.sqrt(x)**2", 0, 1, 0, "x, where it is not negative"),
+    Kink("np.sqrt(x)*np.sqrt(x)", 0, 1, 0, "x, where it is not negative"),
+    Kink("(x**0.25)**4", 0, 1, 0, "x, where it is not negative"),
+    Kink("np.cbrt(x)**3", 0, 1, 0, "x"),
+    Kink("np.exp(np.log(x))", 0, 1, 0, "x, where it is not negative"),
+    Kink("np.sqrt(1 - x)**2", 1, -1, 0, "1 - x, where it is not negative"),
+    Kink("np.exp(-np.sqrt(x)**2)", 0, -1, 1, "exp(-x), where x is not negative"),
+    Kink("np.sqrt(x)**4", 0, 0, 2, "x², where x is not negative"),
+    Kink("np.sqrt(x)**5", 0, 0, 0, "the derivative from the right"),
+    Kink("x*np.sqrt(x)", 0, 0, INF, "as of x**1.5"),
+    Kink("x**2*np.sqrt(x)", 0, 0, 0, "as of x**2.5"),
+    Kink("np.sqrt(x**3)", 0, 0, INF, "as of x**1.5"),
     Kink("x**0", 0, 0, 0, "x**0 is 1 everywhere"),
     Kink("x**0.0", 0, 0, 0, "x**0 is 1 everywhere"),
     Kink("x**1", 0, 1, 0, "the derivative, which there is"),
@@ -119,6 +137,12 @@ POWERS = (
     Kink("np.power(0.0, x)", 0, 0, 0, "by the exponent it is 0 at a base of 0"),
     Kink("np.power(0.0, x)", 1, 0, 0, "by the exponent it is 0 at a base of 0"),
     Kink("x**x", 0, 0, 0, "0**0 is 1, and its derivative 0"),
+    Kink("np.linalg.det(x)", [[1, 2], [2, 4]], [[4, -2], [-2, 1]], [[1, -1], [-1, 1]], "the cofactors"),
+    Kink("np.linalg.det(x)", [[0, 0], [0, 0]], [[0, 0], [0, 0]], [[1, -1], [-1, 1]], "the cofactors"),
+    Kink("np.linalg.det(x)", [[0]], [[1]], [[0]], "the cofactors"),
+    Kink("np.linalg.det(x)", np.diag([0, 0, 2]), np.zeros((3, 3)), np.diag([2, 2, 0]) - _SWAP, "the cofactors"),
+    Kink("np.linalg.det(x)[0]", [[[0, 0], [0, 0]], [[1, 2], [3, 4]]], np.zeros((2, 2, 2)), _OF_FIRST, "one by one"),
+    Kink("np.linalg.det(x)**2", [[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]], "2·det times the cofactors"),
     Kink("np.prod(x)", [0, 2, 3], [6, 0, 0], [5, 3, 2], "the product of the others, also at zeros"),
     Kink("np.prod(x)", [0, 0, 3], [0, 0, 0], [3, 3, 0], "the product of the others, also at zeros"),
     Kink("np.prod(x)", [0, 0, 0], [0, 0, 0], [0, 0, 0], "the product of the others, also at zeros"),
@@ -158,6 +182,9 @@ REDUCTIONS = (
     Kink("np.std(x)", [1], [0], [0], "of one number it is 0"),
     Kink("sb.logsumexp(x)", [-INF, 0], [0, 1], [0, 0], "exp(-inf) is 0"),
     Kink("sb.logsumexp(x)", [INF, 0], [1, 0], [0, 0], "the limit"),
+    Kink("sb.logsumexp(x)", [-INF, -INF], [0.5, 0.5], [0, 0], "a tie is shared equally"),
+    Kink("np.log(np.sum(np.exp(x)))", [-INF, -INF], [0.5, 0.5], [0, 0], "a tie is shared equally"),
+    Kink("sb.softmax(x)[1]", [-INF, -INF], [-0.25, 0.25], [0, 0], "a tie is shared equally"),
     Kink("sb.softmax(x)[1]", [-INF, 0], [0, 0], [0, 0], "exp(-inf) is 0"),
     Kink("sb.log_softmax(x)[1]", [-INF, 0], [0, 0], [0, 0], "exp(-inf) is 0"),
     Kink("np.log(sb.softmax(x))[1]", [-INF, 0], [0, 0], [0, 0], "exp(-inf) is 0"),

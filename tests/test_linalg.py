@@ -553,6 +553,46 @@ def test_the_logarithm_of_a_determinant_as_people_write_it():
     assert sb.compile([single], sb.log(sb.linalg.det(single)))(np.eye(2, dtype="float32")).dtype == np.float32
 
 
+def cofactors_of(a: np.ndarray) -> np.ndarray:
+    """The definition: determinants without a row and a column."""
+    minors = [np.delete(np.delete(a, i, axis=0), j, axis=1) for i, j in np.ndindex(a.shape)]
+    signs = [(-1.0) ** (i + j) for i, j in np.ndindex(a.shape)]
+    return np.reshape([sign * np.linalg.det(minor) for sign, minor in zip(signs, minors, strict=True)], a.shape)
+
+
+@pytest.mark.parametrize("rank", [5, 4, 3, 2, 0])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_determinant_has_its_first_and_second_derivative_at_any_matrix(rank, dtype):
+    rng = np.random.default_rng(rank)
+    a = (rng.normal(size=(5, rank)) @ rng.normal(size=(rank, 5))).astype(dtype)
+    along = rng.normal(size=(5, 5)).astype(dtype)
+    X, V = sb.symbols("X[N,N] V[N,N]", dtype)
+    value = sb.linalg.det(X)
+    outputs = [sb.grad(value, X), sb.hvp(value, X, V)]
+    exact, direction = a.astype(float), along.astype(float)
+    slope = (cofactors_of(exact + 1e-4 * direction) - cofactors_of(exact - 1e-4 * direction)) / 2e-4
+    for found in (sb.compile([X, V], outputs)(a, along), [sb.evaluate(each, {X: a, V: along}) for each in outputs]):
+        digits = 1e-9 if dtype == "float64" else 2e-4
+        np.testing.assert_allclose(found[0], cofactors_of(exact), rtol=digits, atol=digits)
+        np.testing.assert_allclose(found[1], slope, rtol=max(digits, 1e-6), atol=max(digits, 1e-6))
+        assert found[0].dtype == found[1].dtype == dtype
+
+
+def test_the_derivative_of_a_determinant_at_a_matrix_that_is_singular_but_for_rounding():
+    """The pivot that is 0 but for rounding cancels: determinant and inverse have it from one elimination."""
+    a = np.arange(9.0).reshape(3, 3)
+    X = sb.symbol("X", ("N", "N"))
+    gradient = sb.grad(sb.linalg.det(X), X)
+    np.testing.assert_allclose(sb.compile([X], gradient)(a), [[-3, 6, -3], [6, -12, 6], [-3, 6, -3]], rtol=1e-13)
+    stack = np.stack([a, np.full((3, 3), np.nan), np.zeros((3, 3))])
+    Y = sb.symbol("Y", (3, "N", "N"))
+    with np.errstate(invalid="ignore"):
+        found = sb.compile([Y], sb.grad(sb.sum(sb.linalg.det(Y)), Y))(stack)
+    np.testing.assert_allclose(found[0], cofactors_of(a), rtol=1e-13)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[2], 0)
+
+
 # --- random expressions ---------------------------------------------------------------------------------------
 
 

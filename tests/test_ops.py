@@ -26,8 +26,11 @@ from symbackprop.ops.special import GAUSS, NORMAL_HAZARD
 from tests.values import indices, is_index
 
 LEAVES = {"constant", "symbol", "size", "arange", "eye"}
-FACTORED = {"cholesky", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve", "solve_triangular"}
-"""Ops whose first operand must be regular."""
+FACTORED = {
+    *("cholesky", "cofactors_along", "det", "inv", "logabsdet", "logdet", "matrix_power", "signdet", "solve"),
+    "solve_triangular",
+}
+"""Ops whose first operand must be regular, or their derivatives'."""
 INTEGERS = {"bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "invert", "lcm", "left_shift", "right_shift"}
 """Ops that NumPy does not define for floats."""
 STEP = 1e-5
@@ -131,6 +134,20 @@ def _sinc_slope(x: Any, order: int) -> Any:
 def _toeplitz(c: Any, r: Any) -> Any:
     at = np.arange(c.shape[-1])[:, None] - np.arange(r.shape[-1])
     return np.where(at >= 0, c[..., np.maximum(at, 0)], r[..., np.maximum(-at, 0)])
+
+
+def _minor(a: Any, i: int, j: int) -> Any:
+    return np.delete(np.delete(a, i, axis=0), j, axis=1)
+
+
+def _cofactors(a: Any) -> Any:
+    found = [(-1.0) ** (i + j) * np.linalg.det(_minor(a, i, j)) for i, j in np.ndindex(a.shape)]
+    return np.array(found).reshape(a.shape)
+
+
+def _cofactors_along(a: Any, e: Any) -> Any:
+    found = [(-1.0) ** (i + j) * (_cofactors(_minor(a, i, j)) * _minor(e, i, j)).sum() for i, j in np.ndindex(a.shape)]
+    return np.array(found).reshape(a.shape)
 
 
 def _along(part: Callable[..., Any]) -> Callable[..., Any]:
@@ -250,6 +267,8 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "cosm": _of_matrices(scipy.linalg.cosm),
     "cosm_frechet": _along(np.real),
     "cholesky": np.linalg.cholesky,
+    "cofactors": _of_matrices(_cofactors),
+    "cofactors_along": lambda a, e: _of_matrices(_cofactors_along)(a if a.dtype.kind == "f" else a.astype(float), e),
     "det": np.linalg.det,
     "diag": lambda x: np.where(np.eye(x.shape[-1], dtype=bool), x[..., None], np.zeros((), x.dtype)),
     "diagonal_sums": lambda x: np.stack(
@@ -279,6 +298,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "rel_entr": _in_floats(lambda x, y: x * np.log(x / y)),
     "fraction": lambda x: np.modf(x)[0],
     "ratio": np.divide,
+    "gap": np.subtract,
     "round": np.round,
     "sinc_slope": _in_double(_sinc_slope),
     "expand_dims": lambda x, axes: np.expand_dims(x, axis=axes),

@@ -27,7 +27,7 @@ from symbackprop.language.vocabulary import (
     signature,
 )
 from symbackprop.op import Dtype, Op, literal
-from symbackprop.ops.systems import LOGABSDET, det
+from symbackprop.ops.determinants import LOGABSDET, det
 
 Value: TypeAlias = Any  # an Expr, a number, a size, a row, …; in arguments and indices also None, ..., slices, tuples
 Values: TypeAlias = Mapping[Tree, Value]

@@ -457,7 +457,8 @@ sqrt = elementwise_op(
     "sqrt", "Give the square root.", _root_vjp,
     text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[POSITIVE],
     defined="x ≥ 0",
-    kink="infinite at x = 0, but 0 where x is made of squares or absolute values, as of a norm", **by_math("sqrt"),
+    kink="infinite at x = 0, but 0 where x is made of squares or absolute values, as of a norm; of powers of roots the "
+    "derivative is that of one power", **by_math("sqrt"),
 )  # fmt: skip
 
 _CBRT = '''
@@ -524,10 +525,31 @@ log1p = function_op(
     defined="x > −1",
     **by_math("log1p"),
 )
+_GAP = '''
+def gap(x, y):
+    """x - y, and 0 where both are infinite and equal."""
+    with np.errstate(invalid="ignore"):
+        d = np.subtract(x, y)
+    return np.where(np.equal(x, y), np.zeros((), d.dtype), d)[()]
+'''
+_PORTABLE_GAP = '''
+def gap(x, y):
+    """x - y, and 0 where both are infinite and equal."""
+    d = x - y
+    return np.where(x == y, np.zeros_like(d), d)
+'''
+GAP = elementwise_op(
+    "gap", "Give x - y, and 0 where both are infinite and equal: of two that tie each has half.",
+    lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g, numpy=called("gap", 2), helper=_GAP,
+    portable_helper=_PORTABLE_GAP, text=Form("$0 − $1", ADD, (ADD, ADD + 1)),
+    latex=Form("$0 - $1", ADD, (ADD, ADD + 1)),
+    dtype=like_ufunc("subtract"), public=False, **by_python("scalar_gap", "return x - y if x != y else 0.0", "x, y"),
+)  # fmt: skip
+_INFINITE_TIE = "½ where both are infinite and equal"
 logaddexp = function_op(
     "logaddexp", "Give log(exp(x) + exp(y)); d/dx = σ(x - y).",
-    lambda g, _y, a, b: g * sigmoid(a - b), lambda g, _y, a, b: g * sigmoid(b - a),
-    dtype=like_ufunc("logaddexp"), notes="Nothing overflows, whatever x and y are.",
+    lambda g, _y, a, b: g * sigmoid(GAP(a, b)), lambda g, _y, a, b: g * sigmoid(GAP(b, a)),
+    dtype=like_ufunc("logaddexp"), notes="Nothing overflows, whatever x and y are.", kink=_INFINITE_TIE,
 )  # fmt: skip
 exp2 = elementwise_op(
     "exp2", "Give 2 to the power x; d/dx = log(2)·2^x.", lambda g, y, _x: g * (math.log(2) * y),
@@ -544,8 +566,8 @@ log10 = function_op(
 )  # fmt: skip
 logaddexp2 = function_op(
     "logaddexp2", "Give log2(2^x + 2^y); d/dx = 2^x/(2^x + 2^y).",
-    lambda g, _y, a, b: g * sigmoid(math.log(2) * (a - b)), lambda g, _y, a, b: g * sigmoid(math.log(2) * (b - a)),
-    dtype=like_ufunc("logaddexp2"), notes="Nothing overflows, whatever x and y are.",
+    lambda g, _y, a, b: g * sigmoid(math.log(2) * GAP(a, b)), lambda g, _y, a, b: g * sigmoid(math.log(2) * GAP(b, a)),
+    dtype=like_ufunc("logaddexp2"), notes="Nothing overflows, whatever x and y are.", kink=_INFINITE_TIE,
     portable=Form(f"np.logaddexp({math.log(2)} * $0, {math.log(2)} * $1) / {math.log(2)}", MULTIPLY, (NEGATE, NEGATE)),
 )  # fmt: skip
 sin = function_op("sin", "Give the sine; d/dx = cos(x).", lambda g, _y, x: g * cos(x), latex=r"\sin", **by_math("sin"))

@@ -6,7 +6,8 @@
 X⁻ᵀ
 """
 
-from symbackprop.ops import diagonals, factor, linalg_products, matrix_function, norms, systems
+from symbackprop.ops import determinants, diagonals, factor, linalg_products, matrix_function, norms, systems
+from symbackprop.ops.determinants import *  # noqa: F403  (its __all__)
 from symbackprop.ops.diagonals import *  # noqa: F403  (its __all__)
 from symbackprop.ops.factor import *  # noqa: F403  (its __all__)
 from symbackprop.ops.linalg_products import *  # noqa: F403  (its __all__)
@@ -14,7 +15,7 @@ from symbackprop.ops.matrix_function import *  # noqa: F403  (its __all__)
 from symbackprop.ops.norms import *  # noqa: F403  (its __all__)
 from symbackprop.ops.systems import *  # noqa: F403  (its __all__)
 
-FAMILIES = (systems, matrix_function, factor, diagonals, norms, linalg_products)
+FAMILIES = (systems, determinants, matrix_function, factor, diagonals, norms, linalg_products)
 """The files, in the order in which the table has their operations."""
 
 __all__ = [name for family in FAMILIES for name in family.__all__]

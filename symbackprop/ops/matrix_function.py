@@ -14,14 +14,14 @@ import numpy as np
 
 from symbackprop import dims
 from symbackprop.dims import Shape
-from symbackprop.errors import ArgumentError, ShapeError
+from symbackprop.errors import ArgumentError
 from symbackprop.expr import Expr, Operand
 from symbackprop.op import Case, Dtype, Form, Notation, Op, apply
 from symbackprop.ops.contract import matmul
 from symbackprop.ops.index import concatenate
 from symbackprop.ops.layout import broadcast_to, matrix_transpose, zeros_like
 from symbackprop.ops.leaf import as_expr
-from symbackprop.ops.systems import STACKS, factored, inv, inv_vjp, square_of
+from symbackprop.ops.systems import STACKS, factored, inv, inv_vjp, square_of, two_squares
 
 __all__ = ["cosm", "expm", "matrix_power", "sinm"]
 
@@ -197,13 +197,6 @@ def frechet(function, a, e):
 '''
 
 
-def _two_squares(a: Shape, e: Shape) -> Shape:
-    if square_of(a)[-2:] != square_of(e)[-2:]:
-        msg = "needs square matrices of one size"
-        raise ShapeError(msg)
-    return dims.broadcast(a[:-2], e[:-2]) + a[-2:]
-
-
 def _blocks(upper: tuple[Expr, Expr], lower: tuple[Expr, Expr]) -> Expr:
     return concatenate([concatenate(upper, axis=-1), concatenate(lower, axis=-1)], axis=-2)
 
@@ -227,7 +220,7 @@ def _matrix_function(name: str, doc: str, helper: str, portable: str) -> tuple[O
     along: Op = Op(
         name=f"{name}_frechet",
         doc=f"Give the derivative of {name} at a matrix, along another one.",
-        shape=_two_squares,
+        shape=two_squares,
         dtype=lambda *kinds: factored(np.result_type(*kinds)),
         vjps=(
             lambda g, _y, a, e: _second_vjp(along, g, a, e),

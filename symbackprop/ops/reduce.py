@@ -761,11 +761,12 @@ def largest(z, axis):
 '''
 _SHIFTED = f'''{_LARGEST}
 def shifted(z, axis):
-    """z less its largest element; beside an infinite one every other is -inf."""
+    """z less its largest element; where that is infinite 0 for its equals, and -inf for others."""
     m = largest(z, axis)
-    if np.count_nonzero(np.isinf(m)):
-        z = np.where(m == np.inf, np.where(z < m, -m, np.zeros_like(z)), z)
-        m = np.where(m == np.inf, np.zeros_like(m), m)
+    top = np.isinf(m)
+    if np.count_nonzero(top):
+        z = np.where(top, np.where(z < m, -m, np.zeros_like(z)), z)
+        m = np.where(top, np.zeros_like(m), m)
     return z - m
 '''
 _SOFTMAX = '''
@@ -801,11 +802,11 @@ def largest(z, axis):
 '''
 _PORTABLE_SHIFTED = '''
 def shifted(z, axis):
-    """z less its largest element; beside an infinite one every other is -inf."""
+    """z less its largest element; where that is infinite 0 for its equals, and -inf for others."""
     if 0 in z.shape:
         return z
     m = z.max(axis=axis, keepdims=True)
-    top = m == np.inf
+    top = np.isinf(m)
     z = np.where(top, np.where(z < m, -np.inf, np.zeros_like(z)), z)
     return z - np.where(top, np.zeros_like(m), m)
 '''

@@ -1,18 +1,18 @@
-"""Square matrices: inverses, systems and determinants.
+"""Square matrices: inverses and systems.
 
 Matrices are the last two axes, so that stacks of them have leading axes. The derivatives are those of Giles (2008),
 *An extended collection of matrix derivative results for forward and reverse mode algorithmic differentiation*.
 
 >>> import symbackprop as sb
->>> X = sb.symbol("X", ("N", "N"))
->>> print(sb.grad(sb.linalg.slogdet(X).logabsdet, X))
-X⁻ᵀ
+>>> A, b = sb.symbols("A[N,N] b[N]")
+>>> print(sb.linalg.solve(A, b))
+A⁻¹b
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,9 +28,7 @@ from symbackprop.ops.layout import axes_in_order, expand_dims, matrix_transpose,
 from symbackprop.ops.leaf import as_expr
 
 __all__ = [
-    "det",
     "inv",
-    "slogdet",
     "solve",
     "solve_triangular",
     "tensorinv",
@@ -53,6 +51,14 @@ def square_of(a: Shape) -> Shape:
         msg = "needs a square matrix"
         raise ShapeError(msg)
     return a
+
+
+def two_squares(a: Shape, e: Shape) -> Shape:
+    """Give the shape of a function of two matrices of one size, whose stacks broadcast."""
+    if square_of(a)[-2:] != square_of(e)[-2:]:
+        msg = "needs square matrices of one size"
+        raise ShapeError(msg)
+    return dims.broadcast(a[:-2], e[:-2]) + a[-2:]
 
 
 def cubic(xs: tuple[Shape, ...], _y: Shape, _params: Params) -> Size:
@@ -358,124 +364,3 @@ def tensorinv(a: Operand, ind: int = 2) -> Expr:
         raise ArgumentError(msg)
     rows, columns = array.shape[:ind], array.shape[ind:]
     return reshape(inv(_as_matrix("tensorinv", array, rows, columns)), columns + rows)
-
-
-# --- determinants ---------------------------------------------------------------------------------------------
-
-
-def _spread(g: Expr) -> Expr:
-    return expand_dims(g, (-2, -1)) if g.ndim else g
-
-
-def _stack_shape(a: Shape) -> Shape:
-    return square_of(a)[:-2]
-
-
-det = Op(
-    name="det",
-    doc="""Give the determinant of a square matrix, or of each of a stack.
-
-The derivative is ``det(A) A⁻ᵀ``, so it needs an A that has an inverse (Giles 2008, section 2.2.4; Matrix Cookbook,
-2012, eq. 49).
-
->>> import symbackprop as sb
->>> X = sb.symbol("X", ("N", "N"))
->>> print(sb.grad(sb.linalg.det(X), X))
-det(X)·X⁻ᵀ
-""",
-    shape=_stack_shape,
-    dtype=factored,
-    vjps=(lambda g, y, a: _spread(g * y) * matrix_transpose(inv(a)),),
-    numpy=Form("np.linalg.det($0)"),
-    kink="none where det(A) = 0: A⁻¹ is needed",
-    text=Form("det($0)"),
-    latex=Form(r"\det\left($0\right)"),
-    cost=cubic,
-    cases=STACKS,
-)
-
-LOGABSDET = Op(
-    name="logabsdet",
-    doc="Give the logarithm of the size of the determinant.",
-    shape=_stack_shape,
-    dtype=factored,
-    vjps=(lambda g, _y, a: _spread(g) * matrix_transpose(inv(a)),),
-    numpy=Form("np.linalg.slogdet($0)[1]"),
-    defined="det(A) ≠ 0",
-    text=Form("log|det($0)|", POWER),
-    latex=Form(r"\log\left|\det\left($0\right)\right|", POWER),
-    cost=cubic,
-    cases=STACKS,
-)
-
-_LOGDET = '''
-def logdet(a):
-    """log(det(a)) without overflow; NaN where the determinant is negative."""
-    sign, size = np.linalg.slogdet(a)
-    return np.where(sign < 0, size.dtype.type("nan"), size)[()]
-'''
-_PORTABLE_LOGDET = '''
-def logdet(a):
-    """log(det(a)) without overflow; NaN where the determinant is negative."""
-    sign, size = np.linalg.slogdet(a)
-    return np.where(sign < 0, np.nan, size)
-'''
-
-LOGDET = Op(
-    name="logdet",
-    doc="Give the logarithm of the determinant, NaN where that is negative.",
-    shape=_stack_shape,
-    dtype=factored,
-    vjps=(lambda g, _y, a: _spread(g) * matrix_transpose(inv(a)),),
-    numpy=Form("logdet($0)"),
-    defined="det(A) > 0",
-    text=Form("log(det($0))"),
-    latex=Form(r"\log\left(\det\left($0\right)\right)"),
-    helper=_LOGDET,
-    portable_helper=_PORTABLE_LOGDET,
-    cost=cubic,
-    cases=STACKS,
-)
-
-SIGNDET = Op(
-    name="signdet",
-    doc="Give the sign of the determinant.",
-    shape=_stack_shape,
-    dtype=factored,
-    vjps=(None,),
-    numpy=Form("np.linalg.slogdet($0)[0]"),
-    text=Form("sign(det($0))"),
-    latex=Form(r"\operatorname{sign}\left(\det\left($0\right)\right)"),
-    cost=cubic,
-    cases=STACKS,
-)
-
-
-class SlogdetResult(NamedTuple):
-    """The determinant in two parts: ``det(A) = sign * exp(logabsdet)``.
-
-    Attributes:
-        sign: 1, -1, or 0 for a matrix that has no inverse; its derivative is zero.
-        logabsdet: the logarithm of the determinant's size.
-    """
-
-    sign: Expr
-    logabsdet: Expr
-
-
-def slogdet(a: Operand) -> SlogdetResult:
-    """Give sign and logarithm of the determinant, which do not overflow.
-
-    The derivative of the logarithm is A⁻ᵀ (Giles 2008, section 2.2.4; Matrix Cookbook, 2012, eq. 57).
-
-    Raises:
-        ShapeError: the operand is no square matrix.
-        DtypeError: its dtype is float16.
-
-    >>> import symbackprop as sb
-    >>> sign, logabsdet = sb.linalg.slogdet(sb.symbol("X", ("N", "N")))
-    >>> print(logabsdet)
-    log|det(X)|
-    """
-    expr = as_expr(a)
-    return SlogdetResult(apply(SIGNDET, expr), apply(LOGABSDET, expr))

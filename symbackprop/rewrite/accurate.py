@@ -61,7 +61,13 @@ from symbackprop.ops.accurate import (
     TANH_SLOPE,
     XLOGX,
 )
-from symbackprop.ops.elementwise import RATIO
+from symbackprop.ops.determinants import (
+    COFACTORS,
+    COFACTORS_ALONG,
+    cofactors_along_by_inverse,
+    cofactors_by_inverse,
+)
+from symbackprop.ops.elementwise import GAP, RATIO
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, broadcast_to, full_like
 from symbackprop.ops.norms import UNIT
 from symbackprop.ops.reduce import CENTRED, LOG_SOFTMAX, MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM, reduced, spread
@@ -566,8 +572,28 @@ def textbook() -> tuple[Rule, ...]:
             fits=lambda ops: ops == (equal, CONSTANT, divide),
         ),
         equation("textbook_length_ratio", RATIO(x, y), x / y, FINITE),
+        equation("textbook_gap", GAP(x, y), x - y, FINITE),
         equation("textbook_hypot1", HYPOT1(x), sqrt(1 + square(x)), REAL),
         equation("textbook_gauss", GAUSS(x), exp(-0.5 * square(x)), REAL),
         equation("textbook_normal_tail", NORMAL_TAIL(x), ndtr(-x) / exp(-0.5 * square(x)), FINITE),
         equation("textbook_normal_hazard", NORMAL_HAZARD(x), _DENSITY * exp(-0.5 * square(x)) / ndtr(x), REAL),
+        Rule(
+            name="textbook_cofactors",
+            equation="cofactors(A) = det(A)·A⁻ᵀ",
+            strength=FINITE,
+            roots=(COFACTORS,),
+            rewrite=lambda expr: cofactors_by_inverse(*expr.inputs),
+            examples=lambda: [COFACTORS(symbol("A", ("N", "N"))), COFACTORS(symbol("A", ("K", "N", "N")))],
+        ),
+        Rule(
+            name="textbook_cofactors_along",
+            equation="cofactors_along(A, E) = det(A)·(⟨A⁻ᵀ, E⟩A⁻ᵀ − A⁻ᵀEᵀA⁻ᵀ)",
+            strength=FINITE,
+            roots=(COFACTORS_ALONG,),
+            rewrite=lambda expr: cofactors_along_by_inverse(*expr.inputs),
+            examples=lambda: [
+                COFACTORS_ALONG(symbol("A", ("N", "N")), symbol("E", ("N", "N"))),
+                COFACTORS_ALONG(symbol("A", ("N", "N")), symbol("E", ("K", "N", "N"))),
+            ],
+        ),
     )

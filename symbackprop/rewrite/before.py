@@ -17,6 +17,7 @@ from symbackprop.rewrite.engine import Rewritten, Rule, stated
 from symbackprop.rewrite.matrix import BEFORE
 from symbackprop.rewrite.pipeline import REROLL, check_names
 from symbackprop.rewrite.reroll import rolled
+from symbackprop.rewrite.roots import ROOTS
 from symbackprop.rewrite.spectral import SPECTRAL_BEFORE
 from symbackprop.rewrite.stable import LAYOUTS, stable
 
@@ -39,7 +40,8 @@ def _leading() -> tuple[Rule, ...]:
         *closed(),
         *BEFORE,
         *SPECTRAL_BEFORE,
-        *(rule for rule in algebra() if rule.name in {"root_of_square", "log_of_exp"}),
+        *ROOTS,
+        *(rule for rule in algebra() if rule.name in {"root_of_square", "log_of_exp", "exp_of_log"}),
     )
 
 

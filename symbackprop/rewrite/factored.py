@@ -10,9 +10,10 @@ from symbackprop.graph import Node, attributed
 from symbackprop.op import Dtype, Op
 from symbackprop.ops import concatenate, diag, diagonal, expand_dims, eye, log, matmul, prod, square
 from symbackprop.ops import sum as sum_
+from symbackprop.ops.determinants import LOGABSDET, LOGDET, det
 from symbackprop.ops.factor import cholesky
 from symbackprop.ops.layout import matrix_transpose
-from symbackprop.ops.systems import LOGABSDET, LOGDET, det, inv, solve, triangular
+from symbackprop.ops.systems import inv, solve, triangular
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.facts import known
 

@@ -17,6 +17,7 @@ from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
 from symbackprop.ops.arrange import TRIL, TRIU
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
+from symbackprop.ops.determinants import det
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.factor import EIGENVECTORS, HALVED, QR_R, cholesky
 from symbackprop.ops.index import SLICE
@@ -25,7 +26,7 @@ from symbackprop.ops.matrix_function import MATRIX_POWER, cosm, expm, sinm
 from symbackprop.ops.norms import NORM
 from symbackprop.ops.reduce import MAX, MEAN, MIN, PROD, SOFTMAX, SUM
 from symbackprop.ops.special import EXPREL, GAUSS, NORMAL_HAZARD, NORMAL_TAIL
-from symbackprop.ops.systems import det, inv
+from symbackprop.ops.systems import inv
 from symbackprop.rewrite.product import Factor, is_square, is_transpose, outer_operands, product_of
 
 Facts = frozenset[str]

@@ -31,22 +31,13 @@ from symbackprop.ops import (
 )
 from symbackprop.ops import diag as diag_
 from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
+from symbackprop.ops.determinants import COFACTORS, LOGABSDET, LOGDET, SIGNDET, cofactors_by_inverse, det, slogdet
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.norms import NORM, UNIT, norm
 from symbackprop.ops.reduce import SUM
-from symbackprop.ops.systems import (
-    LOGABSDET,
-    LOGDET,
-    SIGNDET,
-    SOLVE_TRIANGULAR,
-    det,
-    inv,
-    slogdet,
-    solve,
-    solve_triangular,
-)
+from symbackprop.ops.systems import SOLVE_TRIANGULAR, inv, solve, solve_triangular
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.product import is_square, is_transpose
@@ -307,6 +298,11 @@ def _det_of_orthogonal(expr: Expr) -> Expr | None:
     return zeros_like(expr) if "orthogonal" in known(expr.inputs[0]) else None
 
 
+def _cofactors_by_inverse(expr: Expr) -> Expr | None:
+    (matrix,) = expr.inputs
+    return None if known(matrix).isdisjoint({"positive_definite", "orthogonal"}) else cofactors_by_inverse(matrix)
+
+
 def _sign_of_definite(expr: Expr) -> Expr | None:
     return ones_like(expr) if "positive_definite" in known(expr.inputs[0]) else None
 
@@ -561,6 +557,13 @@ def _matrix() -> tuple[Rule, ...]:
             _det_of_orthogonal,
             lambda: [slogdet(_orthogonal()).logabsdet],
             roots=(LOGABSDET,),
+        ),
+        matrix_rule(
+            "cofactors_by_inverse",
+            "cofactors(A) = det(A)·A⁻ᵀ where A is positive definite or orthogonal",
+            _cofactors_by_inverse,
+            lambda: [COFACTORS(assume(_square("P"), positive_definite=True))],
+            roots=(COFACTORS,),
         ),
         matrix_rule(
             "sign_of_definite",

@@ -11,8 +11,8 @@ from symbackprop.dims import Shape
 from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.op import ATOM, Dtype, Form, Notation, Op, Params, apply
+from symbackprop.ops.determinants import LOGABSDET, SIGNDET
 from symbackprop.ops.factor import EIGENVALUES, EIGENVECTORS, QR_Q, QR_R, SVD_U, SVD_VH, SVDVALS
-from symbackprop.ops.systems import LOGABSDET, SIGNDET
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 

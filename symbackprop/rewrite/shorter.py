@@ -32,11 +32,12 @@ from symbackprop.ops import (
 )
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import EYE, TRACE, outer
+from symbackprop.ops.determinants import det
 from symbackprop.ops.layout import EXPAND_DIMS, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import size_of
 from symbackprop.ops.norms import UNIT, norm
 from symbackprop.ops.reduce import SUM
-from symbackprop.ops.systems import det, inv, solve
+from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.matrix import is_length_of, matrix_rule, power_of_length, transposed

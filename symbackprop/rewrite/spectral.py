@@ -30,13 +30,14 @@ from symbackprop.ops import (
 from symbackprop.ops import diag as diag_
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import DIAG, EYE
+from symbackprop.ops.determinants import LOGABSDET, det, slogdet
 from symbackprop.ops.factor import EIGENVALUES, EIGENVECTORS, eigh, eigvalsh
 from symbackprop.ops.index import SLICE, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, SQUEEZE, TRANSPOSE, matrix_transpose
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.matrix_function import MATRIX_FUNCTIONS, MATRIX_POWER, SLOPES, cosm, expm, matrix_power, sinm
 from symbackprop.ops.reduce import OTHERS, SUM
-from symbackprop.ops.systems import LOGABSDET, det, inv, slogdet
+from symbackprop.ops.systems import inv
 from symbackprop.rewrite.engine import Rule, Strength
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.matrix import matrix_rule, transposed

@@ -19,9 +19,10 @@ from symbackprop.ops import abs as abs_
 from symbackprop.ops import divide, expand_dims, log, matmul, reshape
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.contract import ADD_WHERE_EQUAL
+from symbackprop.ops.determinants import LOGABSDET
 from symbackprop.ops.layout import permute
 from symbackprop.ops.leaf import size_of
-from symbackprop.ops.systems import LOGABSDET, inv, solve
+from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.facts import known
 from symbackprop.rewrite.terms import Factor, Label, Tensors, Term, Terms, Unfit
 

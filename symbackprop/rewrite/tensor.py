@@ -13,11 +13,12 @@ from symbackprop.graph import Node, attributed
 from symbackprop.op import Op, apply, scalar_value
 from symbackprop.ops import add, divide, logical_not, matmul, multiply, negative, subtract, where
 from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE
+from symbackprop.ops.determinants import LOGABSDET
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
 from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM
-from symbackprop.ops.systems import LOGABSDET, inv, solve
+from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
 from symbackprop.rewrite.notation import Formulas
 from symbackprop.rewrite.structure import inverse, log_determinant, solution

@@ -214,6 +214,21 @@ def _inverse(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
     return writer.sympy.Inverse((yield Part(node.inputs[0], "matrix")))
 
 
+def _cofactors(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
+    matrix = yield Part(node.inputs[0], "matrix")
+    inverse = writer.transposed(writer.sympy.Inverse(matrix))
+    return writer.multiplied(writer.sympy.Determinant(matrix), inverse)
+
+
+def _cofactors_along(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
+    matrix, along = yield from each(Part(number, "matrix") for number in node.inputs)
+    s, inverse = writer.sympy, writer.sympy.Inverse(matrix)
+    x = writer.transposed(inverse)
+    scaled = writer.multiplied(s.Trace(writer.multiplied(inverse, along)), x)
+    less = writer.multiplied(x, writer.transposed(along), x)
+    return writer.multiplied(s.Determinant(matrix), s.MatAdd(scaled, writer.multiplied(s.Integer(-1), less)))
+
+
 def _solved(writer: Writer, node: Node, _part: Part) -> Steps[Part]:
     matrix, right = yield from each(Part(number, "matrix") for number in node.inputs)
     return writer.multiplied(writer.sympy.Inverse(matrix), right)
@@ -285,6 +300,8 @@ RULES: Mapping[str, Rule] = {
     "concatenate": _concatenated,
     "matmul": _matmul,
     "inv": _inverse,
+    "cofactors": _cofactors,
+    "cofactors_along": _cofactors_along,
     "solve": _solved,
     "matrix_power": _matrix_power,
     "diag": _of_one("DiagMatrix"),
@@ -297,7 +314,8 @@ RULES: Mapping[str, Rule] = {
 LINEAR = frozenset(
     {
         "symbol", "constant", "eye", "add", "subtract", "negative", "transpose", "matmul", "inv", "solve",
-        "matrix_power", "diag", "kron", "multiply", "divide", "expand_dims", "squeeze", "astype",
+        "cofactors", "cofactors_along", "matrix_power", "diag", "kron", "multiply", "divide", "expand_dims",
+        "squeeze", "astype",
     }
 )  # fmt: skip
 """The ops of which products are written as products of matrices, not as sums over elements."""
