@@ -26,8 +26,8 @@ _COMPARED = {
 }  # fmt: skip
 # Not drawn: a random matrix may be next to one without an inverse, and unslice is told where by a slice.
 LEFT_OUT = {
-    "cholesky", "det", "inv", "logabsdet", "logdet", "pinv", "qr_q", "qr_r", "signdet", "solve", "solve_triangular",
-    "svd_u", "svd_vh", "unslice",
+    "cholesky", "cofactors", "cofactors_along", "det", "inv", "logabsdet", "logdet", "pinv", "qr_q", "qr_r", "signdet",
+    "solve", "solve_triangular", "svd_u", "svd_vh", "unslice",
 }  # fmt: skip
 _NEAR_BASE = ((3,), (2, 3), (), (2, 1), (4,), (2, 4))
 
