@@ -60,6 +60,10 @@ class NotTrainableWarning(UserWarning):
     """The gradient passes an op whose derivative is zero almost everywhere, so nothing can be learnt through it."""
 
 
+class TracingWarning(UserWarning):
+    """A function that is run once on symbols does what is not the same in its later calls, or costs at each of them."""
+
+
 def did_you_mean(word: str, choices: list[str]) -> str:
     """Give " (did you mean 'x'?)" for the nearest of the choices, or nothing.
 

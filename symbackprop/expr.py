@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
 
+BY_ELEMENTS = "__symbackprop_compares_by_elements__"
+"""A global name of functions that are run on symbols: there `==` means what it means for arrays."""
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib costs an import several ms)
 
 
@@ -172,6 +174,10 @@ class Expr:
         return self._compared(other, "!=", "not_equal")
 
     def _compared(self, other: object, sign: str, function: str) -> Any:
+        if BY_ELEMENTS in sys._getframe(2).f_globals and isinstance(  # noqa: SLF001  (as in user_line)
+            other, Expr | int | float | np.generic | np.ndarray | list | tuple
+        ):
+            return getattr(_ops(), function)(self, other)
         if isinstance(other, int | float):
             msg = (
                 f"{sign} tells whether two expressions are the same one, and {other!r} is none: "
@@ -499,6 +505,21 @@ class Expr:
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Expr:
         """Limit to an interval."""
         return _ops().clip(self, min, max)  # type: ignore[no-any-return]
+
+    def item(self, *index: int) -> Expr:
+        """Give one element: the only one, or that of an index, in the flattened array if it is one number.
+
+        Raises:
+            ShapeError: no index is told, and there is not just one element.
+
+        >>> import symbackprop as sb
+        >>> x = sb.symbol("x", (1, 2))
+        >>> x[:, :1].item().shape, x.item(1).shape, x.item(0, 1).shape
+        ((), (), ())
+        """
+        if not index:
+            return _ops().reshape(self, ())  # type: ignore[no-any-return]
+        return _ops().ravel(self)[index[0]] if len(index) == 1 else self[index]
 
     def round(self, decimals: int = 0) -> Expr:
         """Round to some decimals."""

@@ -33,7 +33,7 @@ _FUNCTIONS = {
 }
 _METHODS = {
     "fill itemset put resize": _IN_PLACE,
-    "dump dumps item tobytes tofile tolist": _NO_VALUES,
+    "dump dumps tobytes tofile tolist": _NO_VALUES,
     "base ctypes data flags getfield itemsize nbytes setfield setflags strides view": _NO_MEMORY,
     "byteswap": "values are in the byte order of the machine",
     "partition sort": "it sorts in place, and expressions never change: y = sb.sort(x)",

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
-from itertools import chain, count
+from hashlib import blake2b
+from itertools import chain, compress, count
 from keyword import iskeyword
-from typing import Any, Literal, NoReturn, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, overload
 
 import numpy as np
 
 from symbackprop import autodiff, dims
-from symbackprop.errors import ArgumentError, NotDifferentiableError, SymbackpropError
+from symbackprop.errors import ArgumentError, NotDifferentiableError, SymbackpropError, TracingWarning
 from symbackprop.expr import Expr, Operand
 from symbackprop.graph import Graph, current_graph
 from symbackprop.lower import Function, compile
 from symbackprop.op import check_dtype, substituted
 from symbackprop.ops.leaf import as_expr, symbol
-from symbackprop.stand_in import on_symbols
+from symbackprop.stand_in import known, on_symbols
 
 Mode: TypeAlias = Literal["reverse", "forward", "auto"]
 Unused: TypeAlias = Literal["error", "zeros"]
@@ -34,6 +36,7 @@ Argnums: TypeAlias = "int | str | Sequence[int | str]"
 
 _LETTERS = "NMKLDPQRSTUVHJ"
 _MOST = 256  # what is compiled for one function; the oldest goes
+_MANY = 16  # compiled for so many sets of values of arrays, a function had better not need them
 _fresh = count()
 
 
@@ -266,28 +269,58 @@ class Specialisation:
         outputs: the expressions, in the structure in which their values are returned.
         function: what is called.
         sizes: the sizes that it is for; empty where it serves all.
-        reason: why it does not serve all sizes.
+        values: the arguments for whose values it is.
+        reason: why it does not serve all sizes and values.
     """
 
     symbols: tuple[Expr, ...]
     outputs: Nest
     function: Function
     sizes: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
     reason: str = ""
     call: Callable[..., Any] = field(repr=False, kw_only=True)
 
     def __str__(self) -> str:
         """Say what it takes."""
         taken = ", ".join(f"{each.describe()} of {each.dtype}" for each in self.symbols)
-        return f"{taken} (for these sizes alone: {self.reason})" if self.reason else taken
+        what = ["sizes"] * bool(self.sizes) + [f"values of {', '.join(self.values)}"] * bool(self.values)
+        return f"{taken} (for these {' and '.join(what)} alone: {self.reason})" if self.reason else taken
 
 
-class _BySizes:
-    """The specialisations of a function that needs to know sizes."""
+class _Known(NamedTuple):
+    """What a function is told of its arguments, beside what it is differentiated by, when it is run on symbols."""
+
+    sizes: bool = False
+    numbers: bool = False
+    integers: bool = False
+    arrays: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether the value itself is told, of an array or a number in an argument."""
+        if type(value) is float:
+            return self.numbers
+        return self.arrays or (self.integers and isinstance(value, np.ndarray) and value.dtype.kind in "biu")
+
+
+# The first of these with which a function runs is for it.
+_KNOWN = (
+    _Known(),
+    _Known(numbers=True),
+    _Known(sizes=True),
+    _Known(sizes=True, numbers=True),
+    _Known(sizes=True, numbers=True, integers=True),
+    _Known(sizes=True, numbers=True, integers=True, arrays=True),
+)
+
+
+class _ByValues:
+    """The specialisations of a function that needs to know sizes, or values."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.known: dict[tuple[int, ...], Specialisation] = {}
+        self.told = _KNOWN[0]
+        self.known: dict[tuple[Any, ...], Specialisation] = {}
 
 
 class _IsSymbolic(Exception):  # noqa: N818  (no error: the way out of a nest with an expression in it)
@@ -330,7 +363,7 @@ class Derivative:
         self._wrt = [self._parameters.position(each, what) for each in given]
         self._named = getattr(f, "__name__", "f")
         self._count = self._parameters.count if not vectors else -1
-        self._known: dict[tuple[Any, ...], Specialisation | _BySizes] = {}
+        self._known: dict[tuple[Any, ...], Specialisation | _ByValues] = {}
         self._exact: dict[tuple[Any, ...], Specialisation] = {}  # by shapes: most calls have those of the last
         self._last: Specialisation | None = None
         self._lock = threading.RLock()
@@ -355,7 +388,7 @@ class Derivative:
         key: list[Any] = []
         arrays: list[Any] = []
         sizes: dict[int, int] = {}
-        found: Specialisation | _BySizes | None
+        found: Specialisation | _ByValues | None
         try:
             for position, arg in enumerate(args):
                 if type(arg) is np.ndarray:
@@ -371,7 +404,7 @@ class Derivative:
             if type(found) is not Specialisation:
                 found = self._specialised(tuple(key), args, sizes)
             self._last = found
-            if all(type(arg) in {np.ndarray, float} for arg in args):  # what they are says all
+            if not found.values and all(type(arg) in {np.ndarray, float} for arg in args):  # what they are says all
                 if len(self._exact) >= _MOST:
                     self._exact.clear()
                 self._exact[exact] = found
@@ -428,43 +461,86 @@ class Derivative:
             if found is None:
                 while len(self._known) >= _MOST:
                     del self._known[next(iter(self._known))]
-                if not sizes:
-                    found = self._compiled(args, {})
-                else:
-                    try:
-                        found = self._compiled(args, self._names(sizes))
-                    except Exception as error:  # noqa: BLE001  (whatever f raises where it needs a size)
-                        found = _BySizes(str(error))
-                        found.known[tuple(sizes)] = self._compiled(args, {}, tuple(sizes), str(error))
+                try:
+                    found = self._compiled(args, sizes, _KNOWN[0], "")
+                except Exception as error:  # noqa: BLE001  (whatever f raises where it needs a size or a value)
+                    found = _ByValues(str(error))
+                    specialisation = self._specialised_by_values(found, args, sizes)
+                    self._known[key] = found
+                    return specialisation
                 self._known[key] = found
             if isinstance(found, Specialisation):
                 return found
-            ours = found.known.get(tuple(sizes))
-            if ours is None:
-                while len(found.known) >= _MOST:
-                    del found.known[next(iter(found.known))]
-                ours = found.known[tuple(sizes)] = self._compiled(args, {}, tuple(sizes), found.reason)
+            return self._specialised_by_values(found, args, sizes)
+
+    def _specialised_by_values(self, found: _ByValues, args: Sequence[Any], sizes: Mapping[int, int]) -> Specialisation:
+        ours = found.known.get(self._value_key(found.told, args, sizes))
+        if ours is not None:
             return ours
+        failed: Exception | None = None
+        tried: set[tuple[Any, ...]] = {self._value_key(_KNOWN[0], args, sizes)}
+        for told in _KNOWN[max(1, _KNOWN.index(found.told)) :]:
+            key = self._value_key(told, args, sizes)
+            if key in tried:  # as before: nothing more is told
+                continue
+            tried.add(key)
+            try:
+                ours = self._compiled(args, sizes, told, found.reason)
+            except Exception as error:  # noqa: BLE001  (as above)
+                failed = error
+                continue
+            while len(found.known) >= _MOST:
+                del found.known[next(iter(found.known))]
+            found.told = told
+            found.known[key] = ours
+            if told.integers and ours.values and len(found.known) == _MANY:
+                self._warn(found.reason, ours.values)
+            return ours
+        if failed is None:  # no more can be told than at first
+            return self._compiled(args, sizes, _KNOWN[0], "")
+        raise failed
+
+    def _value_key(self, told: _Known, args: Sequence[Any], sizes: Mapping[int, int]) -> tuple[Any, ...]:
+        key: list[Any] = [told.sizes and bool(sizes), *(sizes if told.sizes else ())]
+        for position, arg in enumerate(args):
+            if not self._is_wanted(position, len(args)):
+                key += [_digest(leaf) for leaf in _leaves(arg) if _is_input(leaf) and told.holds(leaf)]
+        return tuple(key)
+
+    def _warn(self, reason: str, values: Sequence[str]) -> None:
+        name = f"{self._what} of {self._named}"
+        msg = (
+            f"{name} has been compiled for {_MANY} sets of values of {', '.join(values)}, which {self._named} needs to "
+            f"know ({reason}): write it for whole arrays, with sb.where and reductions with where="
+        )
+        warnings.warn(msg, TracingWarning, stacklevel=5)
 
     def _names(self, sizes: Mapping[int, int]) -> dict[int, str]:
         taken = self._parameters.all_names
         free = (name for name in chain(_LETTERS, (f"n{number}" for number in count())) if name not in taken)
         return dict(zip(sizes, free, strict=False))
 
-    def _compiled(
-        self, args: Sequence[Any], names: Mapping[int, str], sizes: tuple[int, ...] = (), reason: str = ""
-    ) -> Specialisation:
+    def _compiled(self, args: Sequence[Any], sizes: Mapping[int, int], told: _Known, reason: str) -> Specialisation:
+        names = {} if told.sizes else self._names(sizes)
         dtypes = [leaf.dtype for leaf in _leaves(list(args)) if isinstance(leaf, np.ndarray | np.floating)]
         floats = _floats_of(dtypes)
         made: list[Expr] = []
+        taken: list[bool] = []
+        values: dict[str, None] = {}
 
         def made_symbol(position: int, value: Any, path: str) -> Any:
+            is_wanted = self._is_wanted(position, len(args))
+            if _is_input(value) or (_is_integer(value) and is_wanted):
+                taken.append(is_wanted or not told.holds(value))
+                if not taken[-1]:
+                    values[self._path(position, args)] = None
+                    return known(value.copy()) if type(value) is np.ndarray else value
             if isinstance(value, np.ndarray | np.floating):
                 kind = check_dtype(value.dtype, f"{self._what} of {self._named}: {path}")
                 if position in self._wrt and kind.kind != "f":
                     self._refuse(position, f"has dtype {kind}, and derivatives need floats: give .astype(float)")
                 made.append(symbol(path, [names.get(size, size) for size in value.shape], kind))
-            elif type(value) is float or (_is_integer(value) and self._is_wanted(position, len(args))):
+            elif type(value) is float or (_is_integer(value) and is_wanted):
                 made.append(symbol(path, (), "float64" if floats == "mixed" else floats))
             else:
                 return value
@@ -479,7 +555,9 @@ class Derivative:
             finally:
                 dims.tracing.reset(token)
             function, call = self._loaded(made, outputs)
-        return Specialisation(tuple(made), outputs, function, sizes, reason, call=call)
+        every = tuple(sizes) if told.sizes else ()
+        arrays_to = call if all(taken) else lambda *arrays: call(*compress(arrays, taken))
+        return Specialisation(tuple(made), outputs, function, every, tuple(values), reason, call=arrays_to)
 
     def _derived(self, given: Sequence[Any]) -> Nest:
         """Run the function, and differentiate what it returns."""
@@ -532,7 +610,7 @@ class Derivative:
         """What has been compiled, for which arrays."""
         found: list[Specialisation] = []
         for each in [*self._known.values()]:
-            found.extend([*each.known.values()] if isinstance(each, _BySizes) else [each])
+            found.extend([*each.known.values()] if isinstance(each, _ByValues) else [each])
         return tuple(found)
 
     @property
@@ -567,6 +645,14 @@ class Derivative:
     def __repr__(self) -> str:
         """Say what of which function it is."""
         return f"<{self._what} of {self._named}>"
+
+
+def _is_input(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.floating) or type(value) is float
+
+
+def _digest(value: Any) -> Any:
+    return value.hex() if type(value) is float else blake2b(np.ascontiguousarray(value).data).digest()
 
 
 def _is_integer(value: Any) -> bool:
@@ -616,13 +702,15 @@ def grad(z: Any, wrt: Any = None, *, argnums: Argnums | None = None, **options: 
     Of an expression: Algorithm 6.5 of *Deep Learning*; the gradient is in the same graph.
 
     Of a function written with NumPy: the result is called as the function is, and gives arrays. At the first call the
-    function is run on symbols (in its module ``np.array``, ``np.eye`` and their like, ``scipy.special.logsumexp`` and
-    its like, and SciPy's ``norm`` and ``cho_solve`` take them too), and its gradient is compiled; this serves all
-    arrays of the same ranks, dtypes and pattern of equal sizes (0 and 1 are not exchanged for others). Where it must
-    know sizes, as in ``range(len(x))``, it is compiled for each set of sizes anew: `Derivative.specialisations` tells.
-    Arguments may be lists, tuples and dicts of arrays, the gradient has their structure. Floats are inputs too; what is
-    neither array nor float (ints, texts, None) is a constant, and another value of it is compiled anew. Where a loop or
-    an ``if`` depends on values, the error says what to write.
+    function is run on symbols (a copy of it and of those that it calls, in which ``np.array``, ``np.eye`` and their
+    like, ``math.sqrt``, ``max``, ``float``, and SciPy's ``logsumexp``, ``norm`` and ``cho_solve`` take them too, and
+    ``==`` compares elements), and its gradient is compiled; this serves all arrays of the same ranks, dtypes and
+    pattern of equal sizes (0 and 1 are not exchanged for others). Where it must know sizes, as in ``range(len(x))``, or
+    values of arguments that it is not differentiated by, as in ``x[y > 0]`` or an ``if``, it is compiled for each set
+    of these anew: `Derivative.specialisations` tells. Arguments may be lists, tuples and dicts of arrays, the gradient
+    has their structure. Floats are inputs too; what is neither array nor float (ints, texts, None) is a constant, and
+    another value of it is compiled anew. Where a loop or an ``if`` depends on values of what is differentiated by, the
+    error says what to write.
 
     Args:
         z: a scalar expression of a float dtype, or a function that returns a scalar.
