@@ -35,6 +35,7 @@ OTHERS = {
     "a shift of everything": X @ W + 1,
     "a product that others use": [X @ W, X @ W + b],
     "the product subtracted": b - X @ W,
+    "a stack times a vector": [T @ b - r, sb.sum(T @ b, axis=0)],
     "another sum": [X.T @ Z, sb.sum(Z, axis=1)],
     "a wide matrix": sb.tanh(Z) @ V + sb.sum(V, axis=0),
 }

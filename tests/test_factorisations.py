@@ -295,12 +295,14 @@ def test_stacks_of_definite_matrices_are_factored_once_too():
 def test_systems_with_one_matrix_that_do_not_wait_for_each_other_are_solved_as_one():
     A, b, c, B, C = sb.symbols("A[N,N] b[N] c[N] B[N,K] C[N,J]")
     x = sb.linalg.solve(A, b)
+    total, product = x + c, x * c
     outputs = [
         x,
         sb.linalg.solve(A, C),
         sb.linalg.solve(A, B),
         sb.linalg.solve(A, c),
-        sb.linalg.solve(A, x + c),
+        sb.linalg.solve(A, total),
+        sb.linalg.solve(A, product),
         sb.linalg.solve(A.T, c),
     ]
     values = {symbol: RNG.normal(size=(N, N)[: symbol.ndim]) for symbol in (A, b, c)}

@@ -739,3 +739,11 @@ def test_vectors_do_not_broadcast_to_the_size_of_a_matrix(name, shapes):
     x, y = (sb.symbol(each, shape) for each, shape in zip("xy", shapes, strict=True))
     with pytest.raises(sb.errors.ShapeError, match="the sizes 1 and 3 differ"):
         getattr(sb, name)(x, y)
+
+
+@pytest.mark.parametrize(
+    "turned", [sb.linalg.matrix_transpose, lambda S: S.transpose(0, 2, 1), lambda S: np.swapaxes(S, 1, 2)]
+)
+def test_a_stack_of_transposes_is_one_however_it_is_written(turned):
+    S = sb.symbol("S", ("B", "N", "N"))
+    assert str(sb.simplify(sb.linalg.det(turned(S)) + sb.linalg.det(S))) == "2 det(S)"

@@ -87,6 +87,22 @@ def test_a_chain_takes_the_fewest_operations_and_keeps_its_value(outputs, best, 
 
 
 @pytest.mark.parametrize(
+    ("product", "value"),
+    [
+        (sb.sum(X * d[:, None], axis=0), "X.T @ d"),
+        (sb.sum(B * B[0], axis=1), "B @ B[0]"),
+        (sb.sum(B[:, None] * G[None], axis=-1), "B @ G.T"),
+        (sb.sum(T * B, axis=(1, 2)), "T.reshape((M, K*N)) @ B.reshape((K*N,))"),
+        (sb.sum(B * G, axis=1), "(B * G).sum(axis=1)"),
+    ],
+    ids=str,
+)
+def test_a_product_of_matrices_that_is_written_by_elements_is_one(product, value):
+    function = sb.compile(inputs_of([product]), product)
+    assert statements(function) == [f"result = {value}"]
+
+
+@pytest.mark.parametrize(
     ("outputs", "source"),
     [
         ([2.0 * X.T @ X], ["result = 2.0 * (X.T @ X)"]),

@@ -325,10 +325,9 @@ TRANSPOSE = Op(
 
 
 def permute(x: Expr, axes: tuple[int, ...]) -> Expr:
-    """Permute the last axes, named from the right; leading axes stay."""
-    if axes == tuple(range(-len(axes), 0)):
-        return x
-    return apply(TRANSPOSE, x, axes=axes)
+    """Permute the last axes, named from the right; leading axes stay, and are not named."""
+    stay = next((at for at, axis in enumerate(axes) if axis != at - len(axes)), len(axes))
+    return apply(TRANSPOSE, x, axes=axes[stay:]) if stay < len(axes) else x
 
 
 def to_end(x: Expr, axes: tuple[int, ...]) -> Expr:

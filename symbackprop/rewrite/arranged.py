@@ -184,12 +184,13 @@ def _turned_slice(expr: Expr) -> Expr | None:
     axes = expr.params["axes"]
     cut = expr.inputs[0]
     turned = cut.inputs[0]
-    if turned.op is not TRANSPOSE or len(turned.params["axes"]) != len(axes) or len(cut.params["runs"]) > len(axes):
+    if turned.op is not TRANSPOSE or len(turned.params["axes"]) != len(axes):
         return None
     if any(turned.params["axes"][axis] != at - len(axes) for at, axis in enumerate(axes)):
         return None
-    runs = _padded(cut.params["runs"], turned.shape, len(axes))
-    return sliced(turned.inputs[0], [runs[axis] for axis in axes])
+    count = max(len(axes), len(cut.params["runs"]))
+    runs = _padded(cut.params["runs"], turned.shape, count)
+    return sliced(turned.inputs[0], [runs[axis] for axis in (*range(-count, -len(axes)), *axes)])
 
 
 def _merged_rolls(expr: Expr) -> Expr | None:
@@ -376,7 +377,11 @@ ARRANGED: tuple[Rule, ...] = (
         strength=Strength.EXACT,
         roots=(TRANSPOSE,),
         rewrite=_turned_slice,
-        examples=lambda: [_x("N", 3).T[1:].T, _x("N", 3, 2).transpose(2, 0, 1)[::-1].transpose(1, 2, 0)],
+        examples=lambda: [
+            _x("N", 3).T[1:].T,
+            _x("N", 3, 2).transpose(2, 0, 1)[::-1].transpose(1, 2, 0),
+            _x(2, "N", 3).transpose(0, 2, 1)[1:, 1:].transpose(0, 2, 1),
+        ],
         fits=lambda ops: ops == (SLICE,),
     ),
     Rule(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from symbackprop import dims
 from symbackprop.expr import Expr
-from symbackprop.graph import attributed
+from symbackprop.graph import Node, attributed
 from symbackprop.op import apply, literal
 from symbackprop.ops import add, broadcast_to, concatenate, expand_dims, matmul, negative, reshape, subtract
 from symbackprop.ops.layout import RESHAPE, TRANSPOSE, matrix_transpose
@@ -59,11 +59,16 @@ def rebuild_bordered(outputs: Sequence[Expr], target: Rewritten, ordering: Order
         return []
     graph = outputs[0].graph
     order = graph.reachable([output.number for output in outputs])
-    products = [at for at in order if graph.nodes[at].op is matmul and len(graph.nodes[at].shape) == 2]
-    bordering = _Bordering(outputs, order, ordering) if products else None
+    has_products = any(_is_product(graph.nodes, at) for at in order)
+    bordering = _Bordering(outputs, order, ordering) if has_products else None
     if bordering is None or not (bordering.shifted or bordering.summed):
         return list(outputs)
     return bordering.copied(target)
+
+
+def _is_product(nodes: Mapping[int, Node], at: int) -> bool:
+    """Tell whether this is the product of two matrices; one of a stack and a vector is a matrix too."""
+    return nodes[at].op is matmul and all(len(nodes[operand].shape) == 2 for operand in nodes[at].inputs)
 
 
 class _Bordering:
@@ -129,8 +134,8 @@ class _Bordering:
                 (product,) = view.inputs
                 carries = {axis: to for _, axis, to in carried(view, [self.nodes[product].shape])}
                 axes = [-1 if to is None else to for to in map(carries.get, (0, 1))]
-            is_product = self.nodes[product].op is matmul and len(self.nodes[product].shape) == 2
-            if not is_product or len(self.users[product]) > 1 or self.nodes[product].dtype != node.dtype:
+            of_other_dtype = self.nodes[product].dtype != node.dtype
+            if not _is_product(self.nodes, product) or len(self.users[product]) > 1 or of_other_dtype:
                 continue
             for long, axis in enumerate(axes):
                 if axis >= 0 and self._is_constant(shift, at, axis):
@@ -152,7 +157,7 @@ class _Bordering:
             return None
         for matrix, axis in self._as_matrix(summed, node.params["axes"][0] + rank):
             for user in self.users[matrix]:
-                if user < 0 or self.nodes[user].op is not matmul or len(self.nodes[user].shape) != 2:
+                if user < 0 or not _is_product(self.nodes, user):
                     continue
                 place = 1 - axis  # the columns of the first operand are summed over, the rows of the second
                 product = self.nodes[user]

@@ -70,20 +70,24 @@ def _shared(one: Expr, order: Sequence[int]) -> set[int]:
 def _together(one: Expr, order: Sequence[int], shared: Container[int]) -> dict[int, list[int]]:
     """Give systems with one matrix whose right sides are all there when the first is solved; vectors first."""
     nodes = one.graph.nodes
-    found: dict[tuple[int, Dtype], list[int]] = {}
+    found: dict[tuple[int, Dtype], list[list[int]]] = {}
     for number in order:
         node = nodes[number]
         if node.op is not solve or node.inputs[0] in shared or len(node.shape) > 2:
             continue
         matrix, side = node.inputs
         if len(nodes[matrix].shape) == 2 and nodes[side].dtype == nodes[matrix].dtype == node.dtype:
-            systems = found.setdefault((matrix, node.dtype), [])
-            if not systems or side < systems[0]:
-                systems.append(number)
+            groups = found.setdefault((matrix, node.dtype), [])
+            if groups and side < groups[-1][0]:
+                groups[-1].append(number)
+            else:
+                groups.append([number])
     return {
         systems[0]: sorted(systems, key=lambda number: len(nodes[number].shape))
-        for (matrix, _), systems in found.items()
-        if len(systems) > 1 and not known(Expr(one.graph, matrix)) & {"lower", "upper"}
+        for (matrix, _), groups in found.items()
+        if not known(Expr(one.graph, matrix)) & {"lower", "upper"}
+        for systems in groups
+        if len(systems) > 1
     }
 
 

@@ -22,6 +22,7 @@ from symbackprop.ops.layout import (
     TRANSPOSE,
     broadcast_to,
     expand_dims,
+    matrix_transpose,
     permute,
     reshape,
     squeeze,
@@ -59,9 +60,8 @@ def _operand_of_same(expr: Expr) -> Expr | None:
         return reshape(x, expr.shape)
     if expr.op is BROADCAST_TO:
         return broadcast_to(x, expr.shape)
-    outer, below = expr.params["axes"], inner.params["axes"]
-    if len(outer) != len(below):
-        return None
+    rank = max(len(expr.params["axes"]), len(inner.params["axes"]))
+    outer, below = ((*range(-rank, -len(axes)), *axes) for axes in (expr.params["axes"], inner.params["axes"]))
     return permute(x, tuple(below[axis] for axis in outer))
 
 
@@ -233,6 +233,7 @@ FOLD: tuple[Rule, ...] = (
         examples=lambda: [
             reshape(reshape(_x(2, 3), 6), (3, 2)),
             _x("N", "D").T.T,
+            matrix_transpose(_x("M", "N", "D").transpose(1, 0, 2)),
             broadcast_to(broadcast_to(_x("D"), ("N", "D")), ("M", "N", "D")),
         ],
         fits=lambda ops: ops[0] in {RESHAPE, TRANSPOSE, BROADCAST_TO},

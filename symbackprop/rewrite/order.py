@@ -150,7 +150,8 @@ class _Planning:
 
 
 def _flops(union: Labels, kept: Labels, size: Mapping[str, int], factors: int) -> int:
-    return prod(size[label] for label in union) * (factors - 1 + (kept != union))
+    is_summed = any(size[label] != 1 for label in union - kept)  # an axis of one element is dropped
+    return prod(size[label] for label in union) * (factors - 1 + is_summed)
 
 
 def work(factors: Sequence[Factor], steps: Sequence[Step], size: Mapping[str, int]) -> int:

@@ -212,6 +212,13 @@ class Trees:
             return len({frozenset(labels) for _, labels in tree.factors}) > 1
         return sum(self.nodes[at].op not in TURNS for at in tree.opened) > 1
 
+    def _is_by_hand(self, tree: Tree) -> bool:
+        """Tell whether this is a product of two matrices, or of a matrix and a vector, written by its elements."""
+        if any(self.nodes[at].op is matmul for at in tree.opened) or len(tree.factors) != 2:
+            return False
+        one, other = ({*labels} for _, labels in tree.factors)
+        return one != other and not one & other & {*tree.out}
+
     # --- the choice -------------------------------------------------------------------------------------------
 
     def choice(self, sizes: Mapping[str, int]) -> Choice:
@@ -234,7 +241,8 @@ class Trees:
                 continue
             steps[root] = planned(tree, sizes)
             is_einsum = any(self.nodes[at].op is EINSUM for at in tree.opened)
-            if not is_einsum and self._work(tree, steps[root], sizes) >= self._written(tree, sizes):
+            saved = self._written(tree, sizes) - self._work(tree, steps[root], sizes)
+            if not is_einsum and (saved < 0 or (saved == 0 and not self._is_by_hand(tree))):
                 del steps[root]
         return Choice(trees, steps)
 
