@@ -37,6 +37,10 @@ class Kink(NamedTuple):
 _SWAP = [[0, 2, 0], [2, 0, 0], [0, 0, 0]]
 _OF_FIRST = [[[1, -1], [-1, 1]], [[0, 0], [0, 0]]]
 
+_OF_LENGTH = [[0, 0], [4 / 125, -3 / 125]]
+_GRAM = "np.sum(x**2, 1)[:, None] + np.sum(x**2, 1) - 2*x @ x.T"
+_APART = np.array([[-1, -1], [1, 1]]) * np.sqrt(2)
+
 ELEMENTWISE = (
     Kink("np.abs(x)", 0, 0, 0, "0 at 0"),
     Kink("np.fabs(x)", 0, 0, 0, "0 at 0"),
@@ -88,6 +92,11 @@ ELEMENTWISE = (
     Kink("np.log1p(x)", -1, INF, -INF, "infinite by nature"),
     Kink("np.arccos(x)", 1, -INF, -INF, "infinite by nature"),
     Kink("np.arcsin(x)", 1, INF, INF, "infinite by nature"),
+    Kink("np.arccos(np.clip(x, -1, 1))", 1, 0, 0, "0, as that of what is left of it"),
+    Kink("np.arccos(np.clip(x, -1, 1))", 2, 0, 0, "the derivative, which there is"),
+    Kink("np.arcsin(np.clip(x, -1, 1))", -1, 0, 0, "0, as that of what is left of it"),
+    Kink("np.arcsin(np.clip(x, -1, 1))", -2, 0, 0, "the derivative, which there is"),
+    Kink("np.arccos(np.clip(x[0]/np.linalg.norm(x), -1, 1))", [2, 0], [0, 0], [0, 0], "0 between parallel vectors"),
 )  # fmt: skip
 
 POWERS = (
@@ -101,7 +110,30 @@ POWERS = (
     Kink("np.sqrt(x[0]*x[0] + x[1]*x[1])", [0, 0], [0, 0], [0, 0], "the length: 0 at 0, as of a norm"),
     Kink("np.sqrt(np.sum((x - x[::-1])**2))", [1, 1], [0, 0], [0, 0], "the length: 0 at 0, as of a norm"),
     Kink("np.sqrt(np.sum(x**2, axis=1))", [[0, 0], [0, 4]], [[0, 0], [0, 1]], [[0, 0], [0.25, 0]], "row by row"),
+    Kink("np.sqrt(np.einsum('ij,ij->i', x, x))", [[0, 0], [3, 4]], [[0, 0], [0.6, 0.8]], _OF_LENGTH, "row by row"),
+    Kink("np.sqrt(np.diag(x @ x.T))", [[0, 0], [3, 4]], [[0, 0], [0.6, 0.8]], _OF_LENGTH, "row by row"),
+    Kink("np.sqrt(np.trace(x.T @ x))", [[0, 0], [0, 0]], np.zeros((2, 2)), np.zeros((2, 2)), "the length"),
+    Kink("np.sqrt(np.max(x**2))", [0, 0], [0, 0], [0, 0], "0 at 0, as of a norm"),
+    Kink("np.sqrt(np.cumsum(x**2))", [0, 0], [0, 0], [0, 0], "0 at 0, as of a norm"),
+    Kink("np.sqrt(x**2 @ np.array([1.0, 0.0]))", [0, 2], [0, 0], [0, 0], "0 at 0, as of a norm"),
+    Kink("np.sum(np.abs(x)**3)**(1/3)", [0, 0], [0, 0], [0, 0], "0 at 0, as of a norm"),
+    Kink("np.cbrt(np.sum(x**2))", [0, 0], [0, 0], [0, 0], "0 at 0, as of a norm"),
+    Kink("np.sqrt(np.maximum(x, 0))", 0, 0, 0, "0, as that of what is left of it"),
+    Kink("np.sqrt(np.clip(x, 0, 1))", 0, 0, 0, "0, as that of what is left of it"),
+    Kink("np.sqrt(np.clip(x, 0, 1))", -1, 0, 0, "the derivative, which there is"),
+    Kink(f"np.sqrt(np.maximum({_GRAM}, 0))", [[1, 2], [3, 4]], _APART, np.zeros((2, 2)), "0 between what is one"),
     Kink("np.sqrt(x**2)", 0, 0, 0, "|x|: 0 at 0"),
+    Kink("np.sqrt(x**4)", 0, 0, 2, "x**2"),
+    Kink("np.sqrt(x**6)", 0, 0, 0, "|x|**3"),
+    Kink("np.sqrt(x*x*x)", 0, 0, INF, "as of x**1.5"),
+    Kink("np.sqrt(x**2 + x**4)", 0, 0, 0, "0 at 0, as of a norm"),
+    Kink("(x**4)**0.25", 0, 0, 0, "|x|: 0 at 0"),
+    Kink("np.cbrt(x)**2", 0, 0, 0, "between -inf and inf: 0, as of |x|"),
+    Kink("np.cbrt(x**2)", 0, 0, 0, "between -inf and inf: 0, as of |x|"),
+    Kink("np.cbrt(x)*np.cbrt(x)*np.cbrt(x)", 0, 1, 0, "x"),
+    Kink("np.cbrt(x**3)", 0, 1, 0, "x"),
+    Kink("np.cbrt(x)*x", 0, 0, 0, "the derivative, which there is; the second is 0, as of |x|"),
+    Kink("np.cbrt(x)**5", 0, 0, 0, "the derivatives, which there are"),
     Kink("np.sqrt(np.square(x - 1))", 1, 0, 0, "|x - 1|: 0 at 1"),
     Kink("np.sqrt(np.abs(x))", 0, 0, 0, "between -inf and inf: 0, as of |x|"),
     Kink("np.hypot(x, 0.0)", 0, 0, 0, "the length: 0 at 0, as of a norm"),
@@ -136,7 +168,11 @@ POWERS = (
     Kink("np.abs(x)**3", 0, 0, 0, "the derivative, which there is"),
     Kink("np.power(0.0, x)", 0, 0, 0, "by the exponent it is 0 at a base of 0"),
     Kink("np.power(0.0, x)", 1, 0, 0, "by the exponent it is 0 at a base of 0"),
-    Kink("x**x", 0, 0, 0, "0**0 is 1, and its derivative 0"),
+    Kink("x**x", 0, 0, 1, "0**0 is 1, and its derivatives are those of 1**0"),
+    Kink("x[:1]**x[1:]", [0, 0], [0, 0], [0, 1], "0**0 is 1, and its derivatives are those of 1**0"),
+    Kink("x[:1]**x[1:]", [2, 0], [0, np.log(2)], [0.5, 0.5 + np.log(2)**2], "the derivatives, which there are"),
+    Kink("np.power(x, [0.0, 1.0, 2.0])", [0, 0, 0], [0, 1, 0], [0, 0, 2], "element by element"),
+    Kink("np.power(x, [0.0, 1.0])", [INF, INF], [0, 1], [0, 0], "x**0 is 1 everywhere"),
     Kink("np.linalg.det(x)", [[1, 2], [2, 4]], [[4, -2], [-2, 1]], [[1, -1], [-1, 1]], "the cofactors"),
     Kink("np.linalg.det(x)", [[0, 0], [0, 0]], [[0, 0], [0, 0]], [[1, -1], [-1, 1]], "the cofactors"),
     Kink("np.linalg.det(x)", [[0]], [[1]], [[0]], "the cofactors"),

@@ -24,11 +24,17 @@ from symbackprop.ops.elementwise import (
     RELU,
     abs,
     add,
+    arccos,
+    arccosh,
+    arcsin,
+    arctanh,
     astype,
+    cbrt,
     cos,
     divide,
     greater,
     log,
+    log1p,
     logical_and,
     logical_not,
     logical_or,
@@ -47,7 +53,7 @@ from symbackprop.ops.elementwise import (
 )
 from symbackprop.ops.layout import broadcast_to, ones_like
 from symbackprop.ops.reduce import LOG_SOFTMAX, LOGSUMEXP, MAX, MEAN, MIN, PROD, SOFTMAX, SOFTMAX_CENTRED, SUM, spread
-from symbackprop.ops.special import erf, ndtr
+from symbackprop.ops.special import erf, erfcinv, erfinv, logit, ndtr, ndtri
 
 _BOUNDED = {
     *(add, subtract, negative, where, ASTYPE),
@@ -55,7 +61,17 @@ _BOUNDED = {
 }
 """Elementwise ops whose derivative is finite everywhere: zero times it is zero."""
 
-_SINGULAR = {sqrt, log, power, divide}
+_ENDS: dict[Op, tuple[float, ...]] = {
+    **dict.fromkeys((sqrt, log, power, divide, cbrt), (0,)),
+    **dict.fromkeys((arccos, arcsin, arctanh, erfinv), (-1, 1)),
+    **dict.fromkeys((logit, ndtri), (0, 1)),
+    log1p: (-1,),
+    arccosh: (1,),
+    erfcinv: (0, 2),
+}
+"""Where the derivatives of ops are infinite."""
+
+_CLIPS = {maximum, minimum}
 _MOVED = {op for family in (layout, index, gather) for op in vars(family).values() if isinstance(op, Op)}
 _SUMS_OF_PRODUCTS = {op for op in vars(contract).values() if isinstance(op, Op)}
 _REDUCTIONS = {SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP}
@@ -94,13 +110,24 @@ def under(conditions: Sequence[Condition], gradient: Expr) -> Expr:
     return gradient
 
 
-def is_singular(C: Expr, through: Iterable[int]) -> bool:
-    """Tell whether the gradient of a kink at 0 may be infinite there.
+def is_singular(C: Expr, consumers: Callable[[int], Iterable[int]]) -> bool:
+    """Tell whether the gradient of a kink may be infinite there.
 
-    That is so where what the kink gives goes into a root, a logarithm, a power or a quotient, as in √relu(x).
+    That is so where what the kink gives goes into a root, a logarithm, a power or a quotient, as in √relu(x), or into
+    another op at an end of what it is defined for, as in arccos(clip(x, -1, 1)).
     """
-    at_zero = C.op is RELU or (C.op in {maximum, minimum} and any(scalar_value(part) == 0 for part in C.inputs))
-    return at_zero and any(C.graph.nodes[consumer].op in _SINGULAR for consumer in through)
+    nodes, ends = C.graph.nodes, _ends(C)
+    if not ends:
+        return False
+    through = consumers(C.number)
+    clipped = [further for each in through if nodes[each].op in _CLIPS for further in consumers(each)]
+    return any(not ends.isdisjoint(_ENDS.get(nodes[each].op, ())) for each in (*through, *clipped))
+
+
+def _ends(C: Expr) -> set[float]:
+    if C.op is RELU:
+        return {0}
+    return {end for end in map(scalar_value, C.inputs) if end is not None} if C.op in _CLIPS else set()
 
 
 def chosen(contribution: Expr) -> Expr:

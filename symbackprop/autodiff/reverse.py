@@ -161,7 +161,7 @@ def build_grad(V: Expr, G: Graph, G_prime: Pruned, grad_table: GradTable) -> Exp
             if C in grad_table.masks and not is_bounded(op.op) and not conditions_of(D)[0]:
                 D = where(grad_table.masks[C], D, 0)
             found = op.bprop(grad_table.inputs(C), V, D)
-            terms += map(chosen, found) if is_singular(C, G_prime.consumers(C.number)) else found
+            terms += map(chosen, found) if is_singular(C, G_prime.consumers) else found
     with attributed(V.node.origin.pulled_back()):
         gradient = terms[0]
         for term in terms[1:]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from symbackprop.op import (
     ADD,
     ATOM,
     COMPARE,
+    CONSTANT,
     LOGIC,
     LOWEST,
     MINUS,
@@ -397,25 +398,76 @@ square = elementwise_op(
 
 
 _MOST_LOOKED_AT = 64  # nodes, lest a long sum be looked through for each root of its parts
-_OF_PARTS = {"add", "sum", "mean", "multiply", "divide", "where", "broadcast_to", "expand_dims", "squeeze", "reshape"}
+_POSITIVE = {"exp", "exp2", "sigmoid", "softplus", "softmax", "cosh", "erfc", "ndtr", "size"}
+_NEVER_NEGATIVE = {"square", "abs", "norm", "hypot", "relu", "svdvals"}
+_OF_PARTS = {
+    *(
+        "add",
+        "sum",
+        "mean",
+        "multiply",
+        "divide",
+        "matmul",
+        "einsum",
+        "kron",
+        "sliding_dot",
+        "prod",
+        "cumsum",
+        "cumprod",
+    ),
+    *("max", "min", "maximum", "minimum", "sort", "where", "trace", "diagonal", "diag", "tril", "triu", "windows"),
+    *("broadcast_to", "expand_dims", "squeeze", "reshape", "transpose", "slice", "unslice", "roll", "gather"),
+    *("concatenate", "stack"),
+}
+"""Ops that give nothing negative of operands that are not negative."""
 
 
 def _is_length(x: Expr) -> bool:
-    """Tell whether a value is made of squares and absolute values, so that it is 0 at its least alone."""
-    stack, looked_at = [x], 0
+    """Tell whether a value is made so that it is 0 at its least: of squares, absolute values and what is cut off at 0.
+
+    Where it is 0, 0 is a subgradient of its roots.
+    """
+    stack, looked_at, may_vanish = [x], 0, False
     while stack:
         part = stack.pop()
-        name, inputs, number = part.op.name, part.inputs, scalar_value(part)
+        name, inputs, number = part.op.name, part.inputs, part.params["value"].array if part.op is CONSTANT else None
         looked_at += 1
-        if looked_at > _MOST_LOOKED_AT or (number is not None and number < 0):
+        if looked_at > _MOST_LOOKED_AT or (number is not None and np.any(number < 0)):
             return False
-        squared = name == "multiply" or (name == "matmul" and not part.shape)
-        if number is not None or name in {"square", "abs", "norm", "size"} or (squared and _are_one(*inputs)):
-            continue
-        if name not in _OF_PARTS:
+        if name in _NEVER_NEGATIVE or _is_cut(part, (0,)) or _is_square(part):
+            may_vanish = True
+        elif name == "power" or name in _OF_PARTS:
+            stack += inputs[:1] if name in {"power", "gather"} else inputs[name == "where" :]
+        elif number is None and name not in _POSITIVE and part.dtype.kind not in "bu":
             return False
-        stack += inputs[name == "where" :]
-    return True
+    return may_vanish
+
+
+def _is_square(x: Expr) -> bool:
+    """Tell whether a value is an even power, a sum of squares, or what is left of 1 beside such a one."""
+    name, inputs = x.op.name, x.inputs
+    if name == "power":
+        exponent = scalar_value(inputs[1])
+        return exponent is not None and exponent % 2 == 0
+    if name == "subtract":
+        return scalar_value(inputs[0]) == 1 and inputs[1].op.name == "square" and _is_cut(inputs[1].inputs[0], (-1, 1))
+    if name in {"diagonal", "trace"} and inputs[0].op.name == "matmul":
+        return any(_is_transpose(*pair) for pair in (inputs[0].inputs, inputs[0].inputs[::-1]))
+    if name == "einsum":
+        labels = x.params["subscripts"].partition("->")[0].split(",")
+        return len(labels) == 2 and labels[0] == labels[1] and _are_one(*inputs)
+    return (name == "multiply" or (name == "matmul" and not x.shape)) and _are_one(*inputs)
+
+
+def _is_transpose(x: Expr, y: Expr) -> bool:
+    return x.op.name == "transpose" and x.ndim == 2 and _are_one(x.inputs[0], y)
+
+
+def _is_cut(x: Expr, ends: Collection[float]) -> bool:
+    """Tell whether a value is cut off at one of some numbers, as at 0 in maximum(x, 0); at 0 from below alone."""
+    name = x.op.name
+    fits = name == "maximum" or (name == "minimum" and 0 not in ends)
+    return fits and any(scalar_value(part) in ends for part in x.inputs)
 
 
 def _are_one(x: Expr, y: Expr) -> bool:
@@ -430,7 +482,9 @@ def _are_one(x: Expr, y: Expr) -> bool:
 def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
     exponent = scalar_value(b)
     if exponent is None:  # at a = b = 0 the factor b is to win against 0**-1
-        return g * (b * power(a, where(equal(b, 0), 1, b - 1)))
+        if b.op is CONSTANT:
+            return g * (b * power(a, where(equal(b, 0), 0, b - 1)))
+        return g * (b * power(a + logical_and(equal(a, 0), equal(b, 0)), b - 1))
     if exponent in {0, 1}:
         return g if exponent else g * 0
     if 0 < exponent < 1 and _is_length(a):
@@ -440,6 +494,16 @@ def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
 
 def _root_vjp(g: Expr, y: Expr, x: Expr) -> Expr:
     return RATIO(g, y) / 2 if _is_length(x) else g / (2 * y)
+
+
+def _cbrt_vjp(g: Expr, y: Expr, x: Expr) -> Expr:
+    return RATIO(g, 3 * square(y)) if _is_length(x) else g / (3 * square(y))
+
+
+def _over_root(g: Expr, x: Expr) -> Expr:
+    """Give ``g/√(1 - x²)``; at the ends of an x that is cut off there it is 0."""
+    root = sqrt(1 - square(x))
+    return RATIO(g, root) if _is_cut(x, (-1, 1)) else g / root
 
 
 def _power_of_exponent(g: Expr, y: Expr, a: Expr, _b: Expr) -> Expr:
@@ -457,8 +521,8 @@ sqrt = elementwise_op(
     "sqrt", "Give the square root.", _root_vjp,
     text=Form("√$0", POWER, (ATOM,)), latex=Form(r"\sqrt{$0}"), domain=[POSITIVE],
     defined="x ≥ 0",
-    kink="infinite at x = 0, but 0 where x is made of squares or absolute values, as of a norm; of powers of roots the "
-    "derivative is that of one power", **by_math("sqrt"),
+    kink="infinite at x = 0, but 0 of each order where x is made not to be negative, of squares and absolute values as "
+    "a norm is, or by maximum(…, 0); of powers of roots the derivative is that of one power", **by_math("sqrt"),
 )  # fmt: skip
 
 _CBRT = '''
@@ -467,8 +531,9 @@ def cbrt(x):
     return np.copysign(np.abs(x) ** (1.0 / 3.0), x)
 '''
 cbrt = elementwise_op(
-    "cbrt", "Give the real cube root; d/dx = 1/(3 cbrt(x)²).", lambda g, y, _x: g / (3 * square(y)),
-    text=called("cbrt"), latex=Form(r"\sqrt[3]{$0}"), domain=[POSITIVE], kink="infinite at x = 0",
+    "cbrt", "Give the real cube root; d/dx = 1/(3 cbrt(x)²).", _cbrt_vjp,
+    text=called("cbrt"), latex=Form(r"\sqrt[3]{$0}"), domain=[POSITIVE],
+    kink="infinite at x = 0, but 0 where x is made not to be negative, as for sqrt",
     portable=called("cbrt"), portable_helper=_CBRT, **by_math("cbrt"),
 )  # fmt: skip
 
@@ -580,13 +645,13 @@ tan = function_op(
 )  # fmt: skip
 arcsin = function_op(
     "arcsin", "Give the angle in [-π/2, π/2] whose sine is x; d/dx = 1/√(1 - x²).",
-    lambda g, _y, x: g / sqrt(1 - square(x)), latex=r"\arcsin", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
-    kink="infinite at x = ±1", **by_math("arcsin", "asin"),
+    lambda g, _y, x: _over_root(g, x), latex=r"\arcsin", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
+    kink="infinite at x = ±1, but 0 where x is clipped to them", **by_math("arcsin", "asin"),
 )  # fmt: skip
 arccos = function_op(
     "arccos", "Give the angle in [0, π] whose cosine is x; d/dx = -1/√(1 - x²).",
-    lambda g, _y, x: -(g / sqrt(1 - square(x))), latex=r"\arccos", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
-    kink="infinite at x = ±1", **by_math("arccos", "acos"),
+    lambda g, _y, x: -_over_root(g, x), latex=r"\arccos", domain=[(-0.9, 0.9)], defined="|x| ≤ 1",
+    kink="infinite at x = ±1, but 0 where x is clipped to them", **by_math("arccos", "acos"),
 )  # fmt: skip
 arctan = function_op(
     "arctan", "Give the angle in (-π/2, π/2) whose tangent is x; d/dx = 1/(1 + x²).",

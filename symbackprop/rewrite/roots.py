@@ -8,55 +8,107 @@ that of ``log`` is.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from symbackprop.expr import Expr
-from symbackprop.op import scalar_of
+from symbackprop.op import Op, scalar_of
+from symbackprop.ops import abs as absolute
 from symbackprop.ops import cbrt, multiply, power, sqrt, square, symbol
 from symbackprop.rewrite.engine import Rule, Strength
 
+_EXPONENTS: dict[Op, float] = {sqrt: 0.5, square: 2.0, cbrt: 1 / 3}
+_MADE_OF = {*_EXPONENTS, power, multiply}
+_DEEPEST = 4  # powers of powers that are looked into
+_ROUNDING = 1e-12
 
-def _base(expr: Expr) -> tuple[Expr, float]:
-    """Give what a power is of, and its exponent."""
-    if expr.op is sqrt:
-        return expr.inputs[0], 0.5
-    if expr.op is square:
-        return expr.inputs[0], 2.0
-    exponent = scalar_of(expr.inputs[1].node) if expr.op is power else None
-    return (expr, 1.0) if exponent is None else (expr.inputs[0], float(exponent))
+
+class _Power(NamedTuple):
+    """A power of a value.
+
+    Attributes:
+        base: what it is of.
+        exponent: a number.
+        odd: whether it has the sign of the base; None where the base is not negative.
+    """
+
+    base: Expr
+    exponent: float
+    odd: bool | None = True
+
+    def raised(self, exponent: float) -> _Power:
+        """Give a power of this."""
+        broken = None if self.odd else self.odd
+        odd = self.odd and exponent % 2 == 1 if exponent.is_integer() else broken
+        return self._replace(exponent=self.exponent * exponent, odd=odd)
+
+    def times(self, other: _Power) -> _Power:
+        """Give the product with a power of the same base."""
+        odd = None if self.odd is None or other.odd is None else self.odd != other.odd
+        return self._replace(exponent=self.exponent + other.exponent, odd=odd)
+
+    def build(self) -> Expr | None:
+        """Write it with one power that is not whole; None where that cannot be."""
+        whole = round(self.exponent)
+        exponent = whole if abs(self.exponent - whole) < _ROUNDING else self.exponent
+        if self.odd is None or (isinstance(exponent, int) and exponent % 2 == self.odd):
+            return _raised(self.base, exponent)
+        if not self.odd:
+            return _raised(absolute(self.base), exponent)
+        return self.base * _raised(absolute(self.base), exponent - 1) if exponent > 1 else None
 
 
 def _raised(base: Expr, exponent: float) -> Expr:
     if exponent == 1:
         return base
-    short = {0.5: sqrt, 2.0: square}.get(exponent)
-    return power(base, int(exponent) if exponent.is_integer() else exponent) if short is None else short(base)
+    short = {0.5: sqrt, 2: square}.get(exponent)
+    return power(base, exponent) if short is None else short(base)
+
+
+def _own_exponent(expr: Expr) -> float | None:
+    if expr.op in _EXPONENTS:
+        return _EXPONENTS[expr.op]
+    exponent = scalar_of(expr.inputs[1].node) if expr.op is power else None
+    return None if exponent is None or exponent <= 0 else float(exponent)
+
+
+def _power(expr: Expr, depth: int = _DEEPEST) -> tuple[_Power, bool]:
+    """Give what a value is a power of, and whether one that is not whole is among those that it is made of."""
+    exponent = _own_exponent(expr)
+    if depth and exponent is not None:
+        inner, broken = _power(expr.inputs[0], depth - 1)
+        if expr.op is cbrt:
+            return inner._replace(exponent=inner.exponent / 3), True
+        return inner.raised(exponent), broken or not exponent.is_integer()
+    if depth and expr.op is absolute:
+        inner, broken = _power(expr.inputs[0], depth - 1)
+        return inner._replace(odd=inner.odd and False), broken
+    if depth and expr.op is multiply:
+        (left, one), (right, other) = (_power(operand, depth - 1) for operand in expr.inputs)
+        if left.base.number == right.base.number:
+            return left.times(right), one or other
+    return _Power(expr, 1.0), False
 
 
 def _one_power(expr: Expr) -> Expr | None:
-    """Give the power, if it is of something without a number of its own in the exponent that is not whole."""
+    """Give the one power that a product or a power of powers is, where one of them is not whole."""
     if expr.dtype.kind != "f":
         return None
+    found, broken = _power(expr)
     if expr.op is multiply:
-        (base, first), (other, second) = map(_base, expr.inputs)
-        fits = base is other or base.number == other.number
-        exponent = first + second
+        settled = found.odd and expr.inputs[0].number == found.base.number
     else:
-        inner, second = _base(expr)
-        base, first = _base(inner)
-        exponent = first * second
-        if inner.op is cbrt and second == 3:
-            return inner.inputs[0] if inner.inputs[0].dtype == expr.dtype else None
-        fits = first % 2 != 0 and first != 1  # of an even power the root is not that of the base
-    if not fits or min(first, second) <= 0 or (first.is_integer() and second.is_integer()):
+        settled = expr.inputs[0].op not in _MADE_OF
+    if not broken or settled or found.base.dtype != expr.dtype:
         return None
-    return _raised(base, exponent) if base.dtype == expr.dtype else None
+    return found.build()
 
 
 ROOTS: tuple[Rule, ...] = (
     Rule(
         name="one_power",
-        equation="(√x)² = x, (xᵃ)ᵇ = xᵃᵇ and xᵃxᵇ = xᵃ⁺ᵇ where a or b is not whole, and x not negative",
+        equation="(√x)² = x, (xᵃ)ᵇ = xᵃᵇ or |x|ᵃᵇ and xᵃxᵇ = xᵃ⁺ᵇ where a or b is not whole",
         strength=Strength.FINITE,
-        roots=(square, sqrt, power, multiply),
+        roots=(square, sqrt, cbrt, power, multiply),
         rewrite=_one_power,
         examples=lambda: [
             square(sqrt(symbol("x"))),
@@ -66,7 +118,11 @@ ROOTS: tuple[Rule, ...] = (
             sqrt(power(symbol("x"), 3)),
             symbol("x") * sqrt(symbol("x")),
             sqrt(symbol("x")) * square(symbol("x")),
+            sqrt(symbol("x") * symbol("x") * symbol("x")),
+            sqrt(power(symbol("x"), 6)),
+            cbrt(square(symbol("x"))) * symbol("x"),
+            cbrt(symbol("x")) * symbol("x") * symbol("x"),
         ],
-        fits=lambda ops: not {sqrt, square, power, cbrt}.isdisjoint(ops),
+        fits=lambda ops: not _MADE_OF.isdisjoint(ops),
     ),
 )

@@ -18,6 +18,7 @@ from symbackprop.ops import (
     equal,
     eye,
     log,
+    logical_and,
     matmul,
     multiply,
     negative,
@@ -322,16 +323,25 @@ def _unit_over_length(expr: Expr) -> Expr | None:
 
 def _unguarded(expr: Expr) -> Expr | None:
     """Leave out the choice that a derivative makes for where an operand is zero."""
+    if expr.op is power:
+        return _unguarded_power(*expr.inputs)
     choice = expr.inputs[-1]
-    condition, at_zero, otherwise = choice.inputs if choice.op is where else (expr, expr, expr)
+    condition, _, otherwise = choice.inputs if choice.op is where else (expr, expr, expr)
     if condition.op is not equal or not choice.node.backward or scalar_value(condition.inputs[1]) != 0:
         return None
-    x = condition.inputs[0]
-    if expr.op is power:
-        fits = otherwise.op is subtract and otherwise.inputs[0] is x and scalar_value(at_zero) == 1
-    else:
-        fits = otherwise is x
+    fits = otherwise is condition.inputs[0]
     return apply(expr.op, *expr.inputs[:-1], broadcast_to(otherwise, choice.shape)) if fits else None
+
+
+def _unguarded_power(base: Expr, exponent: Expr) -> Expr | None:
+    if base.op is not add or not base.node.backward:
+        return None
+    x, both = base.inputs
+    if both.op is not logical_and or any(
+        each.op is not equal or scalar_value(each.inputs[1]) != 0 for each in both.inputs
+    ):
+        return None
+    return power(broadcast_to(x, base.shape), exponent) if both.inputs[0].inputs[0] is x else None
 
 
 def _backward(build: Callable[[], Expr]) -> Expr:
@@ -435,15 +445,15 @@ def _shorter() -> tuple[Rule, ...]:
         ),
         _shorter_rule(
             "unguarded",
-            "x^where(y = 0, 1, y − 1) = x^(y − 1), log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
+            "(x + [x = 0 ∧ y = 0])^(y − 1) = x^(y − 1), log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
             _unguarded,
             lambda A, B, X, x, b, s: [
-                _backward(lambda: power(x, where(equal(b, 0), 1, b - 1))),
+                _backward(lambda: power(x + logical_and(equal(x, 0), equal(b, 0)), b - 1)),
                 _backward(lambda: log(where(equal(x, 0), 1, x))),
                 _backward(lambda: b / where(equal(x, 0), math.inf, x)),
             ],
             roots=(power, log, divide),
-            below=(where,),
+            below=(where, add),
             strength=FINITE,
         ),
         _shorter_rule(
