@@ -27,7 +27,7 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.lower import Function, compile
 from symbackprop.op import check_dtype, substituted
 from symbackprop.ops.leaf import as_expr, symbol
-from symbackprop.stand_in import known, on_symbols
+from symbackprop.stand_in import on_symbols
 
 Mode: TypeAlias = Literal["reverse", "forward", "auto"]
 Unused: TypeAlias = Literal["error", "zeros"]
@@ -534,7 +534,7 @@ class Derivative:
                 taken.append(is_wanted or not told.holds(value))
                 if not taken[-1]:
                     values[self._path(position, args)] = None
-                    return known(value.copy()) if type(value) is np.ndarray else value
+                    return value.copy() if type(value) is np.ndarray else value
             if isinstance(value, np.ndarray | np.floating):
                 kind = check_dtype(value.dtype, f"{self._what} of {self._named}: {path}")
                 if position in self._wrt and kind.kind != "f":
