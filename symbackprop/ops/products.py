@@ -7,17 +7,20 @@ from typing import Any
 
 from symbackprop import dims
 from symbackprop.dims import Size, SizeLike
-from symbackprop.errors import ShapeError
+from symbackprop.errors import ArgumentError, ShapeError
 from symbackprop.expr import Expr, Operand
 from symbackprop.ops.contract import einsum, matmul
-from symbackprop.ops.elementwise import power
+from symbackprop.ops.elementwise import power, sqrt, square
+from symbackprop.ops.factor import lstsq
 from symbackprop.ops.index import stack
 from symbackprop.ops.layout import axes_of, expand_dims, to_end, zeros_like
 from symbackprop.ops.leaf import arange, as_expr, exprs_of
+from symbackprop.ops.reduce import sum as sum_
 
 __all__ = [
     "cross",
     "matvec",
+    "polyfit",
     "polyval",
     "vander",
     "vecdot",
@@ -204,3 +207,59 @@ def vander(x: Operand, N: SizeLike | None = None, increasing: bool = False) -> E
         msg = f"vander: takes a vector: {expr.describe()}"
         raise ShapeError(msg)
     return _powers(expr, expr.shape[0] if N is None else dims.as_size(N), increasing=increasing)
+
+
+def polyfit(  # noqa: PLR0917  (NumPy's)
+    x: Operand,
+    y: Operand,
+    deg: int,
+    rcond: float | None = None,
+    full: bool = False,  # noqa: FBT001, FBT002  (NumPy's)
+    w: Operand | None = None,
+    cov: bool | str = False,  # noqa: FBT001, FBT002  (NumPy's)
+) -> Expr:
+    """Fit a polynomial by least squares: the p, highest first, of which ``sum((w*(y - polyval(p, x)))**2)`` is least.
+
+    The columns of the Vandermonde matrix are brought to length 1, as NumPy does; the derivative is that of
+    `linalg.lstsq`.
+
+    Args:
+        x: the places, a vector.
+        y: the values there; or a matrix, of which each column is fitted.
+        deg: the degree.
+        rcond: what counts as zero, as in `linalg.lstsq`.
+        full: must be false: what else there is to know `linalg.lstsq` gives.
+        w: a weight for each place, by which its residual is multiplied.
+        cov: must be false.
+
+    Raises:
+        ShapeError: the places or the weights are no vector, there are none, or the sizes differ.
+        ArgumentError: the degree is no integer from 0, or more is asked for than the coefficients.
+
+    >>> import symbackprop as sb
+    >>> x, y = sb.symbols("x[N] y[N]")
+    >>> sb.polyfit(x, y, 2).shape
+    (3,)
+    """
+    if full or cov:
+        msg = "polyfit gives the coefficients alone, with full=False and cov=False: sb.linalg.lstsq gives residuals"
+        raise ArgumentError(msg)
+    degree: object = deg
+    if not isinstance(degree, int) or degree < 0:
+        msg = f"polyfit: the degree is an integer from 0, not {deg!r}"
+        raise ArgumentError(msg)
+    places, side = exprs_of("polyfit", (x, y))
+    if not places.shape or places.shape[0] == 0:
+        msg = f"polyfit: the places are a vector that is not empty: {places.describe()}"
+        raise ShapeError(msg)
+    matrix = vander(places, deg + 1)
+    if w is not None:
+        (weights,) = exprs_of("polyfit", (w,))
+        if weights.ndim != 1:
+            msg = f"polyfit: the weights are a vector: {weights.describe()}"
+            raise ShapeError(msg)
+        matrix = matrix * expand_dims(weights, 1)
+        side = side * (weights if side.ndim == 1 else expand_dims(weights, 1))
+    lengths = sqrt(sum_(square(matrix), axis=0))
+    found = lstsq(matrix / lengths, side, rcond).x
+    return found / (lengths if side.ndim == 1 else expand_dims(lengths, 1))

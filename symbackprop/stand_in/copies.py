@@ -15,9 +15,23 @@ import numpy as np
 from symbackprop.expr import BY_ELEMENTS
 from symbackprop.stand_in import distributions, numpys, pythons, scipys
 
-_MODULES = frozenset({"math", "numpy", "scipy", "scipy.linalg", "scipy.special", "scipy.stats"})
+_MODULES = frozenset(
+    {
+        *(
+            "math",
+            "numpy",
+            "numpy.linalg",
+            "numpy.polynomial",
+            "numpy.polynomial.polynomial",
+            "scipy",
+            "scipy.integrate",
+        ),
+        *("scipy.linalg", "scipy.optimize", "scipy.signal", "scipy.spatial", "scipy.spatial.distance", "scipy.special"),
+        "scipy.stats",
+    }
+)
 _AS_THEY_ARE = frozenset({*sys.stdlib_module_names, "numpy", "scipy", "symbackprop"}) - {"__main__"}
-_KINDS = frozenset({BuiltinFunctionType, type(np.sum), type(np.r_), type(np.c_)})
+_KINDS = frozenset({BuiltinFunctionType, np.ufunc, type(np.sum), type(np.r_), type(np.c_)})
 _IN_PLACE_OF = {**numpys.IN_PLACE_OF, **pythons.IN_PLACE_OF}
 _BUILTINS = {name: _IN_PLACE_OF.get(value, value) for name, value in vars(builtins).items() if callable(value)}
 _METHODS = (FunctionType, staticmethod, classmethod, property)

@@ -6,7 +6,7 @@ Whatever takes an array NumPy hands over to expressions. What makes one, of list
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -78,19 +78,88 @@ def _either(name: str) -> Callable[..., Any]:
     return made
 
 
-def _of_lists(numpys: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function of NumPy that takes a list of expressions for an array too."""
+class _OfLists:
+    """A function of NumPy that takes lists of expressions for arrays too."""
 
-    def called(*args: Any, **keywords: Any) -> Any:
-        if args and isinstance(args[0], list | tuple) and is_symbolic(args[0]):
-            args = (ops.array(args[0]), *args[1:])
-        return numpys(*args, **keywords)
+    def __init__(self, numpys: Any) -> None:
+        self._numpys = numpys
 
-    called.__name__ = numpys.__name__
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        takes_sizes = self._numpys.__name__ in _OF_SIZES
+        return self._numpys(
+            *[ops.array(each) if _is_list(each, takes_sizes) else each for each in args],
+            **{key: ops.array(each) if _is_list(each, takes_sizes) else each for key, each in keywords.items()},
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._numpys, name)
+        return _OfLists(found) if name in {"accumulate", "outer", "reduce"} else found
+
+
+def _is_list(value: object, takes_sizes: bool) -> bool:  # noqa: FBT001  (private)
+    """Tell whether a value is a list of expressions; one of sizes is a shape, but for functions of numbers."""
+    if not isinstance(value, list | tuple):
+        return False
+    return any(isinstance(each, Expr) or _is_list(each, takes_sizes) for each in value) or (
+        takes_sizes and is_symbolic(value)
+    )
+
+
+_OF_SIZES = frozenset({"max", "min", "prod", "sum"})
+_OF_SEVERAL = frozenset(
+    {
+        *(
+            "block",
+            "broadcast_arrays",
+            "choose",
+            "column_stack",
+            "concat",
+            "concatenate",
+            "dstack",
+            "einsum",
+            "einsum_path",
+        ),
+        *("hstack", "ix_", "lexsort", "meshgrid", "multi_dot", "ndim", "piecewise", "select", "shape", "size", "stack"),
+        *("unstack", "vstack"),
+    }
+)  # which take lists of arrays
+
+
+def _ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
+    return ((index, arr[index]) for index in np.ndindex(arr.shape))
+
+
+def _vectorize(pyfunc: Callable[..., Any], *options: Any, **named: Any) -> Callable[..., Any]:
+    """Give what calls a function for each element."""
+    numpys = np.vectorize(pyfunc, *options, **named)
+
+    def called(*args: Any) -> Any:
+        if not any(map(is_symbolic, args)):
+            return numpys(*args)
+        if options or named:
+            msg = f"np.vectorize of expressions takes no options: {', '.join(named) or options}"
+            raise ArgumentError(msg)
+        arrays = ops.broadcast_arrays(*[ops.asarray(each) for each in args])
+        shape = arrays[0].shape
+        elements = [ops.asarray(pyfunc(*[each[index] for each in arrays])) for index in np.ndindex(shape)]
+        return ops.reshape(ops.stack(elements), shape)
+
     return called
 
 
-_OF_LISTS = ("argmax", "argmin", "cumsum", "diff", "max", "mean", "median", "min", "prod", "sort", "std", "sum", "var")
+def _apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **keywords: Any) -> Any:
+    if not isinstance(arr, Expr):
+        return np.apply_along_axis(func1d, axis, arr, *args, **keywords)
+    rows = ops.moveaxis(arr, axis, -1)
+    found = [ops.asarray(func1d(rows[index], *args, **keywords)) for index in np.ndindex(rows.shape[:-1])]
+    made = ops.reshape(ops.stack(found), (*rows.shape[:-1], *found[0].shape))
+    return ops.moveaxis(made, -1, axis) if found[0].ndim == 1 else made
+
+
+def _polyval(x: Any, c: Any, tensor: bool = True) -> Any:  # noqa: FBT001, FBT002  (NumPy's)
+    if not (is_symbolic(x) or is_symbolic(c)):
+        return np.polynomial.polynomial.polyval(x, c, tensor)
+    return ops.polyval(ops.asarray(c)[::-1], x)
 
 
 class _IsArray(type):
@@ -134,7 +203,18 @@ class _Joined:
 
 IN_PLACE_OF: dict[Any, Any] = {getattr(np, name): _either(name) for name in _OURS}
 IN_PLACE_OF[np.isscalar] = _isscalar
-IN_PLACE_OF.update({getattr(np, name): _of_lists(getattr(np, name)) for name in _OF_LISTS})
+for _module in (np, np.linalg):
+    IN_PLACE_OF.update(
+        {
+            value: _OfLists(value)
+            for name, value in vars(_module).items()
+            if isinstance(value, np.ufunc | type(np.sum)) and value not in IN_PLACE_OF and name not in _OF_SEVERAL
+        }
+    )
+IN_PLACE_OF[np.apply_along_axis] = _apply_along_axis
+IN_PLACE_OF[np.ndenumerate] = _ndenumerate
+IN_PLACE_OF[np.polynomial.polynomial.polyval] = _polyval
+IN_PLACE_OF[np.vectorize] = _vectorize
 IN_PLACE_OF[np.ndarray] = _Array
 IN_PLACE_OF[np.r_] = _Joined(np.r_, "r_")
 IN_PLACE_OF[np.c_] = _Joined(np.c_, "c_")

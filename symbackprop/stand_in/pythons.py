@@ -66,21 +66,26 @@ def _extreme(name: str, pair: Callable[[Any, Any], Expr]) -> Callable[..., Any]:
     return called
 
 
-class _IsFloat(type):
+class _OfFloats(type):
+    """The kind of a class that gives expressions back, where the original would make a number of one."""
+
+    original: type
+
     def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, float) or (isinstance(value, Expr) and not value.shape and value.dtype == "float64")
+        is_number = isinstance(value, Expr) and not value.shape and value.dtype == "float64"
+        return is_number or isinstance(value, cls.original)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, float)
+        return issubclass(other, cls.original)
 
     def __eq__(cls, other: object) -> bool:
-        return other is float or other is cls
+        return other is cls.original or other is cls
 
     __hash__ = type.__hash__
 
     def __call__(cls, value: Any = 0.0) -> Any:
         if not isinstance(value, Expr):
-            return float(value)
+            return cls.original(value)
         if value.size != 1:
             msg = f"only arrays of one element are one number: {value.describe()}"
             raise TypeError(msg)
@@ -88,13 +93,22 @@ class _IsFloat(type):
         return one if one.dtype.kind == "f" else one.astype(float)
 
 
-class _Float(float, metaclass=_IsFloat):
-    """Python's class of floats, which gives expressions back."""
+class _Float(float, metaclass=_OfFloats):
+    """Python's class of floats."""
 
+    original = float
     dtype = np.dtype("float64")  # what NumPy takes it for
+
+
+class _Float64(np.float64, metaclass=_OfFloats):
+    """NumPy's class of floats."""
+
+    original = np.float64
+    dtype = np.dtype("float64")  # type: ignore[assignment]
 
 
 IN_PLACE_OF: dict[Any, Any] = {getattr(math, name): _of_numbers(name, ours) for name, ours in _MATHS.items()}
 IN_PLACE_OF[max] = _extreme("max", ops.maximum)
 IN_PLACE_OF[min] = _extreme("min", ops.minimum)
 IN_PLACE_OF[float] = _Float
+IN_PLACE_OF[np.float64] = _Float64

@@ -7,53 +7,61 @@ from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
-import numpy as np
-
 from symbackprop import ops
-from symbackprop.expr import Expr
 from symbackprop.ops.protocols import understood
+from symbackprop.stand_in import formulas
 from symbackprop.stand_in.symbolic import is_symbolic
 
-
-def _cholesky(a: Any, lower: bool = False) -> Expr:  # noqa: FBT001, FBT002  (SciPy's)
-    found = ops.linalg.cholesky(a)
-    return found if lower else ops.matrix_transpose(found)
-
-
-def _cho_factor(a: Any, lower: bool = False) -> tuple[Expr, bool]:  # noqa: FBT001, FBT002  (SciPy's)
-    return _cholesky(a, lower), lower
-
-
-def _cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Expr:
-    factor, lower = c_and_lower
-    half = ops.linalg.solve_triangular(factor, b, trans=0 if lower else 1, lower=lower)
-    return ops.linalg.solve_triangular(factor, half, trans=1 if lower else 0, lower=lower)
-
-
-def _softmax(x: Any, axis: Any = None) -> Expr:
-    return ops.softmax(x, axis=range(-np.ndim(x), 0) if axis is None else axis)
-
-
-def _log_softmax(x: Any, axis: Any = None) -> Expr:
-    return ops.log_softmax(x, axis=range(-np.ndim(x), 0) if axis is None else axis)
-
-
 _OURS: dict[str, dict[str, Callable[..., Any]]] = {
-    "scipy.special": {"log_softmax": _log_softmax, "logsumexp": ops.logsumexp, "softmax": _softmax},
+    "scipy.integrate": {
+        "cumulative_trapezoid": formulas.cumulative_trapezoid,
+        "simpson": formulas.simpson,
+        "trapezoid": ops.trapezoid,
+    },
     "scipy.linalg": {
-        "cho_factor": _cho_factor,
-        "cho_solve": _cho_solve,
-        "cholesky": _cholesky,
+        "block_diag": formulas.block_diag,
+        "cho_factor": formulas.cho_factor,
+        "cho_solve": formulas.cho_solve,
+        "cholesky": formulas.cholesky,
         "det": ops.linalg.det,
+        "eigh": formulas.eigh,
+        "eigvalsh": formulas.eigvalsh,
         "expm": ops.linalg.expm,
         "inv": ops.linalg.inv,
         "norm": ops.linalg.norm,
-        "solve": ops.linalg.solve,
+        "pinv": ops.linalg.pinv,
+        "qr": formulas.qr,
+        "solve": formulas.solve,
         "solve_triangular": ops.linalg.solve_triangular,
+        "svd": formulas.svd,
+        "svdvals": ops.linalg.svdvals,
         "toeplitz": ops.linalg.toeplitz,
     },
+    "scipy.optimize": {"rosen": formulas.rosen},
+    "scipy.signal": {
+        "convolve": formulas.convolve,
+        "correlate": formulas.correlate,
+        "fftconvolve": formulas.convolve,
+        "lfilter": formulas.lfilter,
+        "oaconvolve": formulas.convolve,
+    },
+    "scipy.spatial": {"cdist": formulas.cdist, "pdist": formulas.pdist, **formulas.DISTANCES},
+    "scipy.special": {
+        "log_softmax": formulas.log_softmax,
+        "logsumexp": ops.logsumexp,
+        "multigammaln": formulas.multigammaln,
+        "softmax": formulas.softmax,
+    },
+    "scipy.stats": {
+        "entropy": formulas.entropy,
+        "gmean": formulas.gmean,
+        "hmean": formulas.hmean,
+        "kurtosis": formulas.kurtosis,
+        "skew": formulas.skew,
+        "zscore": formulas.zscore,
+    },
 }
-_OF_MEMORY = frozenset({"check_finite", "overwrite_a", "overwrite_b"})
+_OF_MEMORY = frozenset({"check_finite", "method", "overwrite_a", "overwrite_b"})  # how it is computed, not what
 
 
 def stand_in(value: FunctionType) -> Callable[..., Any] | None:
