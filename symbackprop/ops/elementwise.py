@@ -479,12 +479,20 @@ def _are_one(x: Expr, y: Expr) -> bool:
     return True
 
 
+def off_zero(x: Expr, y: Expr) -> Expr:
+    """Give x, and 1 where y is 0 too, lest a factor y that is to win against 1/x meet an infinity.
+
+    The derivatives of products with y are right then where y alone is 0.
+    """
+    return x + logical_and(equal(x, 0), equal(y, 0))
+
+
 def _power_of_base(g: Expr, _y: Expr, a: Expr, b: Expr) -> Expr:
     exponent = scalar_value(b)
     if exponent is None:  # at a = b = 0 the factor b is to win against 0**-1
         if b.op is CONSTANT:
             return g * (b * power(a, where(equal(b, 0), 0, b - 1)))
-        return g * (b * power(a + logical_and(equal(a, 0), equal(b, 0)), b - 1))
+        return g * (b * power(off_zero(a, b), b - 1))
     if exponent in {0, 1}:
         return g if exponent else g * 0
     if 0 < exponent < 1 and _is_length(a):

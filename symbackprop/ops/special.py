@@ -20,11 +20,11 @@ from symbackprop.ops.elementwise import (
     SMOOTH,
     called,
     elementwise_op,
-    equal,
     exp,
     function_op,
     log,
     log1p,
+    off_zero,
     power,
     primes,
     real,
@@ -283,13 +283,15 @@ def _times_log(name: str, log: str) -> dict[str, Any]:
 
 xlogy: Op = function_op(
     "xlogy", "Give x*log(y), and 0 where x is 0; d/dx = log(y), d/dy = x/y.",
-    lambda g, _y, _a, b: g * log(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / b),
-    domain=(SMOOTH, POSITIVE), defined="y > 0, and all y where x = 0", **_times_log("xlogy", "log"),
+    lambda g, _y, _a, b: g * log(b), lambda g, _y, a, b: g * (a / off_zero(b, a)),
+    domain=(SMOOTH, POSITIVE), defined="y > 0, and all y where x = 0", kink="by y it is 0 at x = y = 0",
+    **_times_log("xlogy", "log"),
 )  # fmt: skip
 xlog1py: Op = function_op(
     "xlog1py", "Give x*log(1 + y), and 0 where x is 0; d/dx = log(1 + y), d/dy = x/(1 + y).",
-    lambda g, _y, _a, b: g * log1p(b), lambda g, _y, a, b: g * where(equal(a, 0), 0, a / (1 + b)),
-    domain=(SMOOTH, (-0.6, 2.0)), defined="y > −1, and all y where x = 0", **_times_log("xlog1py", "log1p"),
+    lambda g, _y, _a, b: g * log1p(b), lambda g, _y, a, b: g * (a / off_zero(1 + b, a)),
+    domain=(SMOOTH, (-0.6, 2.0)), defined="y > −1, and all y where x = 0",
+    kink="by y it is 0 at x = 0 and y = −1", **_times_log("xlog1py", "log1p"),
 )  # fmt: skip
 
 _REL_ENTR = '''
@@ -309,9 +311,10 @@ def rel_entr(x, y):
 '''
 rel_entr: Op = function_op(
     "rel_entr", "Give x*log(x/y), and 0 where x is 0; d/dx = log(x/y) + 1, d/dy = -x/y.",
-    lambda g, _y, a, b: g * (log(a / b) + 1), lambda g, _y, a, b: -(g * (a / b)),
+    lambda g, _y, a, b: g * (log(a / b) + 1), lambda g, _y, a, b: -(g * (a / off_zero(b, a))),
     helper=_REL_ENTR, portable_helper=_PORTABLE_REL_ENTR, numpy=called("rel_entr", 2), dtype=real,
-    domain=(POSITIVE, POSITIVE), defined="x ≥ 0 and y > 0; elsewhere it is ∞", kink="−∞ by x at x = 0",
+    domain=(POSITIVE, POSITIVE), defined="x ≥ 0 and y > 0; elsewhere it is ∞",
+    kink="at x = 0 it is −∞ by x, and 0 by y",
 )  # fmt: skip
 
 

@@ -23,7 +23,6 @@ from symbackprop.ops import (
     cos,
     cosh,
     divide,
-    equal,
     erf,
     erfc,
     exp,
@@ -47,7 +46,6 @@ from symbackprop.ops import (
     subtract,
     symbol,
     tanh,
-    where,
 )
 from symbackprop.ops import sum as sum_
 from symbackprop.ops.accurate import (
@@ -290,14 +288,6 @@ def _difference_from_mean(expr: Expr) -> Expr | None:
     (x,) = expr.inputs
     axes = expr.params["axes"]
     return x - spread(apply(MEAN, x, axes=axes, keepdims=False), x, axes=axes, keepdims=False)
-
-
-def _plain_ratio(expr: Expr) -> Expr | None:
-    is_zero, zero, ratio = expr.inputs
-    number, against = is_zero.inputs
-    if scalar_value(zero) != 0 or scalar_value(against) != 0 or number is not ratio.inputs[0]:
-        return None
-    return ratio
 
 
 def _negative(found: Mapping[str, Node]) -> bool:
@@ -562,15 +552,6 @@ def textbook() -> tuple[Rule, ...]:
             fits=lambda ops: ops[0] in {subtract, UNIT},
         ),
         equation("textbook_isru", ISRU(x), x / sqrt(1 + square(x)), REAL),
-        Rule(
-            name="textbook_ratio",
-            equation="where(x = 0, 0, x/y) = x/y",
-            strength=FINITE,
-            roots=(where,),
-            rewrite=_plain_ratio,
-            examples=lambda: [where(equal(symbol("x"), 0), 0, symbol("x") / symbol("y"))],
-            fits=lambda ops: ops == (equal, CONSTANT, divide),
-        ),
         equation("textbook_length_ratio", RATIO(x, y), x / y, FINITE),
         equation("textbook_gap", GAP(x, y), x - y, FINITE),
         equation("textbook_hypot1", HYPOT1(x), sqrt(1 + square(x)), REAL),

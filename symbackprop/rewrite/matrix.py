@@ -636,10 +636,12 @@ def _matrix() -> tuple[Rule, ...]:
 
 def _square_of_length(expr: Expr) -> Expr | None:
     """Give the sum of squares, whose derivative has no norm in it."""
-    (length,) = expr.inputs
+    (scaled,) = expr.inputs
+    length, scale = scaled.inputs if scaled.op is divide else (scaled, None)
     if length.op is not NORM or length.dtype != expr.dtype:
         return None
-    return apply(SUM, square(length.inputs[0]), **length.params)
+    squares = apply(SUM, square(length.inputs[0]), **length.params)
+    return squares if scale is None else squares / square(scale)
 
 
 _SAME = {"symmetric", "symmetric_first", "inverse_of_transpose", "scalar_out_of_system"}
@@ -650,11 +652,11 @@ def _before() -> tuple[Rule, ...]:
     return (
         matrix_rule(
             "square_of_length",
-            "‖x‖² = sum(x²)",
+            "‖x‖² = sum(x²), (‖x‖/s)² = sum(x²)/s²",
             _square_of_length,
-            lambda: [square(norm(symbol("x", "N")))],
+            lambda: [square(norm(symbol("x", "N"))), square(norm(symbol("x", "N")) / symbol("s"))],
             roots=(square,),
-            below=(NORM,),
+            below=(NORM, divide),
         ),
     )
 

@@ -13,10 +13,51 @@ from typing import NamedTuple
 from symbackprop.expr import Expr
 from symbackprop.op import Op, scalar_of
 from symbackprop.ops import abs as absolute
-from symbackprop.ops import cbrt, multiply, power, sqrt, square, symbol
+from symbackprop.ops import (
+    arccos,
+    arccosh,
+    arcsin,
+    arctanh,
+    cbrt,
+    cos,
+    cosh,
+    divide,
+    erf,
+    erfc,
+    erfcinv,
+    erfinv,
+    exp,
+    expm1,
+    log,
+    log1p,
+    logit,
+    multiply,
+    ndtr,
+    ndtri,
+    power,
+    sigmoid,
+    sin,
+    sqrt,
+    square,
+    symbol,
+    tanh,
+)
 from symbackprop.rewrite.engine import Rule, Strength
 
 _EXPONENTS: dict[Op, float] = {sqrt: 0.5, square: 2.0, cbrt: 1 / 3}
+_INVERSES: dict[Op, Op] = {
+    cos: arccos,
+    sin: arcsin,
+    cosh: arccosh,
+    tanh: arctanh,
+    expm1: log1p,
+    sigmoid: logit,
+    erf: erfinv,
+    erfc: erfcinv,
+    ndtr: ndtri,
+}
+"""Functions of inverses whose derivatives are infinite somewhere."""
+
 _MADE_OF = {*_EXPONENTS, power, multiply}
 _DEEPEST = 4  # powers of powers that are looked into
 _ROUNDING = 1e-12
@@ -103,6 +144,26 @@ def _one_power(expr: Expr) -> Expr | None:
     return found.build()
 
 
+def _without_inverse(expr: Expr) -> Expr | None:
+    """Give x for ``cos(arccos(x))``."""
+    (inner,) = expr.inputs
+    fits = inner.op is _INVERSES[expr.op] and inner.inputs[0].dtype == expr.dtype
+    return inner.inputs[0] if fits else None
+
+
+def _power_of_log(expr: Expr) -> Expr | None:
+    """Give ``xᵃ`` for ``exp(a log(x))``."""
+    (product,) = expr.inputs
+    number, logarithm = product.inputs if product.op is multiply else product.inputs[::-1]
+    exponent = scalar_of(number.node)
+    if exponent is None:
+        number, logarithm = logarithm, number
+        exponent = None if product.op is divide else scalar_of(number.node)
+    if not exponent or logarithm.op is not log or logarithm.inputs[0].dtype != expr.dtype:
+        return None
+    return _raised(logarithm.inputs[0], float(exponent if product.op is multiply else 1 / exponent))
+
+
 ROOTS: tuple[Rule, ...] = (
     Rule(
         name="one_power",
@@ -124,5 +185,23 @@ ROOTS: tuple[Rule, ...] = (
             cbrt(symbol("x")) * symbol("x") * symbol("x"),
         ],
         fits=lambda ops: not _MADE_OF.isdisjoint(ops),
+    ),
+    Rule(
+        name="function_of_inverse",
+        equation="cos(arccos(x)) = x, tanh(arctanh(x)) = x, σ(logit(x)) = x …",
+        strength=Strength.FINITE,
+        roots=tuple(_INVERSES),
+        rewrite=_without_inverse,
+        examples=lambda: [function(inverse(symbol("x", "N"))) for function, inverse in _INVERSES.items()],
+        fits=lambda ops: not {*_INVERSES.values()}.isdisjoint(ops),
+    ),
+    Rule(
+        name="exp_of_logs",
+        equation="exp(a log(x)) = xᵃ for a number a",
+        strength=Strength.FINITE,
+        roots=(exp,),
+        rewrite=_power_of_log,
+        examples=lambda: [exp(3 * log(symbol("x"))), exp(log(symbol("x", "N")) / 2)],
+        fits=lambda ops: not {multiply, divide}.isdisjoint(ops),
     ),
 )

@@ -322,26 +322,27 @@ def _unit_over_length(expr: Expr) -> Expr | None:
 
 
 def _unguarded(expr: Expr) -> Expr | None:
-    """Leave out the choice that a derivative makes for where an operand is zero."""
-    if expr.op is power:
-        return _unguarded_power(*expr.inputs)
-    choice = expr.inputs[-1]
-    condition, _, otherwise = choice.inputs if choice.op is where else (expr, expr, expr)
-    if condition.op is not equal or not choice.node.backward or scalar_value(condition.inputs[1]) != 0:
+    """Leave out what a derivative does for where operands are zero."""
+    position = 0 if expr.op is power else -1
+    guarded = expr.inputs[position]
+    x = _unchosen(guarded) if guarded.node.backward else None
+    if x is None:
         return None
-    fits = otherwise is condition.inputs[0]
-    return apply(expr.op, *expr.inputs[:-1], broadcast_to(otherwise, choice.shape)) if fits else None
+    operands = [*expr.inputs]
+    operands[position] = broadcast_to(x, guarded.shape)
+    return apply(expr.op, *operands)
 
 
-def _unguarded_power(base: Expr, exponent: Expr) -> Expr | None:
-    if base.op is not add or not base.node.backward:
+def _unchosen(guarded: Expr) -> Expr | None:
+    """Give x of ``where(x = 0, c, x)`` and of ``x + [x = 0 ∧ y = 0]``."""
+    if guarded.op is where:
+        condition, _, x = guarded.inputs
+    elif guarded.op is add and guarded.inputs[1].op is logical_and:
+        x, both = guarded.inputs
+        condition = both.inputs[0]
+    else:
         return None
-    x, both = base.inputs
-    if both.op is not logical_and or any(
-        each.op is not equal or scalar_value(each.inputs[1]) != 0 for each in both.inputs
-    ):
-        return None
-    return power(broadcast_to(x, base.shape), exponent) if both.inputs[0].inputs[0] is x else None
+    return x if condition.op is equal and condition.inputs[0] is x and scalar_value(condition.inputs[1]) == 0 else None
 
 
 def _backward(build: Callable[[], Expr]) -> Expr:
@@ -445,7 +446,7 @@ def _shorter() -> tuple[Rule, ...]:
         ),
         _shorter_rule(
             "unguarded",
-            "(x + [x = 0 ∧ y = 0])^(y − 1) = x^(y − 1), log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
+            "(x + [x = 0 ∧ y = 0])^z = x^z, log(where(x = 0, 1, x)) = log(x), z/where(x = 0, ∞, x) = z/x",
             _unguarded,
             lambda A, B, X, x, b, s: [
                 _backward(lambda: power(x + logical_and(equal(x, 0), equal(b, 0)), b - 1)),
