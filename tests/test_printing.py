@@ -963,3 +963,11 @@ def test_the_text_says_what_the_expression_says(rank, depth):
 def test_reading_back_tells_wrong_texts():
     values = {"a": Fraction(1), "b": Fraction(2), "c": Fraction(5)}
     assert Reader("a − (b − c)", values).read() != Reader("a − b − c", values).read()
+
+
+def test_parts_of_one_length_of_arrays_of_one_element_are_listed():
+    A, S = sb.symbol("A", (1, 1)), sb.symbol("S", (1, 1, 1))
+    X = sb.linalg.matrix_transpose(sb.linalg.solve(A, S))
+    Y = sb.linalg.inv(X)
+    gradient = sb.grad(sb.sum(sb.sin(sb.linalg.inv(Y - X))), S)
+    assert "\n  where " in text(gradient, width=20)

@@ -89,7 +89,7 @@ def test_a_chain_takes_the_fewest_operations_and_keeps_its_value(outputs, best, 
 @pytest.mark.parametrize(
     ("product", "value"),
     [
-        (sb.sum(X * d[:, None], axis=0), "X.T @ d"),
+        (sb.sum(X * d[:, None], axis=0), "d @ X"),
         (sb.sum(B * B[0], axis=1), "B @ B[0]"),
         (sb.sum(B[:, None] * G[None], axis=-1), "B @ G.T"),
         (sb.sum(T * B, axis=(1, 2)), "T.reshape((M, K*N)) @ B.reshape((K*N,))"),

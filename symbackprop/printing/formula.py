@@ -646,6 +646,9 @@ class _Writer:
     def _lettered(self, piece: Piece) -> str:
         return lettered(piece.full, self.style.letters, self.shown.labels)
 
+    def _from_longest(self, key: Key) -> tuple[int, int, list[str]]:
+        return -len(self.pieces[key].text), key.number, [label or "" for label in key.labels or ()]
+
     def _piece(self, key: Key) -> Piece:
         known = self._named.get(key.number)
         if known is not None:
@@ -659,7 +662,7 @@ class _Writer:
                 for operand in self.shown.views[key].operands
                 if self.shown.nodes[operand.number].inputs and operand.number != key.number
             }
-            longest = sorted(operands - self._lined, key=lambda operand: (-len(self.pieces[operand].text), operand))
+            longest = sorted(operands - self._lined, key=self._from_longest)
             count = 1
             while longest and len(piece.text) > self.width:
                 for operand in longest[:count]:

@@ -30,7 +30,7 @@ from symbackprop.ops import (
     zeros_like,
 )
 from symbackprop.ops import diag as diag_
-from symbackprop.ops.contract import DIAG, DIAGONAL, EYE, KRON, TRACE
+from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, TRACE
 from symbackprop.ops.determinants import COFACTORS, LOGABSDET, LOGDET, SIGNDET, cofactors_by_inverse, det, slogdet
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.layout import TRANSPOSE, matrix_transpose
@@ -259,6 +259,25 @@ def _symmetric_first(expr: Expr) -> Expr | None:
     if v.ndim == 1 and matrix.ndim == 2 and "symmetric" in known(matrix):
         return matmul(matrix, v)
     return None
+
+
+def _vector_from_other_side(expr: Expr) -> Expr | None:
+    """Let products of a vector with a matrix and with its transpose, from one side or the other, be one."""
+    left, right = expr.inputs
+    if right.ndim == 1:
+        inner = transposed(left)
+        return None if inner is None else matmul(right, inner)
+    inner = transposed(right) if left.ndim == 1 else None
+    return None if inner is None else matmul(inner, left)
+
+
+def _turned_sum_with_identity(expr: Expr) -> Expr | None:
+    """Let a matrix to which a diagonal is added and its transpose be one."""
+    dense, block = expr.inputs
+    inner = transposed(dense)
+    if inner is None or inner.ndim != 2 or expr.params["pattern"] != "aa" or expr.params["runs"] or block.ndim > 1:
+        return None
+    return matrix_transpose(apply(expr.op, inner, block, **expr.params))
 
 
 def _transpose_inside(expr: Expr) -> Expr | None:
@@ -521,6 +540,26 @@ def _matrix() -> tuple[Rule, ...]:
             _symmetric_first,
             lambda: [symbol("v", "N") @ assume(_square("S"), symmetric=True)],
             roots=(matmul,),
+        ),
+        matrix_rule(
+            "vector_from_other_side",
+            "Aᵀv = vᵀA, vᵀAᵀ = Av",
+            _vector_from_other_side,
+            lambda: [symbol("A", ("N", "D")).T @ symbol("v", "N"), symbol("v", "D") @ symbol("A", ("N", "D")).T],
+            roots=(matmul,),
+            below=(TRANSPOSE,),
+        ),
+        matrix_rule(
+            "turned_sum_with_identity",
+            "Aᵀ + diag(v) = (A + diag(v))ᵀ",
+            _turned_sum_with_identity,
+            lambda: [
+                apply(ADD_WHERE_EQUAL, _square().T, symbol("s"), pattern="aa", owned=False, runs=()),
+                apply(ADD_WHERE_EQUAL, _square().T, symbol("v", "N"), pattern="aa", owned=False, runs=()),
+            ],
+            roots=(ADD_WHERE_EQUAL,),
+            below=(TRANSPOSE,),
+            strength=EXACT,
         ),
         matrix_rule(
             "transpose_inside",

@@ -33,6 +33,7 @@ from symbackprop.rewrite.joined import rebuild_joined
 from symbackprop.rewrite.long_axis import rebuild_with_long_axis_last
 from symbackprop.rewrite.matrix import MATRIX, SAME
 from symbackprop.rewrite.parts import rebuild_with_parts_together
+from symbackprop.rewrite.rank import rebuild_by_vectors
 from symbackprop.rewrite.reorder import Ordering
 from symbackprop.rewrite.reroll import rebuild_rolled
 from symbackprop.rewrite.rows import rebuild_rows
@@ -114,6 +115,11 @@ def pipeline(ordering: Ordering | None = None) -> tuple[Pass, ...]:
             "distribute",
             "products with a broadcast sum are multiplied out where that makes products of matrices of them",
             rebuild=_with_sizes(rebuild_distributed, ordering),
+        ),
+        Pass(
+            "rank",
+            "products with a sum of few outer products are multiplied out, so that they are products with vectors",
+            rebuild=rebuild_by_vectors,
         ),
         Pass(
             "open",
