@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Operand: TypeAlias = "Expr | np.ndarray[Any, Any] | np.generic | float | int | bool | dims.Dim"
 
 BY_ELEMENTS = "__symbackprop_compares_by_elements__"
-"""A global name of functions that are run on symbols: there `==` means what it means for arrays."""
+"""A global name of functions that are run on symbols: there `==` means what it means for arrays, and so on."""
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib costs an import several ms)
 
 
@@ -622,11 +622,13 @@ class Expr:
         """Format the formula as text.
 
         Raises:
-            TypeError: the format is one of numbers.
+            TypeError: the format is one of numbers, but in functions that are run on symbols.
         """
         try:
             return format(str(self), spec)
         except ValueError:
+            if BY_ELEMENTS in sys._getframe(1).f_globals:  # noqa: SLF001  (as in user_line)
+                return self.describe()
             msg = f"{self.describe()} is a formula and no number, so {spec!r} cannot format it: use sb.evaluate first"
             raise TypeError(msg) from None
 

@@ -176,9 +176,14 @@ def swaption(rate, sigma, strikes=(0.9, 1.1), face=2.0, years=3):
     """Python's own functions, and those of math, of numbers."""
     d = (math.log(rate) + sigma**2 / 2 * years) / (sigma * math.sqrt(years)) + log(face, 3)
     legs = [max(rate - strike, 0.0) * exp(-sigma * years) + min(1.5, rate, face) for strike in strikes]
-    calls = int(face) * math.erf(d / math.sqrt(2)) + math.ceil(sigma) + math.hypot(rate, sigma) + math.fsum(legs)
-    scale = 2.0 if isinstance(rate, float) and not isinstance(sigma, int) else 0.0
-    return float(np.array([[calls]])[0, 0] * scale) + math.gamma(rate) + np.array([rate * sigma], dtype=float).item()
+    calls = int(face) * math.erf(d / math.sqrt(2)) + math.ceil(sigma) + math.hypot(rate, sigma) + sum(legs)
+    legs.append(0.0 * len(f"{calls:.3f}") + sorted([rate, sigma, 0.5], reverse=True)[1])
+    scale = sorted([rate, sigma, 0.5])[1] if isinstance(rate, float) and not isinstance(sigma, int) else 0.0
+    return (
+        float(np.array([[calls]])[0, 0] * scale)
+        + math.fsum(legs)
+        + np.array([math.gamma(rate) * sigma], dtype=float).item()
+    )
 
 
 def piecewise_labels(w, X, labels, times):
@@ -518,6 +523,25 @@ def test_values_that_are_needed_are_told():
     assert masked(1.0, data) == 5
     with pytest.warns(TracingWarning, match=r"compiled for 16 sets of values of x, which <lambda> needs to know"):
         assert [masked(1.0, each + data) for each in range(15)][-1] == 47
+
+
+def noisy(x, seed=None):
+    if seed is not None:
+        np.random.seed(seed)  # noqa: NPY002  (as people write it)
+        return np.sum(x * np.random.normal(size=3))  # noqa: NPY002
+    return np.sum(x * np.random.randn(3)) * np.random.default_rng(seed).normal()  # noqa: NPY002
+
+
+def test_random_numbers_that_would_be_drawn_once_are_told():
+    with pytest.warns(
+        TracingWarning, match=r"np.random.(randn|default_rng): a function is run once on symbols"
+    ) as told:
+        sb.grad(noisy)(draw(3))
+    assert {str(each.message).partition(":")[0] for each in told} == {"np.random.randn", "np.random.default_rng"}
+    assert told[0].filename == __file__
+    x = draw(3)
+    np.testing.assert_allclose(sb.value_and_grad(noisy)(x, 3)[0], noisy(x, 3))
+    assert sb.grad(lambda x: x * np.random.default_rng(0).normal())(1.0) == np.random.default_rng(0).normal()
 
 
 def test_numbers_that_need_not_be_known_stay_inputs():

@@ -81,6 +81,7 @@ class _Copies:
         self.classes: dict[type, type] = {}
         self.cells: dict[int, CellType] = {}
         self.builtins = {**vars(builtins), **_BUILTINS, "__import__": self.imported}
+        self.random = numpys.Random()
         self.names: dict[int, dict[str, Any]] = {}  # by module: what the copies know there
         self.by_kind: dict[type, Callable[[Any], Any]] = {
             **dict.fromkeys(_CLASSES, self.class_or_type),
@@ -125,6 +126,8 @@ class _Copies:
 
     def module(self, value: ModuleType) -> Any:
         """Give what stands for a module."""
+        if value is np.random:
+            return self.random
         has_known = value.__name__ in _MODULES or not self.stays(value.__name__)
         return _StandIn(value, self.replaced) if has_known else value
 

@@ -6,13 +6,14 @@ Whatever takes an array NumPy hands over to expressions. What makes one, of list
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from symbackprop import ops
-from symbackprop.errors import ArgumentError
+from symbackprop.errors import ArgumentError, TracingWarning
 from symbackprop.expr import Expr
 from symbackprop.ops.protocols import understood
 from symbackprop.stand_in.symbolic import is_symbolic
@@ -125,6 +126,10 @@ _OF_SEVERAL = frozenset(
 )  # which take lists of arrays
 
 
+def _empty_like(prototype: Any, *args: Any, **keywords: Any) -> Any:
+    return (ops.zeros_like if isinstance(prototype, Expr) else np.empty_like)(prototype, *args, **keywords)
+
+
 def _ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
     return ((index, arr[index]) for index in np.ndindex(arr.shape))
 
@@ -178,6 +183,32 @@ def _isscalar(element: Any) -> bool:
     return not element.shape if isinstance(element, Expr) else np.isscalar(element)
 
 
+class Random:
+    """The module of NumPy that draws random numbers: they are drawn once, which is told unless a seed was set."""
+
+    def __init__(self) -> None:
+        self._is_seeded = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np.random, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+
+        def drawn(*args: Any, **keywords: Any) -> Any:
+            self._is_seeded |= name == "seed"
+            has_seed = name == "default_rng" and any(each is not None for each in (*args, *keywords.values()))
+            if not (self._is_seeded or has_seed):
+                msg = (
+                    f"np.random.{name}: a function is run once on symbols, so that its later calls have the same "
+                    "random numbers: make them outside of it and pass them as an argument, or set a seed"
+                )
+                warnings.warn(msg, TracingWarning, stacklevel=2)
+            made = found(*args, **keywords)
+            return known(made) if type(made) is np.ndarray else made
+
+        return drawn
+
+
 class _Joined:
     """NumPy's `r_` and `c_`, for expressions too."""
 
@@ -212,6 +243,7 @@ for _module in (np, np.linalg):
         }
     )
 IN_PLACE_OF[np.apply_along_axis] = _apply_along_axis
+IN_PLACE_OF[np.empty_like] = _empty_like
 IN_PLACE_OF[np.ndenumerate] = _ndenumerate
 IN_PLACE_OF[np.polynomial.polynomial.polyval] = _polyval
 IN_PLACE_OF[np.vectorize] = _vectorize

@@ -1,4 +1,4 @@
-"""What stands for the functions of `math`, and for Python's own `max`, `min` and `float`."""
+"""What stands for the functions of `math`, and for Python's own `max`, `min`, `sorted` and `float`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _MATHS: dict[str, Callable[..., Any]] = {
     **{name: getattr(ops, name) for name in ("cbrt", "log10", "log1p", "log2", "sqrt", "tan", "tanh", "fabs")},
     **{name: getattr(ops, name) for name in ("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "copysign")},
     **{name: getattr(ops, name) for name in ("ceil", "degrees", "floor", "fmod", "gamma", "radians", "trunc")},
+    **{name: getattr(ops, name) for name in ("isfinite", "isinf", "isnan")},
     "dist": lambda p, q: ops.linalg.norm(ops.array(p) - ops.array(q)),
     "fsum": lambda terms: ops.sum(ops.array(terms)),
     "hypot": lambda *sides: ops.linalg.norm(ops.stack(sides)),
@@ -64,6 +65,15 @@ def _extreme(name: str, pair: Callable[[Any, Any], Expr]) -> Callable[..., Any]:
 
     called.__name__ = name
     return called
+
+
+def _sorted(iterable: Any, **keywords: Any) -> list[Any]:
+    """Give Python's `sorted` for expressions without axes too."""
+    parts = [*iterable]
+    if keywords.get("key") or not any(isinstance(each, Expr) for each in parts) or any(np.ndim(each) for each in parts):
+        return sorted(parts, **keywords)
+    found = [*ops.sort(ops.stack(parts))]
+    return found[::-1] if keywords.get("reverse") else found
 
 
 class _OfFloats(type):
@@ -110,5 +120,6 @@ class _Float64(np.float64, metaclass=_OfFloats):
 IN_PLACE_OF: dict[Any, Any] = {getattr(math, name): _of_numbers(name, ours) for name, ours in _MATHS.items()}
 IN_PLACE_OF[max] = _extreme("max", ops.maximum)
 IN_PLACE_OF[min] = _extreme("min", ops.minimum)
+IN_PLACE_OF[sorted] = _sorted
 IN_PLACE_OF[float] = _Float
 IN_PLACE_OF[np.float64] = _Float64
