@@ -272,7 +272,8 @@ class SlogdetResult(NamedTuple):
 def slogdet(a: Operand) -> SlogdetResult:
     """Give sign and logarithm of the determinant, which do not overflow.
 
-    The derivative of the logarithm is A⁻ᵀ (Giles 2008, section 2.2.4; Matrix Cookbook, 2012, eq. 57).
+    The derivative of the logarithm is A⁻ᵀ (Giles 2008, section 2.2.4; Matrix Cookbook, 2012, eq. 57); where the
+    determinant is 0 there is none, and that of the sign is 0 everywhere.
 
     Raises:
         ShapeError: the operand is no square matrix.

@@ -399,6 +399,7 @@ square = elementwise_op(
 
 _MOST_LOOKED_AT = 64  # nodes, lest a long sum be looked through for each root of its parts
 _POSITIVE = {"exp", "exp2", "sigmoid", "softplus", "softmax", "cosh", "erfc", "ndtr", "size"}
+_OF_GRAM = {"diagonal", "trace", "det", "eigvalsh"}
 _NEVER_NEGATIVE = {"square", "abs", "norm", "hypot", "relu", "svdvals"}
 _OF_PARTS = {
     *(
@@ -444,19 +445,48 @@ def _is_length(x: Expr) -> bool:
 
 
 def _is_square(x: Expr) -> bool:
-    """Tell whether a value is an even power, a sum of squares, or what is left of 1 beside such a one."""
+    """Tell whether a value is an even power, a sum of squares, or what is left of 1 beside what is at most 1."""
     name, inputs = x.op.name, x.inputs
     if name == "power":
         exponent = scalar_value(inputs[1])
         return exponent is not None and exponent % 2 == 0
     if name == "subtract":
-        return scalar_value(inputs[0]) == 1 and inputs[1].op.name == "square" and _is_cut(inputs[1].inputs[0], (-1, 1))
-    if name in {"diagonal", "trace"} and inputs[0].op.name == "matmul":
+        return _is_at_most(inputs[1], scalar_value(inputs[0]))
+    if name in _OF_GRAM and inputs[0].op.name == "matmul":
         return any(_is_transpose(*pair) for pair in (inputs[0].inputs, inputs[0].inputs[::-1]))
     if name == "einsum":
         labels = x.params["subscripts"].partition("->")[0].split(",")
         return len(labels) == 2 and labels[0] == labels[1] and _are_one(*inputs)
-    return (name == "multiply" or (name == "matmul" and not x.shape)) and _are_one(*inputs)
+    if name == "matmul" and not x.shape:
+        return _are_one(*inputs) or any(_is_weighted(*pair) for pair in (inputs, inputs[::-1]))
+    return name == "multiply" and _are_one(*inputs)
+
+
+def _is_at_most(x: Expr, bound: float | None) -> bool:
+    """Tell whether a value, perhaps scaled by a number or squared, is at most a bound for what its operation gives."""
+    scale = scalar_value(x.inputs[0]) if x.op.name == "multiply" else None
+    if scale is not None:
+        x = x.inputs[1]
+    if x.op.name == "square":
+        (x,) = x.inputs
+    return bound is not None and bound >= np.abs(1 if scale is None else scale) and _is_within_one(x)
+
+
+def _is_within_one(x: Expr) -> bool:
+    return x.op.name in {"cos", "sin"} or _is_cut(x, (-1, 1))
+
+
+def _is_weighted(x: Expr, y: Expr) -> bool:
+    """Tell whether one of two vectors is the other times a constant matrix that has no negative eigenvalue."""
+    weights = [part for part in x.inputs if part.op is CONSTANT and part.ndim == 2] if x.op.name == "matmul" else []
+    if (
+        len(weights) != 1
+        or dims.product(weights[0].shape) > _MOST_LOOKED_AT**2
+        or not any(part is y for part in x.inputs)
+    ):
+        return False
+    matrix = weights[0].params["value"].array
+    return bool(np.all(np.linalg.eigvalsh(matrix + matrix.T) >= 0))
 
 
 def _is_transpose(x: Expr, y: Expr) -> bool:
@@ -509,9 +539,9 @@ def _cbrt_vjp(g: Expr, y: Expr, x: Expr) -> Expr:
 
 
 def _over_root(g: Expr, x: Expr) -> Expr:
-    """Give ``g/√(1 - x²)``; at the ends of an x that is cut off there it is 0."""
+    """Give ``g/√(1 - x²)``; at the ends of an x that does not go beyond them it is 0."""
     root = sqrt(1 - square(x))
-    return RATIO(g, root) if _is_cut(x, (-1, 1)) else g / root
+    return RATIO(g, root) if _is_within_one(x) else g / root
 
 
 def _power_of_exponent(g: Expr, y: Expr, a: Expr, _b: Expr) -> Expr:
@@ -951,7 +981,7 @@ def relu(x: Operand, slope_at_zero: float = 0.0) -> Expr:
 
 
 def leaky_relu(x: Operand, slope: float = 0.01) -> Expr:
-    """Give ``x`` where it is positive, else ``slope*x``: max(0, x) + slope*min(x, 0).
+    """Give ``x`` where it is positive, else ``slope*x``: max(0, x) + slope*min(x, 0); at 0 the derivative is the slope.
 
     >>> import symbackprop as sb
     >>> sb.leaky_relu(sb.symbol("x", "N")).shape

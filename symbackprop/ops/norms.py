@@ -161,9 +161,10 @@ def norm(
 ) -> Expr:
     """Give a norm: of a vector, of a matrix, or, unless told which, the root of the sum of all squares.
 
-    The derivative of ‖x‖ is x/‖x‖ (Matrix Cookbook, 2012, eq. 129), and at x = 0 the subgradient 0. All other norms
-    are made of absolute values, their largest or smallest, powers, sums and singular values, whose derivatives they
-    have; at x = 0 that is 0 again, and a tie for the largest row or element goes to all that have it, in equal parts.
+    The derivative of ‖x‖ is x/‖x‖ (Matrix Cookbook, 2012, eq. 129), and at x = 0 the subgradient 0, as is the second
+    derivative there. All other norms are made of absolute values, their largest or smallest, powers, sums and singular
+    values, whose derivatives they have; at x = 0 that is 0 again, and a tie for the largest row or element goes to all
+    that have it, in equal parts.
 
     Args:
         x: the operand.
@@ -246,7 +247,7 @@ _SPECTRAL: Mapping[Any, Callable[..., Expr]] = {"nuc": sum_, 2: largest_of, -2: 
 
 
 def vector_norm(x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Expr:
-    """Give the norm of vectors, which several axes may make up: `norm` of them as one axis.
+    """Give the norm of vectors, which several axes may make up: `norm` of them as one axis, with its derivatives at 0.
 
     Args:
         x: the operand.
@@ -271,7 +272,7 @@ def vector_norm(x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord
 
 
 def matrix_norm(x: Operand, /, *, keepdims: bool = False, ord: Order = "fro") -> Expr:
-    """Give the norm of a matrix, or of each of a stack: `norm` over the last two axes.
+    """Give the norm of a matrix, or of each of a stack: `norm` over the last two axes, with its derivatives at 0.
 
     Args:
         x: the matrices.
@@ -294,6 +295,9 @@ def matrix_norm(x: Operand, /, *, keepdims: bool = False, ord: Order = "fro") ->
 
 def cond(x: Operand, p: Order = None) -> Expr:
     """Give the condition number of a matrix, or of each of a stack: ``‖A‖·‖A⁻¹‖``.
+
+    The derivative is that of the norms or singular values it is made of: those that tie for the largest or the smallest
+    share it equally, so that it is 0 where all are equal, as of a rotation.
 
     Args:
         x: the matrices; square ones, unless p is 2 or -2.

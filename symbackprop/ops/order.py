@@ -172,7 +172,7 @@ def _check_kth(name: str, kth: int | Sequence[int], size: Size) -> None:
 def partition(x: Operand, kth: int | Sequence[int], axis: int | None = -1) -> Expr:
     """Put the kth element in its sorted place, none larger before and none smaller behind it.
 
-    NumPy leaves open in which order the elements before and behind are: here they are sorted.
+    NumPy leaves open in which order the elements before and behind are: here they are sorted, and so are derivatives.
 
     Args:
         x: the operand.
@@ -514,7 +514,7 @@ def percentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Expr:
-    """Give the q-th percentile over axes: `quantile` of q/100.
+    """Give the q-th percentile over axes: `quantile` of q/100, with its derivatives.
 
     Args:
         x: the operand.
@@ -619,7 +619,7 @@ def _taken(rows: _Rows, places: Expr) -> Expr:
 
 
 def nanmedian(x: Operand, axis: int | Iterable[int] | None = None, *, keepdims: bool = False) -> Expr:
-    """Give the median over axes of what is not NaN; NaN where all is.
+    """Give the median over axes of what is not NaN; NaN where all is. Derivatives are as of `median`, and 0 by NaN.
 
     Args:
         x: the operand.
@@ -651,7 +651,7 @@ def nanquantile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Expr:
-    """Give the q-th quantile over axes of what is not NaN; NaN where all is.
+    """Give the q-th quantile over axes of what is not NaN; NaN where all is. Derivatives are as of `quantile`.
 
     Args:
         x: the operand.
@@ -695,7 +695,7 @@ def nanpercentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Expr:
-    """Give the q-th percentile over axes of what is not NaN: `nanquantile` of q/100.
+    """Give the q-th percentile over axes of what is not NaN: `nanquantile` of q/100, with its derivatives.
 
     Args:
         x: the operand.

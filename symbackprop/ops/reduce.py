@@ -953,6 +953,8 @@ LOGSUMEXP = _reduction(
 def softmax(x: Operand, axis: int | Iterable[int] = -1) -> Expr:
     """Give ``exp(x)/sum(exp(x))`` along an axis; nothing overflows. Derivative: y ⊙ (g - sum(g ⊙ y)).
 
+    Infinite elements that tie for the largest share 1 equally, and of the others each is 0, with its derivative.
+
     Raises:
         ShapeError: the axis is out of range.
 
@@ -1064,7 +1066,8 @@ def logsumexp(
     """Give ``log(sum(exp(a)))`` over axes; nothing overflows, of no elements it is -inf. Derivative: softmax(a).
 
     With weights it is ``y = log(sum(b*exp(a)))``, and the derivatives are ``b*exp(a - y)`` by `a` and ``exp(a - y)`` by
-    `b`; where b is 0, a does not count, however large it is. A negative sum has no logarithm: it is NaN.
+    `b`; where b is 0, a does not count, however large it is. A negative sum has no logarithm: it is NaN. Where all
+    is -inf, or the largest elements are inf, those that tie share the derivative equally.
 
     Args:
         a: the operand.

@@ -321,6 +321,8 @@ rel_entr: Op = function_op(
 def kl_div(x: Operand, y: Operand) -> Expr:
     """Give ``x*log(x/y) - x + y``, the terms of Kullback's and Leibler's divergence; d/dx = log(x/y), d/dy = 1 - x/y.
 
+    At x = 0 the derivative by x is -∞ (where y is 0 too, NaN), and by y it is 1.
+
     >>> import symbackprop as sb
     >>> x, y = sb.symbols("x y")
     >>> print(sb.grad(sb.kl_div(x, y), y))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from symbackprop.expr import Expr
-from symbackprop.op import Op, scalar_of
+from symbackprop.op import Op, apply, scalar_of
 from symbackprop.ops import abs as absolute
 from symbackprop.ops import (
     arccos,
@@ -42,6 +42,7 @@ from symbackprop.ops import (
     symbol,
     tanh,
 )
+from symbackprop.ops.norms import NORM, norm
 from symbackprop.rewrite.engine import Rule, Strength
 
 _EXPONENTS: dict[Op, float] = {sqrt: 0.5, square: 2.0, cbrt: 1 / 3}
@@ -135,11 +136,10 @@ def _one_power(expr: Expr) -> Expr | None:
     if expr.dtype.kind != "f":
         return None
     found, broken = _power(expr)
-    if expr.op is multiply:
-        settled = found.odd and expr.inputs[0].number == found.base.number
-    else:
-        settled = expr.inputs[0].op not in _MADE_OF
-    if not broken or settled or found.base.dtype != expr.dtype:
+    inner = expr.inputs[0]
+    again = inner.number == found.base.number and found.odd if expr.op is multiply else inner.op not in _MADE_OF
+    signless = inner.op is absolute and found.exponent % 2 == 0 and found.odd is False
+    if found.base.dtype != expr.dtype or not (signless or (broken and not again)):
         return None
     return found.build()
 
@@ -164,16 +164,23 @@ def _power_of_log(expr: Expr) -> Expr | None:
     return _raised(logarithm.inputs[0], float(exponent if product.op is multiply else 1 / exponent))
 
 
+def _length_of_sizes(expr: Expr) -> Expr | None:
+    """Give ``‖x‖`` for ``‖|x|‖``."""
+    (inner,) = expr.inputs
+    return apply(NORM, inner.inputs[0], **expr.params) if inner.op is absolute else None
+
+
 ROOTS: tuple[Rule, ...] = (
     Rule(
         name="one_power",
-        equation="(√x)² = x, (xᵃ)ᵇ = xᵃᵇ or |x|ᵃᵇ and xᵃxᵇ = xᵃ⁺ᵇ where a or b is not whole",
+        equation="(√x)² = x, |x|² = x², (xᵃ)ᵇ = xᵃᵇ or |x|ᵃᵇ and xᵃxᵇ = xᵃ⁺ᵇ where a or b is not whole",
         strength=Strength.FINITE,
         roots=(square, sqrt, cbrt, power, multiply),
         rewrite=_one_power,
         examples=lambda: [
             square(sqrt(symbol("x"))),
             power(sqrt(symbol("x", "N")), 3),
+            square(absolute(symbol("x", "N"))),
             power(power(symbol("x"), 0.25), 4),
             power(cbrt(symbol("x")), 3),
             sqrt(power(symbol("x"), 3)),
@@ -184,7 +191,7 @@ ROOTS: tuple[Rule, ...] = (
             cbrt(square(symbol("x"))) * symbol("x"),
             cbrt(symbol("x")) * symbol("x") * symbol("x"),
         ],
-        fits=lambda ops: not _MADE_OF.isdisjoint(ops),
+        fits=lambda ops: absolute in ops or not _MADE_OF.isdisjoint(ops),
     ),
     Rule(
         name="function_of_inverse",
@@ -203,5 +210,14 @@ ROOTS: tuple[Rule, ...] = (
         rewrite=_power_of_log,
         examples=lambda: [exp(3 * log(symbol("x"))), exp(log(symbol("x", "N")) / 2)],
         fits=lambda ops: not {multiply, divide}.isdisjoint(ops),
+    ),
+    Rule(
+        name="length_of_sizes",
+        equation="‖|x|‖ = ‖x‖",
+        strength=Strength.EXACT,
+        roots=(NORM,),
+        rewrite=_length_of_sizes,
+        examples=lambda: [norm(absolute(symbol("x", "N")))],
+        fits=lambda ops: absolute in ops,
     ),
 )
