@@ -199,6 +199,28 @@ def test_sums_with_inverses_that_share_terms_are_multiplied_out_term_by_term():
     np.testing.assert_allclose(function(a, v), (inverse + inverse.T) @ v / 2, rtol=1e-10)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int8", "bool"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda k, m, I, B: B - k * I,
+        lambda k, m, I, B: k * I + k * I.T + B,
+        lambda k, m, I, B: k * (m * I) + B,
+        lambda k, m, I, B: -(k * I) / m - B,
+    ],
+)
+def test_multiples_by_integers_do_not_wrap_around(build, kind):
+    A, B, x = sb.symbols("A[N,N] B[N,N] x[N]", dtype="float32")
+    k, m = sb.symbols("k m", dtype=kind)
+    function = sb.compile([A, B, x, k, m], build(k, m, sb.linalg.inv(A), B) @ x)
+    a, b, v = (array.astype("float32") for array in (definite(N), definite(N), RNG.normal(size=N)))
+    numbers = np.array([100, 3]).astype(kind)
+    expected = build(*numbers, np.linalg.inv(a), b) @ v
+    found = function(a, b, v, *numbers)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_many_products_with_longer_and_longer_sums_of_inverses_are_left_as_they_are():
     """Multiplied out, there would be a system to solve for each pair."""
     count = 60

@@ -747,3 +747,14 @@ def test_vectors_do_not_broadcast_to_the_size_of_a_matrix(name, shapes):
 def test_a_stack_of_transposes_is_one_however_it_is_written(turned):
     S = sb.symbol("S", ("B", "N", "N"))
     assert str(sb.simplify(sb.linalg.det(turned(S)) + sb.linalg.det(S))) == "2 det(S)"
+
+
+@pytest.mark.parametrize(
+    ("build", "gradient"),
+    [(lambda X: X.T @ X, "2.0 * (X @ cofactors(t1))"), (lambda X: X.T, "cofactors(X)")],
+    ids=["symmetric", "transpose"],
+)
+def test_cofactors_of_symmetric_matrices_and_of_transposes_are_computed_once(build, gradient):
+    X = sb.symbol("X", ("N", "N"))
+    value = sb.linalg.det(build(X))
+    assert f"dX = {gradient}\n" in sb.compile([X], [value, sb.grad(value, X)]).source

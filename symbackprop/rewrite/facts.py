@@ -17,7 +17,7 @@ from symbackprop.op import CONSTANT, SIZE, Op, scalar_value
 from symbackprop.ops.accurate import SIGMOID_SLOPE, TANH_SLOPE, TANH_SLOPE_BESIDE
 from symbackprop.ops.arrange import TRIL, TRIU
 from symbackprop.ops.contract import ADD_WHERE_EQUAL, DIAG, DIAGONAL, EYE, KRON, SPREAD, TRACE
-from symbackprop.ops.determinants import det
+from symbackprop.ops.determinants import COFACTORS, det
 from symbackprop.ops.elementwise import RELU
 from symbackprop.ops.factor import EIGENVECTORS, HALVED, QR_R, cholesky
 from symbackprop.ops.index import SLICE
@@ -88,7 +88,7 @@ def _kept(facts: Facts) -> Facts:
 
 
 _OF_ONE: dict[Op, Callable[[Facts], Iterable[str]]] = {
-    **dict.fromkeys((inv, MATRIX_POWER), _kept),
+    **dict.fromkeys((inv, COFACTORS, MATRIX_POWER), _kept),
     **dict.fromkeys((sinm, cosm), lambda facts: facts & {"symmetric"}),
     expm: lambda facts: ("positive_definite",) if "symmetric" in facts else (),
     EIGENVECTORS: lambda _: ("orthogonal",),

@@ -84,7 +84,7 @@ def _below_turned(expr: Expr) -> Expr | None:
 
 def _inverse_of_turned(expr: Expr) -> Expr | None:
     inner = transposed(expr.inputs[0])
-    return None if inner is None else matrix_transpose(inv(inner))
+    return None if inner is None else matrix_transpose(apply(expr.op, inner))
 
 
 def _inverse_of_inverse(expr: Expr) -> Expr | None:
@@ -391,10 +391,10 @@ def _matrix() -> tuple[Rule, ...]:
         ),
         matrix_rule(
             "inverse_of_transpose",
-            "(Aᵀ)⁻¹ = (A⁻¹)ᵀ",
+            "(Aᵀ)⁻¹ = (A⁻¹)ᵀ, and so for cofactors",
             _inverse_of_turned,
-            lambda: [inv(_square().T)],
-            roots=(inv,),
+            lambda: [inv(_square().T), apply(COFACTORS, _square().T)],
+            roots=(inv, COFACTORS),
             below=(TRANSPOSE,),
         ),
         matrix_rule(

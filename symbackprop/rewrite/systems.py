@@ -103,10 +103,12 @@ def _is_turned(node: Node) -> bool:
 
 
 def _is_combination(nodes: Mapping[int, Node], node: Node) -> bool:
-    """Tell whether this is a sum of arrays of one shape, or one array times a number or divided by it."""
+    """Tell whether this is a sum of arrays of one shape, or one array times a number of its dtype or divided by it."""
     shapes = [nodes[operand].shape for operand in node.inputs]
     if node.op in _SUMS or node.op is negative:
         return all(shape == node.shape for shape in shapes)
+    if any(nodes[operand].dtype != node.dtype for operand in node.inputs):  # two integers would wrap around
+        return False
     return (node.op is multiply and () in shapes) or (node.op is divide and not shapes[1])
 
 
