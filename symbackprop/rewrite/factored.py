@@ -35,7 +35,10 @@ def rebuild_with_shared_factors(outputs: Sequence[Expr], target: Rewritten) -> l
     if not any(nodes[number].op in _ASKED for number in order):
         return rebuild(outputs, target, order)
     shared = _shared(outputs[0], order)
-    together = _together(outputs[0], order, shared)
+    order, together = max(
+        ((each, _together(outputs[0], each, shared)) for each in (order, _by_levels(nodes, order))),
+        key=lambda found: sum(len(systems) - 1 for systems in found[1].values()),
+    )
     placed: dict[int, Expr] = {}
     for number in order:
         if number in placed:
@@ -67,9 +70,19 @@ def _shared(one: Expr, order: Sequence[int]) -> set[int]:
     return {number for number, by in asked.items() if len(by) > 1 and _is_definite(Expr(one.graph, number), by)}
 
 
+def _by_levels(nodes: Mapping[int, Node], order: Sequence[int]) -> list[int]:
+    """Give an order in which what does not wait for a system is computed before it."""
+    levels: dict[int, int] = {}
+    for number in order:
+        node = nodes[number]
+        levels[number] = max((levels[operand] for operand in node.inputs), default=0) + (node.op is solve)
+    return sorted(order, key=lambda number: (levels[number], nodes[number].op is not solve, number))
+
+
 def _together(one: Expr, order: Sequence[int], shared: Container[int]) -> dict[int, list[int]]:
     """Give systems with one matrix whose right sides are all there when the first is solved; vectors first."""
     nodes = one.graph.nodes
+    places = {number: place for place, number in enumerate(order)}
     found: dict[tuple[int, Dtype], list[list[int]]] = {}
     for number in order:
         node = nodes[number]
@@ -78,7 +91,7 @@ def _together(one: Expr, order: Sequence[int], shared: Container[int]) -> dict[i
         matrix, side = node.inputs
         if len(nodes[matrix].shape) == 2 and nodes[side].dtype == nodes[matrix].dtype == node.dtype:
             groups = found.setdefault((matrix, node.dtype), [])
-            if groups and side < groups[-1][0]:
+            if groups and places[side] < places[groups[-1][0]]:
                 groups[-1].append(number)
             else:
                 groups.append([number])
