@@ -84,6 +84,17 @@ def _merged_axes(expr: Expr) -> Expr | None:
     return apply(expr.op, inner.inputs[0], axes=axes)
 
 
+def _turned_new_axes(expr: Expr) -> Expr | None:
+    """Insert axes where a transpose takes them, if the others stay in their order."""
+    inner, rank = expr.inputs[0], expr.ndim
+    axes = (*range(-rank, -len(expr.params["axes"])), *expr.params["axes"])
+    kept = [axis for axis in axes if axis not in inner.params["axes"]]
+    if kept != sorted(kept):
+        return None
+    places = tuple(at - rank for at, axis in enumerate(axes) if axis in inner.params["axes"])
+    return apply(EXPAND_DIMS, inner.inputs[0], axes=places)
+
+
 def _dropped_axes(expr: Expr) -> Expr | None:
     """Let a reduction drop the axes that are dropped behind it."""
     inner = expr.inputs[0]
@@ -261,6 +272,15 @@ FOLD: tuple[Rule, ...] = (
             squeeze(squeeze(_x(1, "N", 1, 1), 2), (0, 2)),
         ],
         fits=lambda ops: ops[0] in {EXPAND_DIMS, SQUEEZE},
+    ),
+    Rule(
+        name="turn_new_axes",
+        equation="(x[:, None])ᵀ = x[None]",
+        strength=Strength.EXACT,
+        roots=(TRANSPOSE,),
+        rewrite=_turned_new_axes,
+        examples=lambda: [expand_dims(_x("N"), 1).T, matrix_transpose(expand_dims(_x("N", "D"), -1))],
+        fits=lambda ops: ops == (EXPAND_DIMS,),
     ),
     Rule(
         name="drop_axes",
