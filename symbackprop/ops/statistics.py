@@ -345,8 +345,8 @@ def cov(
 def corrcoef(x: Operand, y: Operand | None = None, rowvar: bool = True, *, dtype: Any = None) -> Expr:
     """Give the correlation coefficients of variables: their covariances over their standard deviations, in [-1, 1].
 
-    A variable that does not vary has none: NaN, as in NumPy, and so is its derivative. At -1 and 1, where rounding
-    errors are cut off, the derivative is that without the cut.
+    A variable that does not vary has none: NaN, as in NumPy, and so is its derivative. What rounding errors bring
+    beyond -1 and 1 is cut off, and its derivatives are 0.
 
     Args:
         x: the observations: one row for each variable, or one variable.
