@@ -12,7 +12,7 @@ from symbackprop.expr import Expr
 from symbackprop.op import CONSTANT, SIZE, Op, apply, literal, scalar_value
 from symbackprop.ops import TABLE
 from symbackprop.ops.arrange import ROLL
-from symbackprop.ops.contract import EYE
+from symbackprop.ops.contract import EYE, eye
 from symbackprop.ops.elementwise import ASTYPE, astype, divide, multiply
 from symbackprop.ops.layout import (
     BROADCAST_TO,
@@ -213,7 +213,30 @@ def _example_fold() -> Sequence[Expr]:
 
 _ELEMENTWISE = tuple(op for op in TABLE if op.elementwise)
 
+
+def _told_array(expr: Expr) -> Expr | None:
+    """Tell a known array by one number, or as an identity matrix."""
+    array = expr.node.params["value"].array
+    if array.dtype.kind != "f" or array.size < 2 or array.size > _LARGEST:
+        return None
+    first = array.flat[0]
+    if array.flat[1] == first:
+        is_uniform = bool((array == first).all()) and not (first == 0 and np.signbit(array).any())
+        return broadcast_to(literal(first, array.dtype, graph=expr.graph), array.shape) if is_uniform else None
+    if first != 1 or array.ndim != 2 or array.shape[0] != array.shape[1]:
+        return None
+    return eye(len(array), dtype=array.dtype, graph=expr.graph) if (array == np.eye(len(array))).all() else None
+
+
 FOLD: tuple[Rule, ...] = (
+    Rule(
+        name="told_array",
+        equation="an array of one number many times = broadcast(number), an identity matrix = I",
+        strength=Strength.EXACT,
+        roots=(CONSTANT,),
+        rewrite=_told_array,
+        examples=lambda: [_x(3) + np.full(3, 2.0), _x(3, 3) + np.eye(3)],
+    ),
     Rule(
         name="product_with_truth",
         equation="x · float(b) = x · b",

@@ -91,7 +91,8 @@ class _OfFloats(type):
     def __eq__(cls, other: object) -> bool:
         return other is cls.original or other is cls
 
-    __hash__ = type.__hash__
+    def __hash__(cls) -> int:
+        return hash(cls.original)
 
     def __call__(cls, value: Any = 0.0) -> Any:
         if not isinstance(value, Expr):
