@@ -84,6 +84,11 @@ class Node:
             self.op, inputs, self.params, self.shape, self.dtype, self.origin, self.label, self.hint, self.facts
         )
 
+    def stand_for(self, other: Node) -> None:
+        """Take the label and the hint of a node whose value this one has, unless it is a symbol or has its own."""
+        if (other.label or other.hint) and self.op.name != "symbol":
+            self.label, self.hint = self.label or other.label, self.hint or other.hint
+
     @property
     def where(self) -> Where | None:
         """The line of the user's code that made it, or what it is the gradient of."""

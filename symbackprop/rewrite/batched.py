@@ -65,7 +65,7 @@ def rebuild_batched(outputs: Sequence[Expr], target: Rewritten, ordering: Orderi
         if number in pieces.chains:
             with attributed(node.origin):
                 placed[number] = found = pieces.placed(number, placed)
-            found.node.label, found.node.hint = found.node.label or node.label, found.node.hint or node.hint
+            found.node.stand_for(node)
             continue
         copy = node.copied(tuple([placed[operand].number for operand in node.inputs]))
         calm = settled.issuperset(node.inputs)

@@ -205,8 +205,7 @@ class _Bordering:
                 else:
                     placed[at] = target.copy_on([placed[operand] for operand in node.inputs], node, at)
                     continue
-            if node.label or node.hint:
-                made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
+            made.node.stand_for(node)
             placed[at] = made
         return [placed[at] for at in self.results]
 

@@ -165,7 +165,7 @@ class _Plan:
                 continue
             with attributed(node.origin):
                 made = placed[number] = broadcast_to(_factored(self.sums[number], placed), node.shape)
-            made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
+            made.node.stand_for(node)
         return [placed[output.number] for output in outputs]
 
 

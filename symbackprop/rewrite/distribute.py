@@ -166,7 +166,5 @@ def _multiplied_out(
         first = product.ndim and part.out.index(part.kept[0]) - rank
         made.append(expand_dims(product, [axis for axis in missing if axis > first]))
     found = broadcast_to(apply(use.total.op, *made), node.shape)
-    if node.label or node.hint:
-        result = target.nodes[found.number]
-        result.label, result.hint = result.label or node.label, result.hint or node.hint
+    found.node.stand_for(node)
     return found.number

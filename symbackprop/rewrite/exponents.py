@@ -34,7 +34,6 @@ from symbackprop.ops import (
     subtract,
 )
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.ops.special import GAUSS
 from symbackprop.rewrite.engine import Rewritten, rebuild
@@ -270,8 +269,7 @@ class _Plan:
                     placed[number] = Expr(target, target.add(copied))
                     continue
             made = placed[number]
-            if made.op is not SYMBOL:
-                made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
+            made.node.stand_for(node)
         return [placed[output.number] for output in outputs]
 
 

@@ -55,6 +55,7 @@ def rebuild_with_shared_factors(outputs: Sequence[Expr], target: Rewritten) -> l
             better = _better(node, operands, asked=bool(node.inputs) and node.inputs[0] in shared)
         if better is None:
             better = target.copy_on(operands, node, number)
+        better.node.stand_for(node)
         placed[number] = better
     return [placed[number] for number in results]
 

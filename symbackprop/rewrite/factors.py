@@ -18,7 +18,6 @@ from symbackprop.expr import Expr
 from symbackprop.graph import Node, attributed
 from symbackprop.op import CONSTANT, Op, apply
 from symbackprop.ops import add, multiply, subtract
-from symbackprop.ops.leaf import SYMBOL
 from symbackprop.rewrite.engine import Rewritten, rebuild
 
 _MOST = 6  # factors that are looked at together
@@ -144,8 +143,7 @@ class _Plan:
             if number in self.pairs or number in self.sums:
                 with attributed(node.origin):
                     made = self._product(number, placed)
-                if made.op is not SYMBOL:
-                    made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
+                made.node.stand_for(node)
             else:
                 copied = node.copied(tuple(placed[operand].number for operand in node.inputs))
                 made = Expr(target, target.copy_as_it_is(copied))

@@ -165,8 +165,8 @@ class _Joining:
                 found = None
         if found is None:
             found = self.target.copy_on([self.placed[operand] for operand in node.inputs], node, number)
-        elif node.label or node.hint:
-            found.node.label, found.node.hint = found.node.label or node.label, found.node.hint or node.hint
+        else:
+            found.node.stand_for(node)
         self.placed[number] = found
 
     def _product(self, number: int) -> Expr:

@@ -184,8 +184,7 @@ class _Layout:
                 ):
                     made = self._made(at, placed)
                     if at in self.turned or made.op is not TRANSPOSE:
-                        made.node.hint = made.node.hint or node.hint
-                        made.node.label = made.node.label or node.label
+                        made.node.stand_for(node)
                 else:
                     made = target.copy_on([self._as_it_was(each, placed) for each in node.inputs], node, at)
             placed[at] = made

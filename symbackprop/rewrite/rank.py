@@ -53,6 +53,7 @@ def rebuild_by_vectors(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]
                 sums.parts[number] = sums.read(number, node)
             if number in chosen:
                 placed[number] = sums.product(number, node)
+                placed[number].node.stand_for(node)
             else:
                 placed[number] = target.copy_on([placed[operand] for operand in node.inputs], node, number)
     return [placed[number] for number in results]

@@ -21,7 +21,7 @@ from symbackprop.op import Dtype, literal
 from symbackprop.ops import broadcast_to, expand_dims, matmul, multiply
 from symbackprop.ops.contract import DIAGONAL, EINSUM, TRACE
 from symbackprop.ops.layout import TRANSPOSE
-from symbackprop.ops.leaf import SYMBOL, size_of
+from symbackprop.ops.leaf import size_of
 from symbackprop.ops.reduce import MEAN, SUM
 from symbackprop.ops.systems import inv
 from symbackprop.rewrite.engine import Rewritten
@@ -357,9 +357,7 @@ class Trees:
             missing = [axis for axis, label in enumerate(tree.out) if label not in tree.kept]
             if missing:
                 found = broadcast_to(expand_dims(found, missing), node.shape)
-        result = target.nodes[found.number]
-        if result.op is not SYMBOL:
-            result.label, result.hint = result.label or node.label, result.hint or node.hint
+        found.node.stand_for(node)
         return found.number
 
 

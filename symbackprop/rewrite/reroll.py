@@ -281,8 +281,7 @@ class _Rolling:
                 continue
             with attributed(node.origin):
                 made = self._reduced(run, {self.placed[n].number for n in others if n in self.placed})
-            if made.op is not SYMBOL:
-                made.node.label, made.node.hint = made.node.label or node.label, made.node.hint or node.hint
+            made.node.stand_for(node)
             self.placed[number] = made
         return [self.placed[output.number] for output in outputs]
 

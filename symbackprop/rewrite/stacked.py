@@ -362,7 +362,7 @@ class _Copy:
         with attributed(node.origin):
             inputs = (_cut(self.made[group], group.at[here], 1).number,)
             found = new_expr(self.target, SQUEEZE, inputs, {"axes": (-len(node.shape) - 1,)}, node.shape, node.dtype)
-        found.node.label, found.node.hint = found.node.label or node.label, found.node.hint or node.hint
+        found.node.stand_for(node)
         return found
 
     def _raised(self, value: Expr) -> Expr:

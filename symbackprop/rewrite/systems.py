@@ -61,6 +61,7 @@ def rebuild_opened(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
                 placed[number] = opener.multiplied_out(matrix, placed[other], placed, first=first)
             else:
                 placed[number] = target.copy_on([placed[operand] for operand in node.inputs], node, number)
+        placed[number].node.stand_for(node)
         if opener.left < 0:
             return list(outputs)
     return [placed[number] for number in results]
@@ -242,6 +243,7 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
             better = _better(node, operands, inverted)
         if better is None:
             better = target.copy_on(operands, node, number)
+        better.node.stand_for(node)
         placed[number] = better
         if number in needed:
             inverted.add(better.number)

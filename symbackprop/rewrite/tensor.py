@@ -16,7 +16,6 @@ from symbackprop.ops.contract import DIAG, DIAGONAL, EINSUM, EYE, TRACE
 from symbackprop.ops.determinants import LOGABSDET
 from symbackprop.ops.index import CONCATENATE, SLICE, STACK, UNSLICE, Run
 from symbackprop.ops.layout import BROADCAST_TO, EXPAND_DIMS, RESHAPE, SQUEEZE, TRANSPOSE
-from symbackprop.ops.leaf import SYMBOL
 from symbackprop.ops.reduce import MEAN, SOFTMAX, SOFTMAX_CENTRED, SUM
 from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
@@ -109,9 +108,7 @@ class _Closing:
             self.tensors.dtype = node.dtype
             with attributed(node.origin):
                 found = self.placed[number] = self.tensors.written(self.terms[number], node.shape)
-            if found.op is not SYMBOL:
-                found.node.label = found.node.label or node.label
-                found.node.hint = found.node.hint or node.hint
+            found.node.stand_for(node)
         return found
 
     def _operand(self, number: int) -> Terms:
