@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.op import scalar_value
-from symbackprop.ops import divide, expand_dims, eye, matmul, multiply, negative, subtract
+from symbackprop.ops import add, divide, expand_dims, eye, matmul, multiply, negative, subtract
 from symbackprop.ops.contract import EYE
 from symbackprop.ops.layout import EXPAND_DIMS, TRANSPOSE, matrix_transpose
 from symbackprop.ops.systems import inv, solve
 
+_SUMS = frozenset({add, subtract, negative})
 _LONGEST = 16  # factors; formulas are written to be read, and rules stay linear in the nodes
 
 Known = Callable[[Expr], Collection[str]]
@@ -169,6 +170,24 @@ def outer_operands(expr: Expr) -> tuple[Expr, Expr] | None:
 def is_transpose(expr: Expr) -> bool:
     """Tell whether this is the transpose of a matrix, or of each of a stack."""
     return expr.op is TRANSPOSE and expr.params["axes"] == (-1, -2)
+
+
+def is_linear(expr: Expr) -> bool:
+    """Tell whether this is linear in matrices of its size: a sum, a transpose, or one of them times or over a number.
+
+    The number has the dtype of the matrix: products of two integers would wrap around.
+
+    >>> import symbackprop as sb
+    >>> A, B, s = sb.symbols("A[N,N] B[N,N] s")
+    >>> is_linear(A - B), is_linear(s * A), is_linear(A.T), is_linear(A + s)
+    (True, True, True, False)
+    """
+    shapes = [operand.shape for operand in expr.inputs]
+    if expr.op in _SUMS:
+        return all(shape == expr.shape for shape in shapes)
+    if any(operand.dtype != expr.dtype for operand in expr.inputs):
+        return False
+    return is_transpose(expr) or (expr.op is multiply and () in shapes) or (expr.op is divide and not shapes[1])
 
 
 def is_square(expr: Expr) -> bool:

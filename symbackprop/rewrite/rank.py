@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeAlias
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, attributed
-from symbackprop.ops import add, divide, matmul, multiply, negative, outer, subtract
+from symbackprop.ops import add, divide, matmul, multiply, negative, outer
 from symbackprop.ops.systems import solve
 from symbackprop.rewrite.engine import Rewritten
 from symbackprop.rewrite.order import number as number_of
-from symbackprop.rewrite.product import is_transpose, outer_operands
+from symbackprop.rewrite.product import is_linear, is_transpose, outer_operands
 
 _MOST = 8  # outer products in a sum: what is made of one grows with them
 _Scale: TypeAlias = Expr | int
@@ -92,7 +92,7 @@ def _rank_of_sum(expr: Expr, ranks: Mapping[int, int]) -> int:
     if expr.op is multiply and outer_operands(expr) is not None:
         return 1
     matrices = [operand for operand in expr.node.inputs if expr.graph.nodes[operand].shape]
-    is_sum = bool(matrices) and _is_sum(expr) and all(operand in ranks for operand in matrices)
+    is_sum = bool(matrices) and is_linear(expr) and all(operand in ranks for operand in matrices)
     return sum(ranks[operand] for operand in matrices) if is_sum else 0
 
 
@@ -110,14 +110,6 @@ def _is_worth_it(nodes: Mapping[int, Node], node: Node, rank: int) -> bool:
     inner = number_of(shapes[0][-1], {})
     sizes = [number_of(size, {}) for size in node.shape] if len(node.shape) == 2 else [inner, inner]
     return rank * (sum(sizes) + inner) < min(sizes[0] * sizes[1], *(size * inner for size in sizes))
-
-
-def _is_sum(expr: Expr) -> bool:
-    """Tell whether this is linear in matrices of its shape: a sum, a transpose, or one of them times a scalar."""
-    shapes = [operand.shape for operand in expr.inputs]
-    if expr.op is add or expr.op is subtract or expr.op is negative:
-        return all(shape == expr.shape for shape in shapes)
-    return is_transpose(expr) or (expr.op is multiply and () in shapes) or (expr.op is divide and not shapes[1])
 
 
 def _times(scale: _Scale, value: Expr) -> Expr:

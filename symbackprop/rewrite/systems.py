@@ -12,12 +12,12 @@ from typing import NamedTuple, TypeAlias
 from symbackprop import dims
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, attributed
-from symbackprop.ops import add, divide, matmul, multiply, negative, outer, subtract
+from symbackprop.ops import add, matmul, multiply, negative, outer, subtract
 from symbackprop.ops.layout import TRANSPOSE, expand_dims, matrix_transpose, moveaxis, reshape
 from symbackprop.ops.reduce import SUM
 from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
-from symbackprop.rewrite.product import is_transpose, outer_operands
+from symbackprop.rewrite.product import is_linear, is_transpose, outer_operands
 
 _SUMS = frozenset({add, subtract})
 _SYSTEMS = frozenset({inv, solve})
@@ -41,13 +41,13 @@ def rebuild_opened(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     order = graph.reachable(results)
     if not any(nodes[number].op is inv for number in order):
         return list(outputs)
-    linear = _linear(nodes, order)
+    linear = _linear(graph, order)
     forms = {number: form for number in order if (form := _form(graph, number, linear))}
     opened = linear - _read(nodes, order, results, linear, forms)
     forms = {number: form for number, form in forms.items() if form.matrix in opened}
     if not forms and all(nodes[number].op is inv or nodes[number].op is TRANSPOSE for number in opened):
         return list(outputs)
-    opener = _Opener(nodes, order, opened)
+    opener = _Opener(graph, order, opened)
     placed: dict[int, Expr] = {}
     for number in order:
         node = nodes[number]
@@ -88,29 +88,15 @@ def _form(graph: Graph, number: int, linear: Collection[int]) -> _Form | None:
     return None
 
 
-def _linear(nodes: Mapping[int, Node], order: Sequence[int]) -> set[int]:
+def _linear(graph: Graph, order: Sequence[int]) -> set[int]:
     """Give inverses and what is linear in them: transposes, multiples by a number, and sums with other matrices."""
     linear: set[int] = set()
     for number in order:
-        node = nodes[number]
+        node = graph.nodes[number]
         inner = [operand for operand in node.inputs if operand in linear]
-        if node.op is inv or (inner and (_is_turned(node) or _is_combination(nodes, node))):
+        if node.op is inv or (inner and is_linear(Expr(graph, number))):
             linear.add(number)
     return linear
-
-
-def _is_turned(node: Node) -> bool:
-    return node.op is TRANSPOSE and node.params["axes"] == (-1, -2)
-
-
-def _is_combination(nodes: Mapping[int, Node], node: Node) -> bool:
-    """Tell whether this is a sum of arrays of one shape, or one array times a number of its dtype or divided by it."""
-    shapes = [nodes[operand].shape for operand in node.inputs]
-    if node.op in _SUMS or node.op is negative:
-        return all(shape == node.shape for shape in shapes)
-    if any(nodes[operand].dtype != node.dtype for operand in node.inputs):  # two integers would wrap around
-        return False
-    return (node.op is multiply and () in shapes) or (node.op is divide and not shapes[1])
 
 
 def _read(
@@ -141,8 +127,8 @@ def _read(
 class _Opener:
     """Multiplies sums with inverses out, as long as that takes a number of steps that is linear in the nodes."""
 
-    def __init__(self, nodes: Mapping[int, Node], order: Sequence[int], opened: Collection[int]) -> None:
-        self.nodes = nodes
+    def __init__(self, graph: Graph, order: Sequence[int], opened: Collection[int]) -> None:
+        self.graph = graph
         self.opened = opened
         self.left = _STEPS * len(order)
 
@@ -170,38 +156,32 @@ class _Opener:
         numbers = [-root]  # the largest first: it has got all that is added to its scale
         while numbers:
             number = -heappop(numbers)
-            node = self.nodes[number]
+            expr = Expr(self.graph, number)
             for turned in (False, True):
                 scale = waiting.pop((number, turned), None)
                 if scale is None:
                     continue
                 self.left -= 1
-                below = self._below(number, node, scale, placed)
+                below = self._below(expr, scale, placed)
                 if not below:
                     found[number, turned] = scale
                 for operand, part in below:
-                    key = (operand, turned != (node.op is TRANSPOSE))
+                    key = (operand, turned != is_transpose(expr))
                     waiting[key] = waiting[key] + part if key in waiting else part
                     heappush(numbers, -operand)
         return found
 
-    def _below(
-        self, number: int, node: Node, scale: _Scale, placed: Mapping[int, Expr]
-    ) -> Sequence[tuple[int, _Scale]]:
-        """Give the operands of which a node is a sum or a multiple, with their scales; none where it is a term."""
-        if node.op in _SUMS:
-            if number not in self.opened:
-                return ()
-            first, second = node.inputs
-            return ((first, scale), (second, scale if node.op is add else -scale))
-        if node.op is negative:
-            return ((node.inputs[0], -scale),)
-        if _is_turned(node):
-            return ((node.inputs[0], scale),)
-        if not node.shape or not _is_combination(self.nodes, node):
+    def _below(self, expr: Expr, scale: _Scale, placed: Mapping[int, Expr]) -> Sequence[tuple[int, _Scale]]:
+        """Give the operands of which this is a sum or a multiple, with their scales; none where it is a term."""
+        if not expr.shape or not is_linear(expr) or (expr.op in _SUMS and expr.number not in self.opened):
             return ()
-        array, by = node.inputs if self.nodes[node.inputs[0]].shape else node.inputs[::-1]
-        return ((array, scale * placed[by] if node.op is multiply else scale / placed[by]),)
+        first, *others = expr.node.inputs
+        if expr.op in _SUMS:
+            return ((first, scale), (others[0], scale if expr.op is add else -scale))
+        if not others:
+            return ((first, -scale if expr.op is negative else scale),)
+        array, by = (first, others[0]) if expr.inputs[0].shape else (others[0], first)
+        return ((array, scale * placed[by] if expr.op is multiply else scale / placed[by]),)
 
 
 def _product(factor: Expr, other: Expr, *, first: bool) -> Expr:
@@ -226,13 +206,14 @@ def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
     """
     if not outputs:
         return []
-    nodes = outputs[0].graph.nodes
+    graph = outputs[0].graph
+    nodes = graph.nodes
     results = [output.number for output in outputs]
-    order = outputs[0].graph.reachable(results)
+    order = graph.reachable(results)
     if not any(nodes[number].op in _SYSTEMS for number in order):
         return rebuild(outputs, target, order)
     alone = {number for number in order if nodes[number].op is inv}
-    turned = {number for number in order if _is_turned(nodes[number]) and nodes[number].inputs[0] in alone}
+    turned = {number for number in order if is_transpose(Expr(graph, number)) and nodes[number].inputs[0] in alone}
     needed = {nodes[number].inputs[0] for number in alone & _read(nodes, order, results, alone | turned)}
     placed: dict[int, Expr] = {}
     inverted: set[int] = set()
