@@ -98,7 +98,7 @@ def cofactors_along_by_inverse(a: Expr, e: Expr) -> Expr:
 
     >>> import symbackprop as sb
     >>> print(cofactors_along_by_inverse(*sb.symbols("A[N,N] E[N,N]")))
-    det(A)·(sum(A⁻ᵀ ⊙ E, axis=(−2, −1), keepdims=True)·A⁻ᵀ − A⁻ᵀEᵀA⁻ᵀ)
+    det(A)·(sum(A⁻ᵀ ⊙ E)·A⁻ᵀ − A⁻ᵀEᵀA⁻ᵀ)
     """
     x = matrix_transpose(inv(a))
     return _spread(det(a)) * (_inner(x, e) * x - matmul(matmul(x, matrix_transpose(e)), x))
