@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
-from hashlib import blake2b
 from itertools import chain, compress, count
 from keyword import iskeyword
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, overload
@@ -27,7 +26,6 @@ from symbackprop.graph import Graph, current_graph
 from symbackprop.lower import Function, compile
 from symbackprop.op import check_dtype, substituted
 from symbackprop.ops.leaf import as_expr, symbol
-from symbackprop.stand_in import on_symbols
 
 Mode: TypeAlias = Literal["reverse", "forward", "auto"]
 Unused: TypeAlias = Literal["error", "zeros"]
@@ -80,6 +78,12 @@ def _is_plain(nest: Nest) -> bool:
 
 
 # --- running a function on symbols ------------------------------------------------------------------------------
+
+
+def _on_symbols(f: Callable[..., Any]) -> Callable[..., Any]:
+    from symbackprop.stand_in import on_symbols  # noqa: PLC0415  (20 ms: paid for by the first use)
+
+    return on_symbols(f)
 
 
 @contextmanager
@@ -158,7 +162,7 @@ def trace_function(f: Callable[..., Any], shapes: Mapping[str, Any], *, dtype: A
     token = dims.tracing.set(_floats_of([each.dtype for each in made]))
     try:
         with _traced(name, lambda: made), made[0].graph if made else current_graph():
-            found = on_symbols(f)(**given, **static)
+            found = _on_symbols(f)(**given, **static)
             return _mapped(found, lambda leaf, path: _as_output(leaf, path, name))
     finally:
         dims.tracing.reset(token)
@@ -563,7 +567,7 @@ class Derivative:
         """Run the function, and differentiate what it returns."""
         count = len(given) - self._vectors
         arguments, vectors = given[:count], given[count:]
-        value = self._parameters.call(on_symbols(self._f), arguments)
+        value = self._parameters.call(_on_symbols(self._f), arguments)
         value = _mapped(value, lambda leaf, path: _as_output(leaf, path, self._named))
         every = [arguments[position] for position in self._wrt]
         wrt = every[0] if self._single else tuple(every)
@@ -652,6 +656,8 @@ def _is_input(value: Any) -> bool:
 
 
 def _digest(value: Any) -> Any:
+    from hashlib import blake2b  # noqa: PLC0415  (4 ms: paid for by the first use)
+
     return value.hex() if type(value) is float else blake2b(np.ascontiguousarray(value).data).digest()
 
 
