@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from symbackprop.expr import Expr
 from symbackprop.op import scalar_value
@@ -23,6 +23,8 @@ _SUMS = frozenset({add, subtract, negative})
 _LONGEST = 16  # factors; formulas are written to be read, and rules stay linear in the nodes
 
 Known = Callable[[Expr], Collection[str]]
+Scale: TypeAlias = Expr | int
+"""What an array is multiplied with: a scalar, or a number such as a sign."""
 
 
 class Factor(NamedTuple):
@@ -188,6 +190,17 @@ def is_linear(expr: Expr) -> bool:
     if any(operand.dtype != expr.dtype for operand in expr.inputs):
         return False
     return is_transpose(expr) or (expr.op is multiply and () in shapes) or (expr.op is divide and not shapes[1])
+
+
+def scaled(scale: Scale, value: Expr) -> Expr:
+    """Multiply with a scale, unless that is 1.
+
+    >>> import symbackprop as sb
+    >>> A = sb.symbol("A", ("N", "N"))
+    >>> scaled(1, A) is A, str(scaled(2, A))
+    (True, '2A')
+    """
+    return value if isinstance(scale, int) and scale == 1 else scale * value
 
 
 def is_square(expr: Expr) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from symbackprop.expr import Expr
 from symbackprop.graph import Graph, Node, attributed
@@ -13,21 +13,20 @@ from symbackprop.ops import add, divide, matmul, multiply, negative, outer
 from symbackprop.ops.systems import solve
 from symbackprop.rewrite.engine import Rewritten
 from symbackprop.rewrite.order import number as number_of
-from symbackprop.rewrite.product import is_linear, is_transpose, outer_operands
+from symbackprop.rewrite.product import Scale, is_linear, is_transpose, outer_operands, scaled
 
 _MOST = 8  # outer products in a sum: what is made of one grows with them
-_Scale: TypeAlias = Expr | int
 
 
 class _Part(NamedTuple):
     """One outer product of a sum, in the new graph."""
 
-    scale: _Scale
+    scale: Scale
     column: Expr
     row: Expr
 
     def product(self) -> Expr:
-        return _times(self.scale, outer(self.column, self.row))
+        return scaled(self.scale, outer(self.column, self.row))
 
 
 def rebuild_by_vectors(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
@@ -112,10 +111,6 @@ def _is_worth_it(nodes: Mapping[int, Node], node: Node, rank: int) -> bool:
     return rank * (sum(sizes) + inner) < min(sizes[0] * sizes[1], *(size * inner for size in sizes))
 
 
-def _times(scale: _Scale, value: Expr) -> Expr:
-    return value if isinstance(scale, int) and scale == 1 else scale * value
-
-
 class _Sums:
     """Sums of outer products on their way into another graph.
 
@@ -172,7 +167,7 @@ class _Sums:
         if matrix not in self.parts:
             return matmul(self.placed[matrix], vector)
         products = [
-            _times(scale, matmul(row, vector) * column if first else matmul(vector, column) * row)
+            scaled(scale, matmul(row, vector) * column if first else matmul(vector, column) * row)
             for scale, column, row in self.parts[matrix]
         ]
         return reduce(add, products)

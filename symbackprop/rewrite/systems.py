@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from heapq import heappop, heappush
+from itertools import starmap
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -17,13 +18,12 @@ from symbackprop.ops.layout import TRANSPOSE, expand_dims, matrix_transpose, mov
 from symbackprop.ops.reduce import SUM
 from symbackprop.ops.systems import inv, solve
 from symbackprop.rewrite.engine import Rewritten, rebuild
-from symbackprop.rewrite.product import is_linear, is_transpose, outer_operands
+from symbackprop.rewrite.product import Scale, is_linear, is_transpose, outer_operands, scaled
 
 _SUMS = frozenset({add, subtract})
 _SYSTEMS = frozenset({inv, solve})
 _STEPS = 8  # for each node
-_Scale: TypeAlias = Expr | int
-_Term: TypeAlias = tuple[_Scale, Expr]
+_Term: TypeAlias = tuple[Scale, Expr]
 
 
 def rebuild_opened(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
@@ -149,10 +149,10 @@ class _Opener:
             products.append((1, _product(_total(others), other, first=first)))
         return _total(products)
 
-    def _scales(self, root: int, placed: Mapping[int, Expr]) -> dict[tuple[int, bool], _Scale]:
+    def _scales(self, root: int, placed: Mapping[int, Expr]) -> dict[tuple[int, bool], Scale]:
         """Give the terms of a linear form, and whether they are transposed, with what they are multiplied with."""
-        found: dict[tuple[int, bool], _Scale] = {}
-        waiting: dict[tuple[int, bool], _Scale] = {(root, False): 1}
+        found: dict[tuple[int, bool], Scale] = {}
+        waiting: dict[tuple[int, bool], Scale] = {(root, False): 1}
         numbers = [-root]  # the largest first: it has got all that is added to its scale
         while numbers:
             number = -heappop(numbers)
@@ -171,7 +171,7 @@ class _Opener:
                     heappush(numbers, -operand)
         return found
 
-    def _below(self, expr: Expr, scale: _Scale, placed: Mapping[int, Expr]) -> Sequence[tuple[int, _Scale]]:
+    def _below(self, expr: Expr, scale: Scale, placed: Mapping[int, Expr]) -> Sequence[tuple[int, Scale]]:
         """Give the operands of which this is a sum or a multiple, with their scales; none where it is a term."""
         if not expr.shape or not is_linear(expr) or (expr.op in _SUMS and expr.number not in self.opened):
             return ()
@@ -194,7 +194,7 @@ def _product(factor: Expr, other: Expr, *, first: bool) -> Expr:
 
 def _total(terms: Sequence[_Term]) -> Expr:
     """Add terms up that are scaled."""
-    return reduce(add, [value if isinstance(scale, int) and scale == 1 else scale * value for scale, value in terms])
+    return reduce(add, starmap(scaled, terms))
 
 
 def rebuild_solved(outputs: Sequence[Expr], target: Rewritten) -> list[Expr]:
